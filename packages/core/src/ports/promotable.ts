@@ -1,0 +1,109 @@
+/**
+ * The port of a replicated database as the platform knows it: it follows as a standby, is promoted to primary under an
+ * epoch, and is demoted again, in place. `sqlite` implements it; the platform never sees more than this.
+ */
+import type { Env } from '../observe/env.ts';
+import type { ConnectionSpec } from '../values/connection-spec.ts';
+import type { Epoch } from '../values/epoch.ts';
+import type { Position } from '../values/position.ts';
+import type { ProcessGuard } from './process-guard.ts';
+
+/** What the platform gives a database when it opens it. */
+export interface DatabaseContext {
+  readonly platform: string;
+  readonly app: string;
+  readonly node: string;
+  /** For processes that need connections of their own. */
+  readonly connection: ConnectionSpec;
+  readonly env: Env;
+  readonly guard: ProcessGuard;
+}
+
+/** The value a user hands to an app as `database`. */
+export interface DatabaseProvider {
+  /** "sqlite": for status and log lines. */
+  readonly kind: string;
+  /** Cheap: validates, no I/O. */
+  open(context: DatabaseContext): Promotable;
+}
+
+export type DatabaseRole = 'closed' | 'opening' | 'standby' | 'promoting' | 'primary' | 'demoting' | 'failed';
+
+/** How far behind the log's end. Unknown is undefined, never 0. */
+export interface DatabaseLag {
+  readonly tx: number | undefined;
+  readonly ms: number | undefined;
+  readonly bytes: number | undefined;
+}
+
+/** Always answers at once, from memory. */
+export interface DatabaseStatus {
+  readonly role: DatabaseRole;
+  readonly path: string;
+  readonly position: Position;
+  /** The log's end as last seen. */
+  readonly logEnd: Position | undefined;
+  readonly lag: DatabaseLag;
+  readonly sizeBytes: number | undefined;
+  /** When the newest full snapshot was stored, Unix ms. */
+  readonly lastSnapshotAt: number | undefined;
+  /** Directories in which divergent commits were kept, newest last. */
+  readonly divergences: readonly string[];
+  /** Why it is `failed` or stalled. */
+  readonly problem: string | undefined;
+}
+
+/** Steps of a promotion, each with its time, for the audit timeline. */
+export type DatabaseEvent =
+  | { readonly type: 'role_changed'; readonly role: DatabaseRole; readonly position: Position }
+  | { readonly type: 'promotion_started'; readonly epoch: Epoch; readonly position: Position }
+  | {
+      readonly type: 'wal_catchup_completed';
+      readonly position: Position;
+      readonly applied: number;
+      readonly ms: number;
+    }
+  | { readonly type: 'epoch_claimed'; readonly position: Position; readonly ms: number }
+  | { readonly type: 'database_verified'; readonly method: string; readonly ms: number }
+  | { readonly type: 'promotion_completed'; readonly position: Position; readonly ms: number }
+  | {
+      readonly type: 'divergence_kept';
+      readonly directory: string;
+      readonly from: Position;
+      readonly rows: number | undefined;
+    }
+  | { readonly type: 'snapshot_created'; readonly position: Position; readonly bytes: number; readonly ms: number }
+  | { readonly type: 'bootstrap_progress'; readonly doneBytes: number; readonly totalBytes: number | undefined }
+  | { readonly type: 'stalled'; readonly position: Position; readonly sinceMs: number }
+  | { readonly type: 'warning'; readonly code: string; readonly message: string }
+  /** The log refused this primary: another epoch owns it. Must be answered by stepping down. */
+  | { readonly type: 'fenced'; readonly epoch: Epoch; readonly position: Position }
+  | { readonly type: 'failed'; readonly error: Error };
+
+export interface PromoteOptions {
+  readonly epoch: Epoch;
+  /** Aborts when leadership is lost; the promotion is undone. */
+  readonly signal: AbortSignal;
+}
+
+export interface Promotable {
+  /** Opens the database and follows the log as a standby; resolves once it follows (bootstrap included). */
+  start(options?: { signal?: AbortSignal | undefined }): Promise<void>;
+  /**
+   * Catches up to the log's end, claims it with the epoch, verifies, and makes the file writable. Resolves when a
+   * backend may write. On failure it is a standby again (or `failed`) and the promise rejects.
+   */
+  promote(options: PromoteOptions): Promise<Position>;
+  /**
+   * Stops being primary: ships everything committed (unless fenced) and follows again. The backend must be gone already.
+   * Resolves in two steps: `shipped` when successors can have everything, the returned promise when it follows.
+   */
+  demote(options?: { onShipped?: (position: Position) => void }): Promise<void>;
+  /** Everything committed before the call is durably in the log when this resolves. Rejects when fenced or not primary. */
+  sync(options?: { signal?: AbortSignal | undefined }): Promise<Position>;
+  /** Resolves once this node has applied `position`. */
+  waitFor(position: Position, options?: { signal?: AbortSignal | undefined }): Promise<void>;
+  status(): DatabaseStatus;
+  watch(options?: { signal?: AbortSignal | undefined }): AsyncIterable<DatabaseEvent>;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,24 @@
+/** The NATS primitives that Canopy relies on. */
+export type {
+  Blob,
+  BlobBucketInfo,
+  BlobBucketOptions,
+  BlobCallOptions,
+  BlobInfo,
+  BlobPutOptions,
+  BlobSource,
+  Blobs,
+  BlobWatchEvent,
+} from './blobs/port.ts';
+export type { Bus, BusMessage } from './bus/port.ts';
+export { natsErrors } from './errors.ts';
+export type {
+  Kv,
+  KvBucketInfo,
+  KvBucketOptions,
+  KvCallOptions,
+  KvEntry,
+  KvOperation,
+  KvWatchEvent,
+} from './kv/port.ts';
+export type { NatsSession, SessionEvent, SessionStatus } from './session/port.ts';

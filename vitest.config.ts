@@ -1,0 +1,37 @@
+import { defineConfig } from 'vitest/config';
+
+/** Three projects: pure tests, seeded simulation, and tests with real servers and processes (one file at a time). */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: [
+            'packages/*/test/**/*.test.ts',
+            'scripts/test/**/*.test.ts',
+            'examples/*/test/**/*.test.ts',
+            'e2e/test/**/*.test.ts',
+            'bench/test/**/*.test.ts',
+          ],
+          exclude: ['**/node_modules/**', '**/*.int.test.ts', '**/*.sim.test.ts'],
+          testTimeout: 20_000,
+        },
+      },
+      { test: { name: 'sim', include: ['packages/*/test/**/*.sim.test.ts'], testTimeout: 120_000 } },
+      {
+        test: {
+          name: 'integration',
+          include: [
+            'packages/*/test/**/*.int.test.ts',
+            'examples/*/test/**/*.int.test.ts',
+            'e2e/test/**/*.int.test.ts',
+          ],
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
