@@ -1,0 +1,99 @@
+/**
+ * `canopy run`: one node of a platform, in the foreground. SIGTERM and SIGINT stop it gracefully (hand over, ship, leave);
+ * a second one ends it at once, which is as safe as SIGKILL: the warden fences and releases what it held.
+ */
+import { createReadStream } from 'node:fs';
+import { hostname } from 'node:os';
+import { describeConnection, type LogLevel, systemEnv } from '@canopy/core';
+import type { Platform } from '@canopy/platform';
+import { buildPlatform, planNode } from '../config/build.ts';
+import { loadConfig, type Overrides } from '../config/load.ts';
+import { ensureWritableDirectory } from '../config/writable-directory.ts';
+import { EXIT } from '../exit-codes.ts';
+import { pinoLogger } from '../observe/pino-logger.ts';
+import type { Printer } from '../output/printer.ts';
+
+export interface RunOptions extends Overrides {
+  readonly config: string;
+  readonly logLevel?: LogLevel | undefined;
+  readonly logFile?: string | undefined;
+  /** A descriptor whose end-of-file means that whoever started this node is gone. */
+  readonly parentPipe?: number | undefined;
+}
+
+export async function runNode(options: RunOptions, printer: Printer): Promise<number> {
+  const plan = planNode(loadConfig(options.config, options), nodeNameOfHost());
+  ensureWritableDirectory(plan.dataDir);
+  const log = pinoLogger({
+    level: options.logLevel ?? plan.config.log?.level ?? 'info',
+    file: options.logFile ?? plan.config.log?.file,
+    base: { platform: plan.platform, node: plan.node, pid: process.pid },
+  });
+  const platform = buildPlatform(plan, systemEnv({ log }));
+  const stopper = stopOnSignals(platform, printer, options.parentPipe);
+  try {
+    log.info('node_starting', { servers: describeConnection(plan.connection), node_version: process.version });
+    await platform.start({ signal: stopper.signal });
+    const url = platform.httpUrl;
+    printer.note(
+      `node ${plan.node} of platform ${plan.platform} is up${url === undefined ? '' : `; health at ${url}/health`}`,
+    );
+    const error = await platform.closed;
+    if (error !== undefined) throw error;
+    return EXIT.ok;
+  } catch (error) {
+    if (stopper.signal.aborted) return EXIT.ok;
+    log.error('node_failed', { error });
+    throw error;
+  } finally {
+    await platform.stop();
+    stopper.dispose();
+  }
+}
+
+function stopOnSignals(
+  platform: Platform,
+  printer: Printer,
+  parentPipe: number | undefined,
+): { signal: AbortSignal; dispose(): void } {
+  const controller = new AbortController();
+  const stop = (why: string): void => {
+    if (controller.signal.aborted) {
+      printer.note('stopping at once; the warden releases what this node held');
+      process.exit(EXIT.interrupted);
+    }
+    printer.note(`${why}: stopping gracefully; once more ends at once`);
+    controller.abort(new DOMException(why, 'AbortError'));
+    void platform.stop();
+  };
+  const onTerm = (): void => stop('SIGTERM');
+  const onInt = (): void => stop('SIGINT');
+  process.on('SIGTERM', onTerm);
+  process.on('SIGINT', onInt);
+  // A terminal that closes is not a reason to give up leadership half-way: same as SIGTERM.
+  process.on('SIGHUP', onTerm);
+  const pipe = parentPipe === undefined ? undefined : createReadStream('', { fd: parentPipe });
+  pipe?.on('error', () => {});
+  pipe?.on('close', () => {
+    if (!controller.signal.aborted) stop('parent ended');
+  });
+  pipe?.resume();
+  return {
+    signal: controller.signal,
+    dispose: () => {
+      process.off('SIGTERM', onTerm);
+      process.off('SIGINT', onInt);
+      process.off('SIGHUP', onTerm);
+      pipe?.destroy();
+    },
+  };
+}
+
+/** The host's name as a node id: what a node id may not contain becomes "-". */
+function nodeNameOfHost(): string {
+  const name = hostname()
+    .replace(/[^A-Za-z0-9_-]+/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 63);
+  return name === '' ? 'node' : name;
+}

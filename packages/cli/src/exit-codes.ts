@@ -1,0 +1,64 @@
+/** What the shell is told. Documented in docs/cli.md; never renumbered. */
+import { CanopyError, hasCode } from '@canopy/core';
+
+export const EXIT = {
+  ok: 0,
+  /** The operation was tried and failed. */
+  failed: 1,
+  /** Wrong usage or a faulty configuration; nothing was tried. */
+  usage: 2,
+  /** No such app, node or snapshot. */
+  notFound: 3,
+  /** NATS or the cluster cannot be reached, or refuses us. */
+  unreachable: 4,
+  /** Not finished within the time allowed; the outcome may be unknown. */
+  timeout: 5,
+  /** Something else holds what is needed: a port, a directory, a node id, a database. */
+  busy: 6,
+  /** The disk is full or the directory can't be written. */
+  storage: 7,
+  /** This Node.js is too old. Set by bin/canopy.js. */
+  oldNode: 69,
+  /** A bug in Canopy. */
+  bug: 70,
+  interrupted: 130,
+} as const;
+
+const BY_CODE: Readonly<Record<string, number>> = {
+  OPTIONS_INVALID: EXIT.usage,
+  NAME_INVALID: EXIT.usage,
+  CONFIG_MISSING: EXIT.usage,
+  CONFIG_UNREADABLE: EXIT.usage,
+  CONFIG_SYNTAX: EXIT.usage,
+  CONFIG_INVALID: EXIT.usage,
+  USAGE: EXIT.usage,
+  NATS_URL_INVALID: EXIT.usage,
+  CLUSTER_UNKNOWN: EXIT.usage,
+  APP_UNKNOWN: EXIT.notFound,
+  NODE_UNKNOWN: EXIT.notFound,
+  NATS_UNREACHABLE: EXIT.unreachable,
+  NATS_AUTH: EXIT.unreachable,
+  NATS_PERMISSION: EXIT.unreachable,
+  NATS_SERVER_MISSING: EXIT.unreachable,
+  JETSTREAM_DISABLED: EXIT.unreachable,
+  JETSTREAM_UNAVAILABLE: EXIT.unreachable,
+  KV_BUCKET_MISSING: EXIT.unreachable,
+  BLOB_BUCKET_MISSING: EXIT.unreachable,
+  BUS_NO_RESPONDERS: EXIT.unreachable,
+  DEADLINE_EXCEEDED: EXIT.timeout,
+  NODE_ID_IN_USE: EXIT.busy,
+  PORT_TAKEN: EXIT.busy,
+  DIRECTORY_IN_USE: EXIT.busy,
+  SQLITE_IN_USE: EXIT.busy,
+  DIRECTORY_UNWRITABLE: EXIT.storage,
+  NATS_DATA_DIR_UNWRITABLE: EXIT.storage,
+  SQLITE_DISK_FULL: EXIT.storage,
+  ASSERTION_FAILED: EXIT.bug,
+};
+
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof Error && error.name === 'AbortError') return EXIT.interrupted;
+  if (!CanopyError.is(error)) return EXIT.bug;
+  if (hasCode(error, ...Object.keys(BY_CODE))) return BY_CODE[error.code] as number;
+  return EXIT.failed;
+}
