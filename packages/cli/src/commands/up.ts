@@ -47,7 +47,7 @@ export async function upCluster(options: UpOptions, printer: Printer): Promise<n
     if (interrupted.signal.aborted) return EXIT.interrupted;
     throw error;
   } finally {
-    printer.note('stopping; the data stays in ' + cluster.directory);
+    printer.note(`stopping; the data stays in ${cluster.directory}`);
     await cluster.stop();
     interrupted.dispose();
   }
