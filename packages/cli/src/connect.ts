@@ -48,7 +48,7 @@ export async function withCluster<T>(
   const env = systemEnv();
   const session = await connectNats(address.connection, { name: 'canopy-cli', env, timeoutMs: options.timeoutMs });
   try {
-    return await work(new ControlClient(session, address.platform, env), address);
+    return await work(new ControlClient(session, address.platform), address);
   } finally {
     await session.close();
   }

@@ -5,7 +5,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type ConnectionSpec, type Env, Lifecycle, type StartOptions } from '@canopy/core';
-import { findNatsServer, NatsServer } from '@canopy/nats/server';
+import { describeProgress, findNatsServer, NatsServer } from '@canopy/nats/server';
 import { stringify } from 'yaml';
 import { defined } from '../config/build.ts';
 import { fillPlaceholders } from '../config/placeholders.ts';
@@ -74,7 +74,10 @@ export class LocalCluster extends Lifecycle {
   protected override async onStart({ signal }: StartOptions): Promise<void> {
     const note = this.#options.onProgress ?? (() => {});
     this.#lock = lockDirectory(this.directory);
-    const found = await findNatsServer({ onProgress: note, ...(signal === undefined ? {} : { signal }) });
+    const found = await findNatsServer({
+      onProgress: (progress) => note(describeProgress(progress)),
+      ...(signal === undefined ? {} : { signal }),
+    });
     note(`starting nats-server ${found.version}`);
     this.#nats = await NatsServer.launch({
       binary: found.path,

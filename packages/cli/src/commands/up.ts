@@ -120,7 +120,7 @@ function introduce(cluster: LocalCluster, options: UpOptions): string {
       ? []
       : [
           `  curl ${url}/accounts`,
-          `  curl -X PUT ${url}/transfers/t1 -d '{"from":"a1","to":"a2","amount":5}'`,
+          `  curl -X PUT ${url}/transfers/t1 -d '{"from":"acct-1","to":"acct-2","amount":5}'`,
           '  kill -9 PID         (any node; then ask another one for the transfer)',
         ]),
     '',

@@ -14,9 +14,9 @@ const name = (kind: NameKind) =>
 const duration = z.union([z.string(), z.number()]).refine((value) => parseDuration(value) !== undefined, {
   message: 'must be a duration such as "10s" or milliseconds',
 });
-const listen = z
-  .string()
-  .regex(/^(\[[0-9a-f:]+\]|[^:\s]+):\d{1,5}$/i, { message: 'must be host:port, such as 127.0.0.1:8080' });
+const listen = z.string().regex(/^(\[[0-9a-f:]+\]|[^:\s]+):(\d{1,5}|\{port:[a-zA-Z0-9-]+\})$/i, {
+  message: 'must be host:port, such as 127.0.0.1:8080',
+});
 const text = z.string().min(1, { message: 'must not be empty' });
 
 export const natsSchema = z.strictObject({

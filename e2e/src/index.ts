@@ -1,0 +1,5 @@
+/** What the benchmarks reuse of the end-to-end programs. */
+export { ClusterView, type InstanceView } from './demo/cluster-view.ts';
+export { type Fault, type FaultName, faults } from './demo/faults.ts';
+export { type Round, runRound } from './demo/round.ts';
+export { HttpClient, Load, readLedger } from './load/index.ts';

@@ -1,0 +1,83 @@
+/** What several verbs say about an app: one row, its problems, its last transitions. */
+import { formatDuration, formatPosition } from '@canopy/core';
+import type { AppOverview, AppStatus, ControlClient, TimelineEntry } from '@canopy/platform';
+import type { Cell } from '../output/table.ts';
+
+export async function appsOf(client: ControlClient): Promise<AppOverview[]> {
+  const names = await client.apps();
+  return Promise.all(names.map((name) => client.appStatus(name)));
+}
+
+export function appRow(overview: AppOverview): Cell[] {
+  const standbys = overview.instances.filter(({ status }) => status?.role === 'standby');
+  const lags = standbys.map(({ status }) => status?.database?.lag.tx);
+  const known = lags.filter((lag) => lag !== undefined);
+  const lag = lags.length > 0 && known.length === lags.length ? `${Math.max(...known)} tx` : undefined;
+  return [overview.app, overview.active, overview.epoch, standbys.length, lag, problemsOf(overview)[0]];
+}
+
+/** Sentences for the operator; none when all is well. */
+export function problemsOf(overview: AppOverview): string[] {
+  const { app, active, instances } = overview;
+  return [
+    ...(active === undefined ? [`app ${app} is not served by any node`] : []),
+    ...instances.flatMap(({ node, status, error }) => {
+      if (status === undefined) return [`app ${app} on ${node}: ${error?.message ?? 'no answer'}`];
+      const problem = status.problem ?? status.database?.problem ?? status.backend?.problem;
+      return problem === undefined ? [] : [`app ${app} on ${node}: ${problem}`];
+    }),
+    ...instances.flatMap(({ node, status }) =>
+      (status?.database?.divergences ?? []).map(
+        (directory) => `app ${app} on ${node}: divergent commits are kept in ${directory}`,
+      ),
+    ),
+  ];
+}
+
+export function databaseRow(node: string, database: AppStatus['database'], now: number): Cell[] {
+  if (database === undefined) return [node];
+  const { role, position, lag, sizeBytes, lastSnapshotAt, divergences } = database;
+  return [
+    node,
+    role,
+    formatPosition(position),
+    role === 'primary' ? 'is the source' : lagText(lag),
+    sizeBytes === undefined ? undefined : formatBytes(sizeBytes),
+    lastSnapshotAt === undefined ? undefined : `${formatDuration(Math.max(0, now - lastSnapshotAt))} ago`,
+    divergences.length === 0 ? 'none' : `${divergences.length} kept`,
+  ];
+}
+
+function lagText(lag: { tx: number | undefined; ms: number | undefined; bytes: number | undefined }): string {
+  if (lag.tx === undefined) return 'unknown';
+  if (lag.tx === 0) return 'none';
+  return [
+    `${lag.tx} tx`,
+    ...(lag.ms === undefined ? [] : [formatDuration(lag.ms)]),
+    ...(lag.bytes === undefined ? [] : [formatBytes(lag.bytes)]),
+  ].join(', ');
+}
+
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
+}
+
+/** The last entries, oldest first: time of day, how far into the transition, what happened. */
+export function timelineRows(entries: readonly TimelineEntry[], count: number): Cell[][] {
+  return entries
+    .slice(-count)
+    .map(({ at, ms, event, epoch, detail }) => [
+      new Date(at).toISOString().slice(11, 23),
+      `+${Math.round(ms)} ms`,
+      event,
+      epoch,
+      detail,
+    ]);
+}
