@@ -49,6 +49,16 @@ export { pick, type Random } from './random/random.ts';
 export { seededRandom } from './random/seeded.ts';
 export { systemClock } from './system/clock.ts';
 export { systemEnv } from './system/env.ts';
+export { inheritedEnvironment } from './system/inherited-environment.ts';
+export {
+  groupOf,
+  isGroupGone,
+  markOf,
+  PROCESS_MARK,
+  processesWithMark,
+  signalGroup,
+  signalProcess,
+} from './system/process-groups.ts';
 export { identifyProcess, isRunning, type ProcessId } from './system/processes.ts';
 export { systemRandom } from './system/random.ts';
 export { type BackoffOptions, backoffMs } from './time/backoff.ts';

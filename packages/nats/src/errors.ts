@@ -6,6 +6,11 @@ export const natsErrors = defineErrors({
     message: 'bucket {bucket}: key "{key}" was written by somebody else (expected revision {expected})',
     hint: 'Read the key again and decide anew.',
   },
+  KV_VALUE_TOO_LARGE: {
+    message: 'bucket {bucket}: the value of "{key}" has {size} bytes, the server takes {limit}',
+    hint: 'Keep large data in an object bucket and its name in the key.',
+  },
+  NAME_REFUSED: { message: '{kind} "{name}" is not allowed', hint: 'Allowed: {allowed}.' },
   KV_BUCKET_MISSING: {
     message: 'KV bucket {bucket} does not exist',
     hint: 'It is made by the first node of the platform. Check the platform name and the NATS account; if it was deleted, see docs/errors.md before making it again.',
@@ -21,6 +26,11 @@ export const natsErrors = defineErrors({
   BLOB_CORRUPT: {
     message: 'bucket {bucket}: object "{name}" does not match its digest',
     hint: 'The stored bytes are damaged. Restore the stream from a replica or a backup.',
+  },
+  BLOB_GONE: {
+    message: 'bucket {bucket}: object "{name}" was deleted or replaced while it was read',
+    hint: 'Look it up again.',
+    retryable: true,
   },
   BLOB_TOO_LARGE: { message: 'bucket {bucket}: object "{name}" has {size} bytes, more than the {limit} allowed here' },
   BLOB_BUCKET_MISSING: {
@@ -46,6 +56,10 @@ export const natsErrors = defineErrors({
   NATS_AUTH: {
     message: 'the NATS server at {servers} refused the credentials',
     hint: 'Check user, password, token or the .creds file.',
+  },
+  NATS_CREDENTIALS_UNREADABLE: {
+    message: 'the credentials file {file} cannot be read: {reason}',
+    hint: 'Check the path and its permissions.',
   },
   NATS_URL_INVALID: {
     message: '"{url}" is not a NATS URL',

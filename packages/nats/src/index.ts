@@ -22,3 +22,4 @@ export type {
   KvWatchEvent,
 } from './kv/port.ts';
 export type { NatsSession, SessionEvent, SessionStatus } from './session/port.ts';
+export { type ConnectOptions, connectNats, wrapConnection } from './session/connect.ts';

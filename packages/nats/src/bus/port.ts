@@ -18,7 +18,11 @@ export interface Bus {
     data: Uint8Array,
     options?: { timeoutMs?: number; signal?: AbortSignal | undefined; headers?: Readonly<Record<string, string>> },
   ): Promise<BusMessage>;
-  /** Messages until the signal aborts or the session closes. With `queue`, each message goes to one member of the group. */
+  /**
+   * Messages until the signal aborts, the iteration is left, or the session closes; subscribed at once, also before
+   * the first `next()`. With `queue`, each message goes to one member of the group. A reader that falls 8192 messages
+   * behind loses the oldest.
+   */
   subscribe(subject: string, options?: { queue?: string; signal?: AbortSignal | undefined }): AsyncIterable<BusMessage>;
   /** Resolves when everything published or subscribed so far has reached the server. */
   flush(): Promise<void>;

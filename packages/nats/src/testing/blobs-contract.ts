@@ -1,0 +1,174 @@
+/** What every Blobs must do, whatever is behind it. */
+import { describe, expect, test } from 'vitest';
+import type { Blobs, BlobWatchEvent } from '../blobs/port.ts';
+import { bytes, type ContractSystem, codeOf, Recorder, text, useSystem } from './system.ts';
+
+function line(event: BlobWatchEvent): string {
+  if (event.type === 'put') return `put ${event.blob.name} ${event.blob.size}`;
+  return event.type === 'deleted' ? `deleted ${event.name}` : event.type;
+}
+
+const synced = (event: BlobWatchEvent): boolean => event.type === 'synced';
+
+/** Bytes without a pattern that a wrong order of chunks would keep. */
+function noise(size: number): Uint8Array {
+  const data = new Uint8Array(size);
+  let x = 1;
+  for (let i = 0; i < size; i++) {
+    x = (Math.imul(x, 1664525) + 1013904223) | 0;
+    data[i] = x >>> 24;
+  }
+  return data;
+}
+
+async function* inPieces(data: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < data.length; at += size) yield data.subarray(at, at + size);
+}
+
+export function describeBlobsContract(name: string, makeSystem: () => Promise<ContractSystem>): void {
+  describe(`Blobs contract: ${name}`, () => {
+    const sessions = useSystem(makeSystem);
+    const fresh = async (): Promise<Blobs> => sessions().a.ensureBlobs(sessions().bucket());
+
+    test('an object is read back with its headers', async () => {
+      const blobs = await fresh();
+      const put = await blobs.put('ltx/0/1.ltx', bytes('hello'), { headers: { 'Litestream-Timestamp': 'now' } });
+      expect(put).toMatchObject({ name: 'ltx/0/1.ltx', size: 5 });
+      const read = await blobs.read('ltx/0/1.ltx');
+      expect(text(read?.bytes)).toBe('hello');
+      expect(read?.info).toMatchObject({ revision: put.revision, headers: { 'Litestream-Timestamp': 'now' } });
+      expect(await blobs.info('ltx/0/1.ltx')).toMatchObject({ revision: put.revision, size: 5 });
+      expect(await blobs.read('ltx/0/2.ltx')).toBeUndefined();
+      expect(await blobs.info('ltx/0/2.ltx')).toBeUndefined();
+      expect(await blobs.get('ltx/0/2.ltx')).toBeUndefined();
+    });
+
+    test('createOnly leaves what is there untouched', async () => {
+      const blobs = await fresh();
+      const other = await sessions().b.blobs(blobs.bucket);
+      await blobs.put('a', bytes('first'), { createOnly: true });
+      expect(await codeOf(other.put('a', bytes('second'), { createOnly: true }))).toBe('BLOB_EXISTS');
+      expect(text((await blobs.read('a'))?.bytes)).toBe('first');
+    });
+
+    test('of many who create the same name one succeeds, whole', async () => {
+      const blobs = await fresh();
+      const other = await sessions().b.blobs(blobs.bucket);
+      const puts = Array.from({ length: 10 }, (_, i) =>
+        (i % 2 === 0 ? blobs : other).put('a', bytes(`writer ${i}`), { createOnly: true }),
+      );
+      const results = await Promise.allSettled(puts);
+      const won = results.findIndex((result) => result.status === 'fulfilled');
+      expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+      expect(text((await blobs.read('a'))?.bytes)).toBe(`writer ${won}`);
+    });
+
+    test('a plain put replaces the object', async () => {
+      const blobs = await fresh();
+      const first = await blobs.put('a', bytes('first'));
+      const second = await blobs.put('a', bytes('second'));
+      expect(second.revision).toBeGreaterThan(first.revision);
+      expect(text((await blobs.read('a'))?.bytes)).toBe('second');
+      expect(await blobs.list()).toHaveLength(1);
+    });
+
+    test('objects of every size survive, from bytes and from a stream', async () => {
+      const blobs = await fresh();
+      for (const size of [0, 1, 1000, 128 * 1024, 1024 * 1024, 3 * 1024 * 1024 + 7]) {
+        const data = noise(size);
+        await blobs.put(`b/${size}`, data);
+        await blobs.put(`s/${size}`, inPieces(data, 50_001));
+        for (const kind of ['b', 's']) {
+          const read = await blobs.read(`${kind}/${size}`);
+          expect(read?.info.size, `${kind}/${size}`).toBe(size);
+          expect(Buffer.compare(read?.bytes ?? bytes('missing'), data), `${kind}/${size}`).toBe(0);
+        }
+      }
+    });
+
+    test('get streams, and may be left half-way', async () => {
+      const blobs = await fresh();
+      const data = noise(5 * 1024 * 1024);
+      await blobs.put('big', data);
+      const blob = await blobs.get('big');
+      const parts: Uint8Array[] = [];
+      for await (const part of blob?.data ?? []) parts.push(part);
+      expect(parts.length).toBeGreaterThan(1);
+      expect(Buffer.compare(Buffer.concat(parts), data)).toBe(0);
+      for await (const part of (await blobs.get('big'))?.data ?? []) {
+        expect(part.length).toBeGreaterThan(0);
+        break;
+      }
+    });
+
+    test('read refuses what is larger than it may be', async () => {
+      const blobs = await fresh();
+      await blobs.put('a', bytes('hello'));
+      expect(await codeOf(blobs.read('a', { maxBytes: 4 }))).toBe('BLOB_TOO_LARGE');
+    });
+
+    test('a put whose source fails leaves nothing', async () => {
+      const blobs = await fresh();
+      const broken = (async function* () {
+        yield noise(2 * 1024 * 1024);
+        throw new Error('source broke');
+      })();
+      await expect(blobs.put('a', broken)).rejects.toThrow('source broke');
+      expect(await blobs.info('a')).toBeUndefined();
+      expect(await blobs.list()).toEqual([]);
+    });
+
+    test('list gives what is present under the prefix', async () => {
+      const blobs = await fresh();
+      for (const object of ['ltx/0/1', 'ltx/0/2', 'ltx/9/1', 'other']) await blobs.put(object, bytes(object));
+      await blobs.delete('ltx/0/1');
+      const names = async (prefix?: string): Promise<string[]> => (await blobs.list(prefix)).map((info) => info.name).sort();
+      expect(await names()).toEqual(['ltx/0/2', 'ltx/9/1', 'other']);
+      expect(await names('ltx/0/')).toEqual(['ltx/0/2']);
+      expect(await names('nothing')).toEqual([]);
+    });
+
+    test('delete removes; the absent is fine; the name is free again', async () => {
+      const blobs = await fresh();
+      await blobs.put('a', noise(2 * 1024 * 1024));
+      await blobs.delete('a');
+      await blobs.delete('a');
+      expect(await blobs.read('a')).toBeUndefined();
+      await blobs.put('a', bytes('again'), { createOnly: true });
+      expect(text((await blobs.read('a'))?.bytes)).toBe('again');
+    });
+
+    test('a missing bucket is an error', async () => {
+      expect(await codeOf(sessions().a.blobs('never-made'))).toBe('BLOB_BUCKET_MISSING');
+    });
+
+    test('a full bucket says so, and nothing is visible', async () => {
+      const blobs = await sessions().a.ensureBlobs(sessions().bucket(), { maxBytes: 2 * 1024 * 1024 });
+      expect((await blobs.bucketInfo()).maxBytes).toBe(2 * 1024 * 1024);
+      await blobs.put('a', noise(1024 * 1024));
+      expect(await codeOf(blobs.put('b', noise(1_500_000)))).toBe('BUCKET_FULL');
+      expect(await blobs.info('b')).toBeUndefined();
+      expect(await blobs.info('a')).toBeDefined();
+    });
+
+    test('a watch begins with what is present, then synced, then changes', async () => {
+      const blobs = await fresh();
+      const other = await sessions().b.blobs(blobs.bucket);
+      await blobs.put('a/1', bytes('1'));
+      await blobs.put('b/1', bytes('1'));
+      const seen = new Recorder((signal) => other.watch('a/', { signal }));
+      await seen.until(synced);
+      expect(seen.events.map(line)).toEqual(['put a/1 1', 'synced']);
+      await blobs.put('a/2', bytes('22'), { createOnly: true });
+      await blobs.put('b/2', bytes('22'));
+      await blobs.delete('a/1');
+      await blobs.put('a/3', bytes('333'));
+      await seen.until((event) => line(event) === 'deleted a/1');
+      await seen.until((event) => line(event) === 'put a/3 3');
+      expect(seen.events.map(line).sort()).toEqual(
+        ['put a/1 1', 'synced', 'put a/2 2', 'deleted a/1', 'put a/3 3'].sort(),
+      );
+      await seen.stop();
+    });
+  });
+}
