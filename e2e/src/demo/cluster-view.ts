@@ -45,9 +45,17 @@ export class ClusterView {
   standby(node: LocalNode, options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<InstanceView> {
     return this.#until(`${node.name} as a standby`, options, async () => {
       const view = await this.instance(node);
-      const database = view?.app.database;
-      const follows = view?.app.role === 'standby' && database?.role === 'standby' && database.lag.tx !== undefined;
-      return follows && (database.lag.tx ?? 1) <= 20 ? view : undefined;
+      return view !== undefined && follows(view.app) ? view : undefined;
+    });
+  }
+
+  /** Waits until every node answers, exactly one serves, and all others follow it closely; returns the one that serves. */
+  whole(options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<InstanceView> {
+    return this.#until(`all ${this.#nodes.length} nodes, one active and the others standbys`, options, async () => {
+      const views = await this.instances();
+      const serving = views.filter(({ app }) => app.serving);
+      const isWhole = views.length === this.#nodes.length && serving.length === 1;
+      return isWhole && views.every((view) => view === serving[0] || follows(view.app)) ? serving[0] : undefined;
     });
   }
 
@@ -65,6 +73,12 @@ export class ClusterView {
       await this.#clock.sleep(25, { signal });
     }
   }
+}
+
+/** A standby with next to nothing left to apply. */
+function follows({ role, database }: AppStatus): boolean {
+  const lag = database?.lag.tx;
+  return role === 'standby' && database?.role === 'standby' && lag !== undefined && lag <= 20;
 }
 
 async function statusOf(node: LocalNode): Promise<NodeStatus | undefined> {

@@ -74,9 +74,10 @@ export interface ElectionStatus {
 export interface LeaseWatchdog {
   /**
    * A lease was acquired or renewed: at `deadline` (CLOCK_MONOTONIC ms) without a newer one, fence. Resolves when the
-   * warden knows. The first one of a term is awaited before leadership begins.
+   * warden knows. The first one of a term is awaited before leadership begins. With the term's `token`, a release after
+   * a crash also follows a renewal whose answer was never heard.
    */
-  hold(lease: { bucket: string; key: string; revision: number; deadline: number }): Promise<void>;
+  hold(lease: { bucket: string; key: string; revision: number; deadline: number; token?: string }): Promise<void>;
   /** The parent has stopped everything itself and gives the lease up (or has lost it): nothing is left to watch. */
   clear(): Promise<void>;
   /** Aborts when the warden can no longer guard (it died and could not be replaced in time). */

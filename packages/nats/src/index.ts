@@ -21,5 +21,5 @@ export type {
   KvOperation,
   KvWatchEvent,
 } from './kv/port.ts';
-export type { NatsSession, SessionEvent, SessionStatus } from './session/port.ts';
 export { type ConnectOptions, connectNats, wrapConnection } from './session/connect.ts';
+export type { NatsSession, SessionEvent, SessionStatus } from './session/port.ts';

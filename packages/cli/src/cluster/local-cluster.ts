@@ -30,6 +30,8 @@ export interface LocalClusterOptions {
   /** First choice for the NATS port; another is taken when it is not free, unless `exactPorts`. */
   readonly natsPort?: number | undefined;
   readonly exactPorts?: boolean | undefined;
+  /** Take any free ports instead of memorable ones (4222, 8081…): for clusters beside others. Default false. */
+  readonly anyPorts?: boolean | undefined;
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | undefined;
   readonly onProgress?: ((text: string) => void) | undefined;
 }
@@ -109,14 +111,18 @@ export class LocalCluster extends Lifecycle {
 
   async #natsPort(): Promise<number> {
     const { natsPort, exactPorts } = this.#options;
-    return exactPorts === true && natsPort !== undefined ? natsPort : this.#ports.get('nats', natsPort ?? 4222);
+    return exactPorts === true && natsPort !== undefined ? natsPort : this.#port('nats', natsPort ?? 4222);
+  }
+
+  #port(name: string, wanted: number): Promise<number> {
+    return this.#ports.get(name, this.#options.anyPorts === true ? 0 : wanted);
   }
 
   async #prepareNode(index: number): Promise<LocalNode> {
     const name = `n${index}`;
     const home = join(this.directory, name);
     mkdirSync(home, { recursive: true });
-    const httpPort = await this.#ports.get(`${name}/http`, 8180 + index);
+    const httpPort = await this.#port(`${name}/http`, 8180 + index);
     const apps: Record<string, AppConfig> = {};
     for (const [app, template] of Object.entries(this.#options.apps)) {
       apps[app] = await this.#fillApp(template, { node: name, index, home, app });
@@ -155,7 +161,7 @@ export class LocalCluster extends Lifecycle {
     const ports: Record<string, string> = {};
     for (const [, port] of JSON.stringify(template).matchAll(/\{port:([a-zA-Z0-9-]+)\}/g)) {
       const wanted = port === 'proxy' ? 8080 + of.index : 0;
-      ports[`port:${port}`] = String(await this.#ports.get(`${of.node}/${of.app}/${port}`, wanted));
+      ports[`port:${port}`] = String(await this.#port(`${of.node}/${of.app}/${port}`, wanted));
     }
     const known: Readonly<Record<string, string>> = { ...ports, node: of.node, index: String(of.index) };
     const filled = fillPlaceholders(template, (key) => known[key]);

@@ -67,7 +67,7 @@ export class NodeProcess {
   /** Resolves when the node has joined; NODE_START_FAILED with the end of its log when it ends or takes too long. */
   async ready(timeoutMs = 60_000, signal?: AbortSignal): Promise<void> {
     const until = this.#options.clock.monotonic() + timeoutMs;
-    while (!(await answers(`${this.httpUrl}/ready`))) {
+    while (!(await this.#isReady())) {
       signal?.throwIfAborted();
       if (!this.running) throw this.#failed('it ended');
       if (this.#options.clock.monotonic() > until) throw this.#failed(`it was not ready within ${timeoutMs} ms`);
@@ -94,6 +94,13 @@ export class NodeProcess {
     }
   }
 
+  /** Ready, and it is this process that says so: a port may have gone to a stranger. */
+  async #isReady(): Promise<boolean> {
+    if ((await fetchJson(`${this.httpUrl}/ready`)) === undefined) return false;
+    const status = (await fetchJson(`${this.httpUrl}/status`)) as { pid?: unknown } | undefined;
+    return status?.pid === this.pid;
+  }
+
   #failed(what: string): Error {
     const tail = this.logTail(3);
     return cliErrors.create('NODE_START_FAILED', {
@@ -104,12 +111,13 @@ export class NodeProcess {
   }
 }
 
-async function answers(url: string): Promise<boolean> {
+/** The JSON document at `url` when it is answered with 2xx, else undefined. */
+async function fetchJson(url: string): Promise<unknown> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(1000) });
-    await response.body?.cancel();
-    return response.ok;
+    const body: unknown = await response.json();
+    return response.ok ? body : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }

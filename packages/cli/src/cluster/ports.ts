@@ -10,6 +10,8 @@ export class PortBook {
   readonly #file: string;
   readonly #ports: Record<string, number>;
   readonly #checked = new Set<string>();
+  /** One search at a time, or two would settle on the same free port. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(directory: string) {
     this.#file = join(directory, 'ports.json');
@@ -17,7 +19,13 @@ export class PortBook {
   }
 
   /** The port kept under this name; `wanted` is tried first for a new one. */
-  async get(name: string, wanted = 0): Promise<number> {
+  get(name: string, wanted = 0): Promise<number> {
+    const found = this.#last.then(() => this.#find(name, wanted));
+    this.#last = found.catch(() => {});
+    return found;
+  }
+
+  async #find(name: string, wanted: number): Promise<number> {
     const kept = this.#ports[name];
     if (kept !== undefined && (this.#checked.has(name) || (await isFree(kept)))) {
       this.#checked.add(name);

@@ -34,7 +34,7 @@ export async function runNode(options: RunOptions, printer: Printer): Promise<nu
   try {
     log.info('node_starting', { servers: describeConnection(plan.connection), node_version: process.version });
     await platform.start({ signal: stopper.signal });
-    const url = platform.httpUrl;
+    const url = platform.httpAddress;
     printer.note(
       `node ${plan.node} of platform ${plan.platform} is up${url === undefined ? '' : `; health at ${url}/health`}`,
     );

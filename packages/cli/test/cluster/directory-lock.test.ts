@@ -24,8 +24,8 @@ it('ports stay the same from one start to the next and differ between names', as
   const directory = mkdtempSync(join(tmpdir(), 'canopy-ports-'));
   try {
     const first = new PortBook(directory);
-    const [a, b] = [await first.get('a'), await first.get('b')];
-    expect(a).not.toBe(b);
+    const [a, b, c] = await Promise.all([first.get('a'), first.get('b', 18_300), first.get('c', 18_300)]);
+    expect(new Set([a, b, c]).size).toBe(3);
     expect(await new PortBook(directory).get('a')).toBe(a);
   } finally {
     rmSync(directory, { recursive: true });

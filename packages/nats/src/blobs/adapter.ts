@@ -6,13 +6,13 @@ import { hasCode } from '@canopy/core';
 import { nuid } from '@nats-io/transport-node';
 import { natsErrors } from '../errors.ts';
 import type { JetStreamApi } from '../jetstream/api.ts';
-import { streamInfo, streamSubjects } from '../jetstream/buckets.ts';
-import { type Delivered, listOnce } from '../jetstream/consumer.ts';
+import { streamInfo } from '../jetstream/buckets.ts';
+import { listOnce } from '../jetstream/consumer.ts';
 import { isConflict, isFull, isPassing, JS, refusedWith, transportFault } from '../jetstream/failures.ts';
 import { Budget, LinkBroken } from '../session/link.ts';
-import { type FeedEvent, type FeedSource, SharedFeed } from '../watch/feed.ts';
-import type { Change } from '../watch/mirror.ts';
+import { SharedFeed } from '../watch/shared-feed.ts';
 import { downloadChunks } from './download.ts';
+import { blobFeedSource, decodeEntry, toWatchEvent } from './feed-source.ts';
 import type {
   Blob,
   BlobBucketInfo,
@@ -30,16 +30,14 @@ import {
   chunkSubject,
   decodeMeta,
   encodeTombstone,
+  metaFilter,
   metaSubject,
-  nameOfMetaSubject,
   toBlobInfo,
 } from './wire.ts';
 
 const TIMEOUT_MS = 10_000;
 const TRANSFER_MS = 60_000;
 const READ_MAX_BYTES = 64 * 1024 * 1024;
-const SILENCE_MS = 1500;
-const SWEEP_MS = 10_000;
 const TIDY_MS = 5000;
 const RETRY_PAUSE_MS = 100;
 
@@ -59,7 +57,7 @@ export class BlobsAdapter implements Blobs {
     this.#api = api;
     this.bucket = bucket;
     this.#stream = blobStream(bucket);
-    this.#feeds = new SharedFeed(api, this.#feedSource());
+    this.#feeds = new SharedFeed(api, blobFeedSource(api, bucket));
   }
 
   async put(name: string, data: BlobSource, options: BlobPutOptions = {}): Promise<BlobInfo> {
@@ -112,9 +110,7 @@ export class BlobsAdapter implements Blobs {
   ): Promise<number> {
     try {
       const how = { headers: options.headers, expectedSeq, budget };
-      return await this.#translate(() =>
-        publishMeta(this.#api, this.bucket, operation, name, upload, how),
-      );
+      return await this.#translate(() => publishMeta(this.#api, this.bucket, operation, name, upload, how));
     } catch (error) {
       if (!isConflict(error)) throw error;
       const present = await this.#lastEntry(name, operation, this.#left(budget, operation));
@@ -162,15 +158,13 @@ export class BlobsAdapter implements Blobs {
     const found = new Map<string, BlobInfo>();
     const operation = `list ${this.bucket}`;
     const budget = this.#budget(options, TIMEOUT_MS);
-    const query = { stream: this.#stream, filter: this.#metaFilter, ...this.#left(budget, operation) };
-    await this.#translate(() =>
-      listOnce(this.#api, operation, query, (message) => {
-        const change = this.#decode(message);
-        if (change === undefined || !change.key.startsWith(prefix)) return;
-        if (change.present) found.set(change.key, change.item);
-        else found.delete(change.key);
-      }),
-    );
+    const query = { stream: this.#stream, filter: metaFilter(this.bucket), ...this.#left(budget, operation) };
+    for (const message of await this.#translate(() => listOnce(this.#api, operation, query))) {
+      const change = decodeEntry(this.bucket, message);
+      if (change === undefined || !change.key.startsWith(prefix)) continue;
+      if (change.present) found.set(change.key, change.item);
+      else found.delete(change.key);
+    }
     return [...found.values()];
   }
 
@@ -232,39 +226,6 @@ export class BlobsAdapter implements Blobs {
     await Promise.allSettled([this.#feeds.close(), ...this.#tidying]);
   }
 
-  get #metaFilter(): string {
-    return `$O.${this.bucket}.M.>`;
-  }
-
-  #feedSource(): FeedSource<BlobInfo> {
-    const call = (timeoutMs: number) => ({ timeoutMs });
-    return {
-      stream: this.#stream,
-      filter: this.#metaFilter,
-      silenceMs: SILENCE_MS,
-      decode: (message) => this.#decode(message),
-      probe: async (timeoutMs) => {
-        const query = { last_by_subj: this.#metaFilter };
-        const last = await this.#api.message(`probe ${this.bucket}`, this.#stream, query, call(timeoutMs));
-        return last?.seq ?? 0;
-      },
-      sweep: {
-        everyMs: SWEEP_MS,
-        keys: async (timeoutMs) => {
-          const subjects = await streamSubjects(this.#api, this.#stream, this.#metaFilter, call(timeoutMs));
-          return (name) => subjects.has(metaSubject(this.bucket, name));
-        },
-      },
-    };
-  }
-
-  #decode(message: Delivered): Change<BlobInfo> | undefined {
-    const meta = decodeMeta(message.data);
-    if (meta === undefined) return undefined;
-    const name = nameOfMetaSubject(this.bucket, message.subject);
-    return { key: name, item: toBlobInfo(meta, message.streamSeq, message.writtenAt), present: !meta.deleted };
-  }
-
   async #entry(name: string, operation: string, call: CallBounds): Promise<Entry | undefined> {
     const entry = await this.#lastEntry(name, operation, call);
     return entry === undefined || entry.meta.deleted ? undefined : entry;
@@ -274,9 +235,7 @@ export class BlobsAdapter implements Blobs {
   async #lastEntry(name: string, operation: string, call: CallBounds): Promise<Entry | undefined> {
     this.#checkName(name);
     const query = { last_by_subj: metaSubject(this.bucket, name) };
-    const stored = await this.#translate(() =>
-      this.#api.message(operation, this.#stream, query, call),
-    );
+    const stored = await this.#translate(() => this.#api.message(operation, this.#stream, query, call));
     if (stored === undefined) return undefined;
     const meta = decodeMeta(stored.data);
     if (meta === undefined) throw natsErrors.create('BLOB_CORRUPT', { bucket: this.bucket, name });
@@ -333,21 +292,24 @@ export class BlobsAdapter implements Blobs {
 
 /** May go better with another attempt. */
 function isTransient(error: unknown): boolean {
-  return error instanceof LinkBroken || isPassing(error) || ['timeout', 'no-responders'].includes(transportFault(error));
+  return (
+    error instanceof LinkBroken || isPassing(error) || ['timeout', 'no-responders'].includes(transportFault(error))
+  );
 }
 
 /** Certainly not stored. An abort or a lost answer says nothing. */
 function isRefusal(error: unknown): boolean {
-  return hasCode(error, 'BLOB_EXISTS', 'BUCKET_FULL', 'BLOB_BUCKET_MISSING', 'JETSTREAM_UNAVAILABLE', 'NATS_UNREACHABLE');
+  return hasCode(
+    error,
+    'BLOB_EXISTS',
+    'BUCKET_FULL',
+    'BLOB_BUCKET_MISSING',
+    'JETSTREAM_UNAVAILABLE',
+    'NATS_UNREACHABLE',
+  );
 }
 
 interface CallBounds {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
-}
-
-function toWatchEvent(event: FeedEvent<BlobInfo>): BlobWatchEvent {
-  if (event.type !== 'change') return event;
-  const { item, present, key } = event.change;
-  return present ? { type: 'put', blob: item } : { type: 'deleted', name: key };
 }

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { natsErrors } from '../errors.ts';
 import type { JetStreamApi } from '../jetstream/api.ts';
 import type { Budget } from '../session/link.ts';
-import { blobStream, type BlobMeta, chunkSubject, paddedBase64url } from './wire.ts';
+import { type BlobMeta, blobStream, chunkSubject, paddedBase64url } from './wire.ts';
 
 interface Chunk {
   readonly seq: number;
@@ -65,7 +65,12 @@ async function readChunk(
 }
 
 /** From whichever replica is near; undefined when it has not got it or does not answer. */
-async function readDirect(api: JetStreamApi, bucket: string, query: object, budget: Budget): Promise<Chunk | undefined> {
+async function readDirect(
+  api: JetStreamApi,
+  bucket: string,
+  query: object,
+  budget: Budget,
+): Promise<Chunk | undefined> {
   if (!api.link.connected) return undefined;
   try {
     const message = await api.link.request(

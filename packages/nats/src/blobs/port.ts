@@ -47,11 +47,24 @@ export interface BlobBucketInfo {
   readonly maxBytes: number | undefined;
 }
 
+/**
+ * Every call may throw BLOB_BUCKET_MISSING, NATS_CLOSED, NATS_UNREACHABLE, JETSTREAM_UNAVAILABLE, NATS_PERMISSION,
+ * DEADLINE_EXCEEDED, NAME_REFUSED (names have 1 to 512 characters), and the signal's reason.
+ */
 export interface Blobs {
   readonly bucket: string;
-  /** Resolves when the whole object is stored on a quorum. On failure nothing is visible under the name. */
+  /**
+   * Resolves when the whole object is stored on a quorum. On failure nothing is visible under the name; only after
+   * DEADLINE_EXCEEDED, or an abort while the entry was on its way, it may be, and then whole. Bytes in memory are sent
+   * again after a passing fault; a stream is read once, so its put fails with JETSTREAM_UNAVAILABLE and may be repeated
+   * with a new stream. Throws BLOB_EXISTS (with `createOnly`) and BUCKET_FULL.
+   */
   put(name: string, data: BlobSource, options?: BlobPutOptions): Promise<BlobInfo>;
-  /** The object, or undefined when there is none. Throws BLOB_CORRUPT while reading when bytes don't match the digest. */
+  /**
+   * The object, or undefined when there is none. `timeoutMs` bounds the whole reading. While reading throws BLOB_CORRUPT
+   * when bytes don't match the digest, BLOB_GONE when the object was deleted or replaced meanwhile. At most two chunks
+   * (1 MiB each, as we write them) are in memory.
+   */
   get(name: string, options?: BlobCallOptions): Promise<Blob | undefined>;
   /** The whole object in memory; `maxBytes` (default 64 MiB) bounds it: BLOB_TOO_LARGE. */
   read(
@@ -63,6 +76,10 @@ export interface Blobs {
   list(prefix?: string, options?: BlobCallOptions): Promise<BlobInfo[]>;
   /** Removes the object and every trace of its name (no tombstone stays). Absent is fine. */
   delete(name: string, options?: BlobCallOptions): Promise<void>;
+  /**
+   * See BlobWatchEvent; as Kv's watch. A deletion by `delete` is told at once, an object that other tools purged
+   * without a message within about ten seconds.
+   */
   watch(prefix: string, options?: { signal?: AbortSignal | undefined }): AsyncIterable<BlobWatchEvent>;
   bucketInfo(options?: BlobCallOptions): Promise<BlobBucketInfo>;
 }

@@ -5,6 +5,7 @@
  * from bytes in memory is begun anew under another id.
  */
 import { createHash } from 'node:crypto';
+import { abortable, withDeadline } from '@canopy/core';
 import { nuid } from '@nats-io/transport-node';
 import type { JetStreamApi } from '../jetstream/api.ts';
 import type { Budget } from '../session/link.ts';
@@ -51,8 +52,7 @@ export async function uploadChunks(
     lastSeq = seq;
   };
   try {
-    for await (const chunk of inChunks(source, chunkBytes)) {
-      budget.signal?.throwIfAborted();
+    for await (const chunk of inChunks(bounded(api, operation, source, budget), chunkBytes)) {
       if (budget.spent) throw budget.expired(operation);
       if (flight.length >= IN_FLIGHT) await settleOne();
       hash.update(chunk);
@@ -91,9 +91,34 @@ async function uploadSmall(
   return { nuid: id, size: data.length, chunks: 1, sha256 };
 }
 
+/** The source's pieces, each awaited no longer than the call may take. A source that hangs is left behind. */
+async function* bounded(
+  api: JetStreamApi,
+  operation: string,
+  source: BlobSource,
+  budget: Budget,
+): AsyncGenerator<Uint8Array> {
+  if (source instanceof Uint8Array) {
+    yield source;
+    return;
+  }
+  const pieces = source[Symbol.asyncIterator]();
+  let ended = false;
+  try {
+    for (;;) {
+      const next = withDeadline(api.env.clock, operation, Math.max(0, budget.leftMs), pieces.next());
+      const piece = await abortable(next, budget.signal);
+      ended = piece.done === true;
+      if (piece.done) return;
+      yield piece.value;
+    }
+  } finally {
+    if (!ended) void pieces.return?.()?.catch(() => {});
+  }
+}
+
 /** Cuts whatever sizes come into chunks of one size; holds at most one chunk. */
-async function* inChunks(source: BlobSource, chunkBytes: number): AsyncGenerator<Uint8Array> {
-  const pieces = source instanceof Uint8Array ? [source] : source;
+async function* inChunks(pieces: AsyncIterable<Uint8Array>, chunkBytes: number): AsyncGenerator<Uint8Array> {
   let held = new Uint8Array(chunkBytes);
   let fill = 0;
   for await (const piece of pieces) {

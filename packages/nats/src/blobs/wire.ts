@@ -17,6 +17,11 @@ export function metaSubject(bucket: string, name: string): string {
   return `$O.${bucket}.M.${paddedBase64url(Buffer.from(name, 'utf8'))}`;
 }
 
+/** All entries of the bucket. */
+export function metaFilter(bucket: string): string {
+  return `$O.${bucket}.M.>`;
+}
+
 export function nameOfMetaSubject(bucket: string, subject: string): string {
   return Buffer.from(subject.slice(`$O.${bucket}.M.`.length), 'base64url').toString('utf8');
 }

@@ -170,8 +170,7 @@ function parse<T>(message: Msg): T {
 function publishHeaders(options: PublishOptions): MsgHdrs {
   const hdrs = headers();
   hdrs.set('Nats-Msg-Id', options.messageId ?? nuid.next());
-  if (options.expectedSeq !== undefined)
-    hdrs.set('Nats-Expected-Last-Subject-Sequence', String(options.expectedSeq));
+  if (options.expectedSeq !== undefined) hdrs.set('Nats-Expected-Last-Subject-Sequence', String(options.expectedSeq));
   for (const [name, value] of Object.entries(options.headers ?? {})) hdrs.set(name, value);
   return hdrs;
 }

@@ -3,7 +3,9 @@
  * server, is never acknowledged, and removes itself on the server 10 s after nobody listens any more; `close` removes
  * it at once. A gap in its numbering (a message lost on the way) is reported, never skipped over.
  */
+import { abortable } from '@canopy/core';
 import { type Msg, nuid } from '@nats-io/transport-node';
+import { Budget } from '../session/link.ts';
 import type { JetStreamApi } from './api.ts';
 import { type Delivery, parseDelivery } from './message.ts';
 
@@ -26,6 +28,7 @@ export interface ConsumerOptions {
 
 const INACTIVE_NS = 10_000_000_000;
 const REMOVE_MS = 3000;
+const PASS_PAUSE_MS = 50;
 const HEARTBEAT_NS = 5_000_000_000;
 
 export interface PushConsumer {
@@ -50,11 +53,19 @@ export async function openConsumer(api: JetStreamApi, options: ConsumerOptions):
   const subscription = nc.subscribe(inbox, {
     callback: (error, message) => {
       if (over) return;
-      if (error) return lose(error.message);
-      if (isControl(message)) return;
+      if (error) {
+        lose(error.message);
+        return;
+      }
+      const code = message.headers?.code ?? 0;
+      if (code >= 400) lose(`the server ended the watch: ${code} ${message.headers?.description}`);
+      if (over || isControl(message)) return;
       const delivery = parseDelivery(message.reply);
       if (delivery === undefined) return;
-      if (delivery.consumerSeq !== nextSeq) return lose(`message ${nextSeq} of the watch was lost`);
+      if (delivery.consumerSeq !== nextSeq) {
+        lose(`message ${nextSeq} of the watch was lost`);
+        return;
+      }
       nextSeq += 1;
       options.onMessage({
         ...delivery,
@@ -122,36 +133,50 @@ async function remove(api: JetStreamApi, stream: string, name: string, unsubscri
   }
 }
 
-/** Everything that the filter matches now, the last message of each subject. One pass with a consumer of its own. */
+/**
+ * Everything that the filter matches now, the last message of each subject, in the order of the stream. Each pass has a
+ * consumer of its own; a pass that is interrupted is begun anew until the time is up: DEADLINE_EXCEEDED.
+ */
 export async function listOnce(
   api: JetStreamApi,
   operation: string,
   options: Pick<ConsumerOptions, 'stream' | 'filter' | 'headersOnly' | 'timeoutMs' | 'signal'>,
-  onMessage: (message: Delivered) => void,
-): Promise<void> {
-  const done = Promise.withResolvers<void>();
-  done.promise.catch(() => {});
-  const lost = (reason: string): void => done.reject(new Error(reason));
-  const timer = api.env.clock.timer(options.timeoutMs, () => lost('timeout'));
-  const forget = api.link.onBroken((error) => lost(error.message));
-  const onAbort = (): void => done.reject(options.signal?.reason);
-  options.signal?.addEventListener('abort', onAbort, { once: true });
+): Promise<Delivered[]> {
+  const budget = new Budget(api.env, options.timeoutMs, options.signal);
+  for (;;) {
+    const listed = await listPass(api, options, budget);
+    if (listed !== undefined) return listed;
+    if (budget.leftMs < PASS_PAUSE_MS) throw budget.expired(operation);
+    await api.env.clock.sleep(PASS_PAUSE_MS, { signal: options.signal });
+  }
+}
+
+/** Undefined when the listing broke off or did not complete in time. */
+async function listPass(
+  api: JetStreamApi,
+  options: Pick<ConsumerOptions, 'stream' | 'filter' | 'headersOnly' | 'signal'>,
+  budget: Budget,
+): Promise<Delivered[] | undefined> {
+  const listed: Delivered[] = [];
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const timer = api.env.clock.timer(budget.leftMs, () => resolve(false));
+  const forget = api.link.onBroken(() => resolve(false));
   let consumer: PushConsumer | undefined;
   try {
     consumer = await openConsumer(api, {
       ...options,
-      onLost: lost,
+      timeoutMs: budget.leftMs,
+      onLost: () => resolve(false),
       onMessage: (message) => {
-        onMessage(message);
-        if (message.pending === 0) done.resolve();
+        listed.push(message);
+        if (message.pending === 0) resolve(true);
       },
     });
-    if (consumer.initiallyPending === 0) done.resolve();
-    await done.promise;
+    if (consumer.initiallyPending === 0) resolve(true);
+    return (await abortable(promise, options.signal)) ? listed : undefined;
   } finally {
     timer.cancel();
     forget();
-    options.signal?.removeEventListener('abort', onAbort);
     void consumer?.close();
   }
 }

@@ -87,8 +87,7 @@ export function transportFault(error: unknown): TransportFault {
   if (error instanceof errors.AuthorizationError || error instanceof errors.UserAuthenticationExpiredError)
     return 'auth';
   if (error instanceof errors.ConnectionError) return 'refused';
-  if (error instanceof errors.RequestError)
-    return error.cause === undefined ? 'closed' : transportFault(error.cause);
+  if (error instanceof errors.RequestError) return error.cause === undefined ? 'closed' : transportFault(error.cause);
   if (error instanceof Error && error.cause !== undefined) return transportFault(error.cause);
   return 'other';
 }

@@ -11,8 +11,9 @@ import { type Delivered, listOnce } from '../jetstream/consumer.ts';
 import { isConflict, isFull, JS, refusedWith } from '../jetstream/failures.ts';
 import type { StoredMessage } from '../jetstream/message.ts';
 import { Budget } from '../session/link.ts';
-import { type FeedSource, SharedFeed } from '../watch/feed.ts';
+import type { FeedSource } from '../watch/feed.ts';
 import type { Change } from '../watch/mirror.ts';
+import { SharedFeed } from '../watch/shared-feed.ts';
 import type { Kv, KvBucketInfo, KvCallOptions, KvEntry, KvWatchEvent } from './port.ts';
 import { checkKey, keyFilter, kvStream, kvSubject, TICK_KEY } from './subjects.ts';
 import { toWatchEvent } from './watch-event.ts';
@@ -92,14 +93,15 @@ export class KvAdapter implements Kv {
     const operation = `list ${this.bucket}`;
     const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     const query = { stream: this.#stream, filter: kvSubject(this.bucket, filter), headersOnly: true };
-    await this.#translate(() =>
-      listOnce(this.#api, operation, { ...query, timeoutMs, signal: options.signal }, (message) => {
-        const change = this.#decode(message);
-        if (change === undefined || !accept(change.key)) return;
-        if (change.present) found.add(change.key);
-        else found.delete(change.key);
-      }),
+    const listed = await this.#translate(() =>
+      listOnce(this.#api, operation, { ...query, timeoutMs, signal: options.signal }),
     );
+    for (const message of listed) {
+      const change = this.#decode(message);
+      if (change === undefined || !accept(change.key)) continue;
+      if (change.present) found.add(change.key);
+      else found.delete(change.key);
+    }
     return [...found];
   }
 

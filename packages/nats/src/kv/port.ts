@@ -17,7 +17,10 @@ export interface KvEntry {
 
 export interface KvCallOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Bound on the whole call, retries included. Default 5 s. Past it: DEADLINE_EXCEEDED, outcome unknown. */
+  /**
+   * Bound on the whole call, retries included. Default 5 s. Past it: DEADLINE_EXCEEDED when the outcome is unknown;
+   * NATS_UNREACHABLE or JETSTREAM_UNAVAILABLE when the call was certainly not carried out.
+   */
   readonly timeoutMs?: number;
 }
 
@@ -26,6 +29,10 @@ export interface KvCallOptions {
  * After an interruption the adapter re-lists by itself and yields the differences as ordinary entries; a key that
  * vanished meanwhile (also by expiry) is yielded as a `delete` with the revision last seen. `interrupted` and the next
  * `synced` bracket the time in which nothing is known.
+ *
+ * A reader that lags gets the latest value per key instead of each one, so memory is bounded by the number of keys.
+ * All watches of a bucket in one session share one watch on the server, which keeps the bucket's present entries in
+ * memory.
  */
 export type KvWatchEvent =
   | { readonly type: 'entry'; readonly entry: KvEntry }
@@ -45,6 +52,13 @@ export interface KvBucketInfo {
   readonly maxBytes: number | undefined;
 }
 
+/**
+ * Every call may throw KV_BUCKET_MISSING, NATS_CLOSED, NATS_UNREACHABLE, JETSTREAM_UNAVAILABLE, NATS_PERMISSION,
+ * DEADLINE_EXCEEDED, NAME_REFUSED for keys other than letters, digits and `-/_=` in tokens joined by `.` (`_tick` is
+ * reserved), and the signal's reason; writes also BUCKET_FULL and KV_VALUE_TOO_LARGE. A write whose answer was lost is
+ * repeated so that it counts once; when it can no longer be known whether it was carried out, DEADLINE_EXCEEDED is
+ * thrown, never KV_CONFLICT.
+ */
 export interface Kv {
   readonly bucket: string;
   /** The present value from the stream leader (never a lagging replica), or undefined when absent or deleted. */
@@ -59,7 +73,10 @@ export interface Kv {
   delete(key: string, revision: number, options?: KvCallOptions): Promise<number>;
   /** Present keys that match the filter (`*` one token, `>` the rest; default all). */
   keys(filter?: string, options?: KvCallOptions): Promise<string[]>;
-  /** See KvWatchEvent. Ends when the signal aborts or the session closes; never goes silent without `interrupted`. */
+  /**
+   * See KvWatchEvent. Ends when the signal aborts, the iteration is left, or the session closes; never goes silent
+   * without `interrupted`: a dead watch is noticed within about two seconds.
+   */
   watch(
     filter: string | readonly string[],
     options?: { signal?: AbortSignal | undefined },

@@ -1,5 +1,5 @@
 /** The Blobs port's twin. */
-import { natsErrors } from '../errors.ts';
+
 import type {
   Blob,
   BlobBucketInfo,
@@ -10,6 +10,7 @@ import type {
   Blobs,
   BlobWatchEvent,
 } from '../blobs/port.ts';
+import { natsErrors } from '../errors.ts';
 import type { StoredBlob } from './hub.ts';
 import type { Table } from './table.ts';
 import { watchTable } from './watch.ts';

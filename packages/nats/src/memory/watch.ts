@@ -1,7 +1,8 @@
 /** A watch on a bucket of the twin: events in order, `interrupted` when the session is cut, the differences when healed. */
+
+import type { FeedEvent } from '../watch/feed.ts';
 import { LatestQueue } from '../watch/latest-queue.ts';
 import { type Change, type Item, Mirror } from '../watch/mirror.ts';
-import type { FeedEvent } from '../watch/feed.ts';
 import type { MemoryCall } from './hub.ts';
 import type { Table } from './table.ts';
 import type { MemoryWire } from './wire.ts';
@@ -40,7 +41,10 @@ export function watchTable<T extends Item, E>(
     const { delayMs = 0 } = wire.faultOf({ ...call, operation: 'deliver', key: change.key });
     const now = wire.env.clock.monotonic();
     const dueAt = Math.max(lastDueAt, now + delayMs);
-    if (dueAt <= now) return receive(change);
+    if (dueAt <= now) {
+      receive(change);
+      return;
+    }
     lastDueAt = dueAt;
     const mine = generation;
     wire.env.clock.timer(dueAt - now, () => {
@@ -60,8 +64,11 @@ export function watchTable<T extends Item, E>(
     queue.synced(toEvent({ type: 'synced' }));
   };
   const forgetWire = wire.onChange(() => {
-    if (wire.closing.aborted) return end();
-    if (wire.up) return list();
+    if (wire.closing.aborted || wire.up) {
+      if (wire.up) list();
+      else end();
+      return;
+    }
     generation += 1;
     forgetTable();
     if (interrupted) return;

@@ -34,7 +34,13 @@ export function parseServers(urls: readonly string[]): ParsedServers {
   };
 }
 
-function parseServer(url: string): { hostname: string; port: string; username: string; password: string; tls: boolean } {
+function parseServer(url: string): {
+  hostname: string;
+  port: string;
+  username: string;
+  password: string;
+  tls: boolean;
+} {
   const invalid = (): Error => natsErrors.create('NATS_URL_INVALID', { url: describeConnection({ servers: [url] }) });
   const scheme = /^([a-z]+):\/\//i.exec(url)?.[1]?.toLowerCase();
   if (scheme !== undefined && scheme !== 'nats' && scheme !== 'tls') throw invalid();
@@ -44,7 +50,13 @@ function parseServer(url: string): { hostname: string; port: string; username: s
     const { hostname, port, username, password, pathname } = new URL(`http://${rest}`);
     if (hostname === '' || pathname !== '/' || /\s/.test(url)) throw invalid();
     // URL drops :80 as the default of http.
-    return { hostname, port: port === '' && /:80\/?$/.test(rest) ? '80' : port, username, password, tls: scheme === 'tls' };
+    return {
+      hostname,
+      port: port === '' && /:80\/?$/.test(rest) ? '80' : port,
+      username,
+      password,
+      tls: scheme === 'tls',
+    };
   } catch {
     throw invalid();
   }

@@ -58,7 +58,11 @@ async function dial(
     const timeout = Math.max(1, Math.min(1000, budget.leftMs));
     // nats.js tries every server once and then rejects.
     const attempt = connect({ ...dialOptions, timeout });
-    const abandon = (): void => void attempt.then((nc) => nc.close(), () => {});
+    const abandon = (): void =>
+      void attempt.then(
+        (nc) => nc.close(),
+        () => {},
+      );
     signal?.addEventListener('abort', abandon, { once: true });
     try {
       return await attempt;

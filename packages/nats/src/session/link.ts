@@ -61,7 +61,9 @@ export class Link {
   #clusterSize(): number {
     const info = this.nc.info;
     if (info?.cluster === undefined || info.cluster === '') return 1;
-    const announced = new Set((info.connect_urls ?? []).map((url) => url.replace(/^\[?::1?\]?:|^localhost:/, '127.0.0.1:')));
+    const announced = new Set(
+      (info.connect_urls ?? []).map((url) => url.replace(/^\[?::1?\]?:|^localhost:/, '127.0.0.1:')),
+    );
     return Math.max(1, announced.size, this.servers.split(',').length);
   }
 

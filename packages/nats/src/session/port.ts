@@ -29,6 +29,6 @@ export interface NatsSession extends AsyncDisposable {
   status(): SessionStatus;
   /** The present state first, then changes. */
   watch(options?: { signal?: AbortSignal | undefined }): AsyncIterable<SessionEvent>;
-  /** Idempotent; a session made around a connection that somebody else opened does not close that connection. */
+  /** Ends every watch and removes its consumers, within about a second. Idempotent; a session made around a connection that somebody else opened does not close that connection. */
   close(): Promise<void>;
 }

@@ -122,7 +122,8 @@ export function describeBlobsContract(name: string, makeSystem: () => Promise<Co
       const blobs = await fresh();
       for (const object of ['ltx/0/1', 'ltx/0/2', 'ltx/9/1', 'other']) await blobs.put(object, bytes(object));
       await blobs.delete('ltx/0/1');
-      const names = async (prefix?: string): Promise<string[]> => (await blobs.list(prefix)).map((info) => info.name).sort();
+      const names = async (prefix?: string): Promise<string[]> =>
+        (await blobs.list(prefix)).map((info) => info.name).sort();
       expect(await names()).toEqual(['ltx/0/2', 'ltx/9/1', 'other']);
       expect(await names('ltx/0/')).toEqual(['ltx/0/2']);
       expect(await names('nothing')).toEqual([]);

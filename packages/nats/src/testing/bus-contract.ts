@@ -41,7 +41,7 @@ export function describeBusContract(name: string, makeSystem: () => Promise<Cont
       await bus.flush();
       const answer = await sessions().a.bus.request(to, bytes('x'));
       expect(text(answer.data)).toBe('echo x');
-      expect(answer.headers['Served']).toBe('yes');
+      expect(answer.headers.Served).toBe('yes');
       controller.abort();
       await serving;
     });

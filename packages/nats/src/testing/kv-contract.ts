@@ -62,7 +62,9 @@ export function describeKvContract(name: string, makeSystem: () => Promise<Contr
       const kv = await fresh();
       const other = await sessions().b.kv(kv.bucket);
       const revision = await kv.create('k', bytes('0'));
-      const writers = Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? kv : other).update('k', bytes(`${i}`), revision));
+      const writers = Array.from({ length: 20 }, (_, i) =>
+        (i % 2 === 0 ? kv : other).update('k', bytes(`${i}`), revision),
+      );
       const results = await Promise.allSettled(writers);
       const won = results.filter((result) => result.status === 'fulfilled');
       expect(won).toHaveLength(1);

@@ -74,7 +74,8 @@ export class Recorder<E> {
     for (;;) {
       const found = this.events.find(condition);
       if (found !== undefined) return found;
-      if (systemClock.monotonic() > giveUpAt) throw new Error(`not seen: ${condition}; got ${JSON.stringify(this.events)}`);
+      if (systemClock.monotonic() > giveUpAt)
+        throw new Error(`not seen: ${condition}; got ${JSON.stringify(this.events)}`);
       await systemClock.sleep(5);
     }
   }

@@ -24,8 +24,14 @@ export interface FeedSource<T extends Item> {
   probe(timeoutMs: number): Promise<number>;
   /** A probe is due after this much silence; a part is added at random so that one watcher of many is first. */
   readonly silenceMs: number;
-  /** For buckets whose entries can vanish without a message: how often to compare, and the keys that exist. */
-  readonly sweep?: { readonly everyMs: number; keys(timeoutMs: number): Promise<(key: string) => boolean> };
+  /**
+   * For buckets whose entries can vanish without a message: how often to compare, and which keys exist (undefined:
+   * nothing has changed since the last time).
+   */
+  readonly sweep?: {
+    readonly everyMs: number;
+    keys(timeoutMs: number): Promise<((key: string) => boolean) | undefined>;
+  };
 }
 
 /** A probe's sequence must have come by within this. */
@@ -57,6 +63,8 @@ export class Feed<T extends Item> {
   readonly #stop = new AbortController();
   #mirror = new Mirror<T>();
   #synced = false;
+  /** Interrupted, and said so. */
+  #down = false;
   #lastEventAt = 0;
   #lastSeq = 0;
   /** Called at each message while a probe's sequence is awaited. */
@@ -256,6 +264,8 @@ export class Feed<T extends Item> {
   #sync(): void {
     for (const gone of this.#mirror.endListing()) this.#tell(gone);
     this.#synced = true;
+    if (this.#down) this.#env.log.info('nats_watch_resumed', { stream: this.#source.stream });
+    this.#down = false;
     for (const watcher of this.#watchers) {
       if (!watcher.caughtUp) this.#catchUp(watcher);
       else watcher.synced();
@@ -272,44 +282,14 @@ export class Feed<T extends Item> {
   }
 
   #interrupt(reason: string): void {
+    const level = this.#down ? 'debug' : 'warn';
     this.#synced = false;
-    this.#env.log.warn('nats_watch_interrupted', { stream: this.#source.stream, reason });
+    this.#down = true;
+    this.#env.log[level]('nats_watch_interrupted', { stream: this.#source.stream, reason });
     for (const watcher of this.#watchers) {
       if (watcher.interrupted) continue;
       watcher.interrupted = true;
       watcher.interrupt(reason);
     }
-  }
-}
-
-/** The feed that all watchers of a bucket share: begun with the first, ended with the last, begun again when needed. */
-export class SharedFeed<T extends Item> {
-  readonly #api: JetStreamApi;
-  readonly #source: FeedSource<T>;
-  readonly #ending = new Set<Promise<void>>();
-  #feed: Feed<T> | undefined;
-
-  constructor(api: JetStreamApi, source: FeedSource<T>) {
-    this.#api = api;
-    this.#source = source;
-  }
-
-  current(): Feed<T> {
-    this.#feed ??= this.#open();
-    return this.#feed;
-  }
-
-  #open(): Feed<T> {
-    const feed: Feed<T> = new Feed(this.#api, this.#source, () => {
-      if (this.#feed === feed) this.#feed = undefined;
-      const ending = feed.stop().finally(() => this.#ending.delete(ending));
-      this.#ending.add(ending);
-    });
-    return feed;
-  }
-
-  async close(): Promise<void> {
-    void this.#feed?.stop();
-    await Promise.allSettled(this.#ending);
   }
 }

@@ -4,8 +4,16 @@ import { isSupported } from '../../src/session/connect.ts';
 import { connectOptions, parseServers } from '../../src/session/connect-options.ts';
 
 test('servers are host and port, and what is in front of them is taken out', () => {
-  expect(parseServers(['nats://a', 'b:5222', 'tls://c:80'])).toEqual({ servers: ['a:4222', 'b:5222', 'c:80'], tls: true });
-  expect(parseServers(['nats://me:p%40ss@a:1'])).toEqual({ servers: ['a:1'], tls: false, user: 'me', password: 'p@ss' });
+  expect(parseServers(['nats://a', 'b:5222', 'tls://c:80'])).toEqual({
+    servers: ['a:4222', 'b:5222', 'c:80'],
+    tls: true,
+  });
+  expect(parseServers(['nats://me:p%40ss@a:1'])).toEqual({
+    servers: ['a:1'],
+    tls: false,
+    user: 'me',
+    password: 'p@ss',
+  });
   expect(parseServers(['nats://token@[::1]:1'])).toEqual({ servers: ['[::1]:1'], tls: false, token: 'token' });
 });
 

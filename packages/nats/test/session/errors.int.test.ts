@@ -119,7 +119,7 @@ test('what the server does not permit is said at once', async () => {
       'authorization { users: [ { user: all, password: all }, { user: some, password: some,\n' +
       '  permissions: { publish: { allow: ["$JS.API.STREAM.INFO.>"] }, subscribe: ["_INBOX.>"] } } ] }\n',
   );
-  const restricted = spawn(process.env['CANOPY_NATS_SERVER'] ?? 'nats-server', ['-c', config], { stdio: 'ignore' });
+  const restricted = spawn(process.env.CANOPY_NATS_SERVER ?? 'nats-server', ['-c', config], { stdio: 'ignore' });
   onTestFinished(async () => {
     restricted.kill('SIGKILL');
     await new Promise((resolve) => restricted.once('exit', resolve));

@@ -1,7 +1,7 @@
 /** A server that is killed with SIGKILL and comes back with its data on the same port. */
 import { isDeepStrictEqual } from 'node:util';
 import { type CanopyError, systemEnv } from '@canopy/core';
-import { connectNats, type BlobWatchEvent, type KvWatchEvent, type NatsSession } from '@canopy/nats';
+import { type BlobWatchEvent, connectNats, type KvWatchEvent, type NatsSession } from '@canopy/nats';
 import { eventually, processState, type TestNatsServer, testNatsServer } from '@canopy/testkit';
 import { expect, onTestFinished, test } from 'vitest';
 import { consumerNames } from '../consumers.ts';
@@ -66,10 +66,16 @@ test('sessions reconnect, watches say what they missed, and no consumer is left 
     await eventually(() => watches.every((events) => count(events, 'synced') === round + 1), {
       what: `synced after restart ${round}`,
     });
-    await eventually(() => count(objects, 'synced') === round + 1 && objects.some((event) => event.type === 'put' && event.blob.name === `object.${round}`));
-    const expected = { stays: `${round}`, ...Object.fromEntries(Array.from({ length: round }, (_, i) => [`new.${i + 1}`, 'x'])) };
-    for (const events of watches)
-      await eventually(() => isDeepStrictEqual(stateOf(events), expected));
+    await eventually(
+      () =>
+        count(objects, 'synced') === round + 1 &&
+        objects.some((event) => event.type === 'put' && event.blob.name === `object.${round}`),
+    );
+    const expected = {
+      stays: `${round}`,
+      ...Object.fromEntries(Array.from({ length: round }, (_, i) => [`new.${i + 1}`, 'x'])),
+    };
+    for (const events of watches) await eventually(() => isDeepStrictEqual(stateOf(events), expected));
     await eventually(async () => (await consumerNames(nats.url, 'KV_b')).length === 1);
     await eventually(async () => (await consumerNames(nats.url, 'OBJ_b')).length === 1);
   }
@@ -86,12 +92,12 @@ test('a key that went away while the watch was down is told as deleted', async (
   const seen = record(kv.watch('>'));
   await eventually(() => count(seen, 'synced') === 1);
   const revision = await kv.put('lease', bytes('x'));
-  await eventually(() => stateOf(seen)['lease'] === 'x');
+  await eventually(() => stateOf(seen).lease === 'x');
   await nats.server.kill();
   await env.clock.sleep(2200);
   await nats.server.restart();
   await eventually(() => count(seen, 'synced') === 2);
-  await eventually(() => stateOf(seen)['lease'] === undefined);
+  await eventually(() => stateOf(seen).lease === undefined);
   const deletion = seen.find((event) => event.type === 'entry' && event.entry.operation === 'delete');
   expect(deletion).toMatchObject({ entry: { key: 'lease', revision } });
 }, 60_000);

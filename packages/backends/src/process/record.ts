@@ -1,0 +1,45 @@
+/**
+ * The note a backend leaves on disk while it runs, so that the next life of this node can end what an earlier one could
+ * not. Written before the program runs. Form: `{pid, startTicks, mark, boot, command}` as JSON, replaced as a whole.
+ */
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ProcessId } from '@canopy/core';
+
+export interface ProcessRecord extends ProcessId {
+  readonly mark: string;
+  /** Of the machine's boot: pids and start times mean nothing in another. */
+  readonly boot: string;
+  readonly command: string;
+}
+
+export class RecordFile {
+  readonly #file: string;
+
+  constructor(stateDir: string) {
+    this.#file = join(stateDir, 'backend.json');
+  }
+
+  async write(record: ProcessRecord): Promise<void> {
+    const { pid, startTicks, mark, boot, command } = record;
+    await writeFile(`${this.#file}.new`, `${JSON.stringify({ pid, startTicks, mark, boot, command })}\n`);
+    await rename(`${this.#file}.new`, this.#file);
+  }
+
+  /** Undefined when there is none, or none that can be read: then nothing can be told from it. */
+  async read(): Promise<ProcessRecord | undefined> {
+    try {
+      const value = JSON.parse(await readFile(this.#file, 'utf8')) as Partial<ProcessRecord>;
+      const { pid, startTicks, mark, boot, command } = value;
+      if (typeof pid !== 'number' || pid < 2 || typeof startTicks !== 'number' || typeof mark !== 'string')
+        return undefined;
+      return { pid, startTicks, mark, boot: String(boot), command: String(command) };
+    } catch {
+      return undefined;
+    }
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.#file, { force: true });
+  }
+}

@@ -1,0 +1,395 @@
+/**
+ * The shell around the machine: owns the bucket, the watch, the terms and the hooks; performs effects and feeds what
+ * comes of them. Invariant: whoever asks `isLeader` gets the answer of the clock, not of the last event.
+ */
+import {
+  abortable,
+  Broadcast,
+  type Env,
+  type Epoch,
+  Lifecycle,
+  type Logger,
+  type StartOptions,
+  TaskGroup,
+  withDeadline,
+} from '@canopy/core';
+import type { ElectionEvent, ElectionReason, ElectionState, ElectionStatus, Leadership, LeaseWatchdog } from './api.ts';
+import { Driver } from './driver.ts';
+import { electionErrors } from './errors.ts';
+import { type DemoteHook, Hooks, type PromoteHook } from './hooks.ts';
+import { sightingOf } from './lease/sighting.ts';
+import { errorType, LeaseKey, openBucket, type Request } from './lease-key.ts';
+import { isHolding } from './machine/holding.ts';
+import { observedEpoch } from './machine/standing.ts';
+import type { Effect, Leaving } from './machine/state.ts';
+import { ElectionMetrics } from './metrics.ts';
+import { type ElectionOptions, type ResolvedElectionOptions, resolveElectionOptions } from './options.ts';
+import { Tenure } from './tenure.ts';
+import { followKey, followSession } from './watching.ts';
+
+export interface ElectionStopOptions {
+  /** Release the lease, so that another takes over at once. Default true. Without it the lease runs out. */
+  readonly deleteKey?: boolean;
+  /** Resolve only after the demote hooks. Default true; they run and precede the release in any case. */
+  readonly waitForDemote?: boolean;
+  /** Bound on the whole stop. Default: the hook timeout and five requests. What is not done by then is left to the ttl. */
+  readonly timeoutMs?: number;
+}
+
+export interface StepDownOptions {
+  readonly reason?: ElectionReason;
+  /** Rest before standing again; default the `holdOff` option. Whoever else wants the lease gets it meanwhile. */
+  readonly holdOffMs?: number;
+}
+
+export interface WaitOptions {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A candidate for the leadership of one group. Runs once: make a new one after `stop()`. Hooks may be registered at any
+ * time; those registered before `start()` miss no term.
+ */
+export class Election extends Lifecycle {
+  readonly group: string;
+  readonly instanceId: string;
+  readonly #env: Env;
+  readonly #options: ResolvedElectionOptions;
+  readonly #log: Logger;
+  readonly #metrics: ElectionMetrics;
+  readonly #hooks: Hooks;
+  readonly #driver: Driver;
+  readonly #tenure: Tenure;
+  readonly #tasks: TaskGroup;
+  readonly #events = new Broadcast<ElectionEvent>({ capacity: 256 });
+  readonly #ended = new AbortController();
+  #key: LeaseKey | undefined;
+  #lastTransition: number;
+  #lastReason: ElectionReason = 'started';
+  #connected = false;
+  #stopOptions: ElectionStopOptions = {};
+  #stopReason: ElectionReason = 'stop';
+
+  /** Throws OPTIONS_INVALID. Does no I/O. */
+  constructor(options: ElectionOptions, env: Env) {
+    super(`election of group ${options.group}`);
+    this.#env = env;
+    this.#options = resolveElectionOptions(options, env);
+    const { group, bucket, rules, hookTimeoutMs } = this.#options;
+    this.group = group;
+    this.instanceId = rules.instanceId;
+    this.#log = env.log.with({ instance_id: rules.instanceId, group, bucket });
+    this.#metrics = new ElectionMetrics(env, group, rules.instanceId, bucket);
+    this.#hooks = new Hooks(env.clock, this.#log, hookTimeoutMs);
+    this.#driver = new Driver(env.clock, rules, (effect) => this.#perform(effect));
+    this.#tenure = new Tenure({
+      options: this.#options,
+      clock: env.clock,
+      log: this.#log,
+      metrics: this.#metrics,
+      hooks: this.#hooks,
+      feed: (event) => this.#driver.feed(event),
+    });
+    this.#lastTransition = env.clock.wall();
+    this.#tasks = new TaskGroup((error, task) => {
+      this.#log.error('election_task_failed', { task, error: error.message });
+      this.fail(error);
+    });
+  }
+
+  /** Whether this instance leads at this moment, by its own clock; tens of nanoseconds. */
+  get isLeader(): boolean {
+    return this.#tenure.leadership?.isValid() ?? false;
+  }
+
+  /** The present term, while it is valid. */
+  get leadership(): Leadership | undefined {
+    return this.isLeader ? this.#tenure.leadership : undefined;
+  }
+
+  /** The leader as far as known; undefined while there is none. */
+  get leaderId(): string | undefined {
+    const { leaderId } = this.#driver.state;
+    return leaderId === this.instanceId && !this.isLeader ? undefined : leaderId;
+  }
+
+  /** The leader's epoch as far as known. */
+  get epoch(): Epoch | undefined {
+    if (this.isLeader) return this.#tenure.leadership?.epoch;
+    return observedEpoch(this.#driver.state) as Epoch | undefined;
+  }
+
+  status(): ElectionStatus {
+    const { view, term } = this.#driver.state;
+    const leading = this.#tenure.leadership;
+    const leaseLeftMs = leading?.isValid() ? Math.max(0, leading.deadline() - this.#env.clock.monotonic()) : 0;
+    const isLeader = leaseLeftMs > 0;
+    return {
+      state: view,
+      isLeader,
+      leaderId: this.leaderId,
+      epoch: this.epoch,
+      token: isLeader ? leading?.token : undefined,
+      revision: isLeader ? term?.revision : undefined,
+      lastHeartbeat: isLeader ? this.#tenure.lastHeartbeat : undefined,
+      lastTransition: this.#lastTransition,
+      leaseLeftMs,
+      connected: this.#connected,
+    };
+  }
+
+  /** The present state first, then every change. A reader 256 events behind loses the oldest. Ends with the election. */
+  watch(options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<ElectionEvent> {
+    return this.#events.watch({ ...options, first: [this.#event(this.#lastReason)] });
+  }
+
+  /**
+   * Runs `hook` at the start of each term, for as long as it likes; it ends its work when `leadership.signal` aborts.
+   * Returns a function that unregisters it. What it throws is logged.
+   */
+  onPromote(hook: PromoteHook): () => void {
+    return this.#hooks.onPromote(hook);
+  }
+
+  /**
+   * Runs `hook` once at the end of each term, after its signal aborted and its work ended. On a planned departure the
+   * lease is renewed until the hook has ended, then released. A hook that rejects, or takes longer than `hookTimeout`,
+   * leaves the lease to run out instead. The next term of this instance begins after it.
+   */
+  onDemote(hook: DemoteHook): () => void {
+    return this.#hooks.onDemote(hook);
+  }
+
+  /** Resolves with the term once this instance leads; at once when it does. DEADLINE_EXCEEDED, ELECTION_STOPPED. */
+  async waitForLeadership(options: WaitOptions = {}): Promise<Leadership> {
+    const { timeoutMs, signal } = options;
+    const giveUp = new AbortController();
+    const signals = [giveUp.signal, this.#ended.signal, ...(signal === undefined ? [] : [signal])];
+    let leadership: Leadership | undefined;
+    const led = this.#driver.until(() => {
+      leadership = this.leadership;
+      return leadership !== undefined;
+    }, AbortSignal.any(signals));
+    try {
+      if (timeoutMs === undefined) await led;
+      else await withDeadline(this.#env.clock, `leadership of group ${this.group}`, timeoutMs, led);
+    } finally {
+      giveUp.abort();
+    }
+    return leadership as unknown as Leadership;
+  }
+
+  /**
+   * Waits for leadership and runs `work` under it, once. Its signal aborts in time; the term's end waits for it (within
+   * `hookTimeout`). Settles as `work` does.
+   */
+  async lead<T>(work: (leadership: Leadership) => Promise<T>, options: WaitOptions = {}): Promise<T> {
+    const leadership = await this.waitForLeadership(options);
+    return this.#hooks.track(leadership, work);
+  }
+
+  /** Gives the leadership up: signal, hooks, release. Resolves when done. ELECTION_NOT_LEADER. */
+  async stepDown(options: StepDownOptions = {}): Promise<void> {
+    const { holdOffMs = this.#options.rules.holdOffMs, reason = 'step_down' } = options;
+    await this.#leaveTerm('step down', { reason, holdOffMs, next: undefined });
+  }
+
+  /**
+   * As `stepDown`, naming who should take over; the others keep away for max(500 ms, ttl / 10), then anyone may.
+   * ELECTION_NOT_LEADER, ELECTION_HANDOFF_TARGET.
+   */
+  async handoff(to: string, options: { holdOffMs?: number } = {}): Promise<void> {
+    const { group, instanceId } = this;
+    if (to === '' || to === instanceId)
+      throw electionErrors.create('ELECTION_HANDOFF_TARGET', { group, instanceId, to });
+    const { holdOffMs, handoffWaitMs } = this.#options.rules;
+    const rest = Math.max(options.holdOffMs ?? holdOffMs, 2 * handoffWaitMs);
+    await this.#leaveTerm('hand off', { reason: 'handoff', holdOffMs: rest, next: to });
+  }
+
+  /**
+   * Reads the lease and compares its token with ours: false when it is not ours. A look, not a guarantee: what is
+   * written under the term must carry its epoch. Rejects when the bucket does not answer within `timeoutMs` (2 s).
+   */
+  async validateToken(options: { timeoutMs?: number } = {}): Promise<boolean> {
+    const term = this.#tenure.leadership;
+    if (!term?.isValid() || this.#key === undefined) return false;
+    const { timeoutMs = 2000 } = options;
+    const entry = await withDeadline(
+      this.#env.clock,
+      'token validation',
+      timeoutMs,
+      this.#key.kv.get(this.group, { timeoutMs }),
+    );
+    const ours = entry !== undefined && sightingOf(entry).lease?.token === term.token;
+    if (!ours) this.#metrics.validationFailed();
+    return ours && term.isValid();
+  }
+
+  /** As `validateToken`; when the lease is not ours, or can't be read, leadership is given up. */
+  async validateTokenOrDemote(options: { timeoutMs?: number } = {}): Promise<boolean> {
+    if (await this.validateToken(options).catch(() => false)) return true;
+    if (this.isLeader) this.#driver.feed(this.#leaving({ reason: 'token_validation_failure' }));
+    return false;
+  }
+
+  /** Idempotent. A leader gives the leadership up first; see the options. Never rejects for being late. */
+  override stop(options: ElectionStopOptions = {}): Promise<void> {
+    if (this.state !== 'stopping' && this.state !== 'stopped') this.#stopOptions = options;
+    return super.stop();
+  }
+
+  protected async onStart({ signal }: StartOptions): Promise<void> {
+    const { session, rules, requestTimeoutMs, watchdog } = this.#options;
+    const { clock } = this.#env;
+    const kv = await abortable(openBucket(this.#options), signal);
+    this.#key = new LeaseKey(kv, this.group, clock, requestTimeoutMs);
+    this.#connected = session?.status().connected ?? true;
+    this.#metrics.connected(this.#connected);
+    if (!this.#connected) this.#driver.feed({ type: 'disconnected' });
+    this.#log.info('election_started', { ttl_ms: rules.ttlMs, heartbeat_ms: rules.heartbeatMs });
+    if (watchdog !== undefined) this.#followWatchdog(watchdog);
+    this.#driver.feed({ type: 'start' });
+    const feed = this.#driver.feed.bind(this.#driver);
+    this.#tasks.run('watch', (stopped) => followKey(kv, this.group, this.#env, this.#log, feed, stopped));
+    if (session !== undefined) {
+      const onConnection = (up: boolean): void => this.#setConnected(up);
+      this.#tasks.run('session', (stopped) => followSession(session, this.#log, onConnection, stopped));
+    }
+    // Ready: the first look at the key has been answered, or could not be.
+    await this.#driver.until((s) => s.observed.kind !== 'unknown' || s.failures > 0, signal);
+  }
+
+  protected async onStop(): Promise<void> {
+    const { deleteKey = true, waitForDemote = true } = this.#stopOptions;
+    const { hookTimeoutMs, requestTimeoutMs } = this.#options;
+    const timeoutMs = this.#stopOptions.timeoutMs ?? hookTimeoutMs + 5 * requestTimeoutMs;
+    this.#driver.feed(this.#leaving({ reason: this.#stopReason, keepKey: !deleteKey, final: true }));
+    const done = this.#driver.until((s) => s.phase === 'stopped');
+    const finish = async (): Promise<void> => {
+      await withDeadline(this.#env.clock, 'stop of the election', timeoutMs, done).catch(() =>
+        this.#log.warn('shutdown_timeout', { timeout_ms: timeoutMs }),
+      );
+      this.#driver.close(this.#stopped());
+      this.#tenure.end('stop');
+      await this.#tenure.cleared;
+    };
+    const finishing = finish();
+    if (waitForDemote) await finishing;
+    await this.#tasks.stop();
+    this.#ended.abort(this.#stopped());
+    this.#events.close();
+    this.#metrics.remove();
+    this.#log.info('election_stopped');
+  }
+
+  #stopped(): Error {
+    const { group, instanceId } = this;
+    return electionErrors.create('ELECTION_STOPPED', { group, instanceId });
+  }
+
+  async #leaveTerm(action: string, leaving: Pick<Leaving, 'reason' | 'holdOffMs' | 'next'>): Promise<void> {
+    const { group, instanceId } = this;
+    const term = this.#tenure.leadership;
+    if (!term?.isValid()) throw electionErrors.create('ELECTION_NOT_LEADER', { group, instanceId, action });
+    this.#driver.feed(this.#leaving(leaving));
+    await this.#driver.until((s) => s.term?.token !== term.token && s.demoting !== term.token);
+  }
+
+  #leaving(change: Partial<Leaving>): { type: 'leave' } & Leaving {
+    const { holdOffMs } = this.#options.rules;
+    return { type: 'leave', reason: 'step_down', holdOffMs, next: undefined, keepKey: false, final: false, ...change };
+  }
+
+  #perform(effect: Effect): void {
+    switch (effect.type) {
+      case 'read':
+      case 'create':
+      case 'update':
+      case 'delete':
+        return void this.#request(effect);
+      case 'guard':
+        return void this.#tenure.guard(effect.term);
+      case 'promote':
+        this.#tenure.promote(effect.term);
+        return;
+      case 'renewed':
+        this.#tenure.renewed(effect.term, effect.tookMs);
+        return;
+      case 'demote':
+        return void this.#tenure.demote(effect.token, effect.reason);
+      case 'clear':
+        this.#tenure.clear();
+        return;
+      case 'changed':
+        this.#changed(effect.from, effect.reason);
+        return;
+      case 'note':
+        this.#log[effect.level](effect.event, effect.facts);
+        return;
+      case 'count':
+        this.#count(effect.what);
+        return;
+    }
+  }
+
+  async #request(request: Request): Promise<void> {
+    const { clock } = this.#env;
+    const renews = request.type === 'update' && isHolding(this.#driver.state);
+    const sentAt = clock.monotonic();
+    if (request.type !== 'read') await this.#tenure.cleared;
+    const { event, error } = await (this.#key as LeaseKey).perform(request);
+    if (error !== undefined) {
+      this.#metrics.requestFailed(errorType(error));
+      this.#log.debug('request_failed', { request: request.type, error: error.message });
+    }
+    if (renews && event.type !== 'written') this.#metrics.renewalFailed(clock.monotonic() - sentAt);
+    this.#driver.feed(event);
+  }
+
+  #followWatchdog(watchdog: LeaseWatchdog): void {
+    const { group, instanceId } = this;
+    const lost = () => electionErrors.create('ELECTION_WATCHDOG_LOST', { group, instanceId });
+    const onLost = (): void => {
+      this.#stopReason = 'warden_lost';
+      this.fail(lost());
+    };
+    if (watchdog.lost.aborted) throw lost();
+    watchdog.lost.addEventListener('abort', onLost, { once: true, signal: this.#tasks.signal });
+  }
+
+  #setConnected(up: boolean): void {
+    if (this.#connected === up) return;
+    this.#connected = up;
+    this.#metrics.connected(up);
+    if (up) this.#log.info('connection_reconnected');
+    else this.#log.warn('connection_disconnected');
+    this.#driver.feed({ type: up ? 'connected' : 'disconnected' });
+  }
+
+  #changed(from: ElectionState, reason: ElectionReason): void {
+    const { view, leaderId } = this.#driver.state;
+    this.#lastReason = reason;
+    this.#lastTransition = this.#env.clock.wall();
+    if (from === view) this.#log.info('leader_changed', { leader_id: leaderId });
+    else {
+      this.#metrics.changed(from, view);
+      this.#log.info('state_transition', { from_state: from, to_state: view, reason, leader_id: leaderId });
+    }
+    this.#events.send(this.#event(reason));
+  }
+
+  #event(reason: ElectionReason): ElectionEvent {
+    const { view: state } = this.#driver.state;
+    const { clock } = this.#env;
+    const { leaderId, epoch } = this;
+    return { state, reason, leaderId, epoch, at: clock.monotonic(), wallAt: clock.wall() };
+  }
+
+  #count(what: Extract<Effect, { type: 'count' }>['what']): void {
+    if (what === 'acquired') this.#metrics.attempted('success');
+    else if (what === 'acquire_failed') this.#metrics.attempted('failed');
+    else if (what === 'lease_lost') this.#metrics.leaseLost();
+  }
+}

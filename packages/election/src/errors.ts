@@ -1,0 +1,30 @@
+/** The error codes of this package. */
+import { defineErrors } from '@canopy/core';
+
+export const electionErrors = defineErrors({
+  ELECTION_NOT_LEADER: {
+    message: 'group {group}: {instanceId} cannot {action}, it is not the leader',
+    hint: 'Ask the leader to do it; `status()` names it.',
+    retryable: true,
+  },
+  ELECTION_LEADERSHIP_LOST: {
+    message: 'group {group}: {instanceId} no longer leads ({reason})',
+    hint: 'Work under this term must stop; what it guards refuses its epoch from now on.',
+  },
+  ELECTION_HANDOFF_TARGET: {
+    message: 'group {group}: {instanceId} cannot hand off to "{to}"',
+    hint: 'Name another instance of the group, or step down and let the group choose.',
+  },
+  ELECTION_STOPPED: {
+    message: 'group {group}: the election of {instanceId} is not running',
+    hint: 'It was stopped, or could not go on; see the log. Make a new one to stand again.',
+  },
+  ELECTION_BUCKET_TTL: {
+    message: 'bucket {bucket} drops entries after {actualMs} ms, but leases of group {group} last {ttlMs} ms',
+    hint: "Use the same ttl for all groups of a bucket, or another bucket: a lease must not expire on the server before its holder's own deadline.",
+  },
+  ELECTION_WATCHDOG_LOST: {
+    message: 'group {group}: the watchdog of {instanceId} is gone, leadership cannot be guarded any more',
+    hint: 'The warden process died and could not be replaced; see its log. Restart this node.',
+  },
+});

@@ -1,0 +1,15 @@
+/** Leases with epochs: acquire, renew, hand off, release; leadership as a signal. */
+export type {
+  ElectionEvent,
+  ElectionReason,
+  ElectionState,
+  ElectionStatus,
+  Leadership,
+  LeaseWatchdog,
+} from './api.ts';
+export { Election, type ElectionStopOptions, type StepDownOptions, type WaitOptions } from './election.ts';
+export { electionErrors } from './errors.ts';
+export type { DemoteHook, Demotion, PromoteHook } from './hooks.ts';
+export { decodeLease, encodeLease, epochOf, type LeaseValue } from './lease/lease-value.ts';
+export { type ElectionOptions, marginOf } from './options.ts';
+export { Warden, type WardenEvent, WardenLease, type WardenOptions, wardenErrors } from './warden/index.ts';

@@ -1,0 +1,93 @@
+/**
+ * The group's key in its bucket: opens the bucket, performs the machine's requests on it, and turns what comes of them
+ * into the machine's events. A request ends within its bound, whatever the adapter does.
+ */
+import { CanopyError, type Clock, hasCode, messageOf, withDeadline } from '@canopy/core';
+import type { Kv, NatsSession } from '@canopy/nats';
+import { electionErrors } from './errors.ts';
+import { encodeLease } from './lease/lease-value.ts';
+import { sightingOf } from './lease/sighting.ts';
+import type { Effect, MachineEvent } from './machine/state.ts';
+import type { ResolvedElectionOptions } from './options.ts';
+
+export type Request = Extract<Effect, { op: number }>;
+
+export interface Outcome {
+  readonly event: MachineEvent;
+  /** Why the outcome is unknown. */
+  readonly error: Error | undefined;
+}
+
+export class LeaseKey {
+  readonly kv: Kv;
+  readonly key: string;
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+
+  constructor(kv: Kv, key: string, clock: Clock, timeoutMs: number) {
+    this.kv = kv;
+    this.key = key;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Never rejects. */
+  async perform(request: Request): Promise<Outcome> {
+    const { op } = request;
+    try {
+      // The adapter keeps its own bound; ours is there so that a stuck one cannot stop the protocol.
+      const work = this.#send(request);
+      const event = await withDeadline(this.#clock, `${request.type} of the lease`, this.#timeoutMs * 1.25, work);
+      return { event, error: undefined };
+    } catch (error) {
+      if (hasCode(error, 'KV_CONFLICT')) return { event: { type: 'conflict', op }, error: undefined };
+      return { event: { type: 'failed', op }, error: error instanceof Error ? error : new Error(messageOf(error)) };
+    }
+  }
+
+  async #send(request: Request): Promise<MachineEvent> {
+    const { op } = request;
+    const options = { timeoutMs: this.#timeoutMs };
+    switch (request.type) {
+      case 'read': {
+        const entry = await this.kv.get(this.key, options);
+        return { type: 'read', op, sighting: entry === undefined ? undefined : sightingOf(entry) };
+      }
+      case 'create':
+        return { type: 'written', op, revision: await this.kv.create(this.key, encodeLease(request.lease), options) };
+      case 'update': {
+        const value = encodeLease(request.lease);
+        return { type: 'written', op, revision: await this.kv.update(this.key, value, request.revision, options) };
+      }
+      case 'delete':
+        return { type: 'written', op, revision: await this.kv.delete(this.key, request.revision, options) };
+    }
+  }
+}
+
+/** Whether trying again can help, for the failure counter. */
+export function errorType(error: Error): 'permanent' | 'transient' {
+  return CanopyError.is(error) && !error.retryable ? 'permanent' : 'transient';
+}
+
+/**
+ * Opens the bucket, making it when missing. An existing one is taken as it is, as long as it does not drop entries
+ * before a lease ends: ELECTION_BUCKET_TTL.
+ */
+export async function openBucket(options: ResolvedElectionOptions): Promise<Kv> {
+  const kv = options.kv ?? (await ensure(options.session as NatsSession, options.bucket, options.bucketTtlMs));
+  const { ttlMs: actualMs } = await kv.info();
+  const { ttlMs } = options.rules;
+  if (actualMs !== 0 && actualMs < ttlMs)
+    throw electionErrors.create('ELECTION_BUCKET_TTL', { bucket: kv.bucket, group: options.group, actualMs, ttlMs });
+  return kv;
+}
+
+async function ensure(session: NatsSession, bucket: string, ttlMs: number): Promise<Kv> {
+  try {
+    return await session.ensureKv(bucket, { ttlMs });
+  } catch (error) {
+    if (!hasCode(error, 'KV_BUCKET_MISMATCH')) throw error;
+    return session.kv(bucket);
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * The value under a group's key, and its wire form: a JSON object that every peer on the bucket reads. `id` and `token`
+ * are required, `priority` is absent when 0, and everything else is optional to a reader; unknown fields are ignored.
+ * Wire names must not change: programs written against other implementations share the bucket.
+ */
+
+export interface LeaseValue {
+  /** The holder's instance id. */
+  readonly id: string;
+  /** Random per acquisition; two values with one token belong to one term. */
+  readonly token: string;
+  /** 0 = none. */
+  readonly priority: number;
+  /** The term's epoch; known from the first renewal on. */
+  readonly epoch?: number;
+  /** In an acquiring write whose revision may lie below it: the highest epoch known to the writer. */
+  readonly floor?: number;
+  /** The holder's lease length; a candidate waits for the longer of this and its own. */
+  readonly ttlMs?: number;
+  /** The holder has given the lease up with this write. */
+  readonly released?: boolean;
+  /** With `released`: who should take it; the others hold off for a moment. */
+  readonly next?: string;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
+/** Nothing we write comes near it; a larger value is somebody else's and is not parsed. */
+const MAX_BYTES = 16 * 1024;
+
+/** The bytes for the bucket; absent and zero fields are left out. */
+export function encodeLease(value: LeaseValue): Uint8Array {
+  return encoder.encode(
+    JSON.stringify({
+      id: value.id,
+      token: value.token,
+      priority: value.priority === 0 ? undefined : value.priority,
+      epoch: value.epoch,
+      floor: value.floor,
+      ttl: value.ttlMs,
+      released: value.released ? true : undefined,
+      next: value.next,
+    }),
+  );
+}
+
+/** The value, or undefined when the bytes are not a lease (bad JSON, no id, no token). Odd optional fields are dropped. */
+export function decodeLease(bytes: Uint8Array): LeaseValue | undefined {
+  if (bytes.length === 0 || bytes.length > MAX_BYTES) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(decoder.decode(bytes));
+  } catch {
+    return undefined;
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) return undefined;
+  const fields = json as Readonly<Record<string, unknown>>;
+  const { id, token } = fields;
+  if (typeof id !== 'string' || id === '' || typeof token !== 'string' || token === '') return undefined;
+  const epoch = whole(fields.epoch);
+  const floor = whole(fields.floor);
+  const ttlMs = duration(fields.ttl);
+  const next = fields.next;
+  return {
+    id,
+    token,
+    priority: Number.isSafeInteger(fields.priority) ? (fields.priority as number) : 0,
+    ...(epoch === undefined ? {} : { epoch }),
+    ...(floor === undefined ? {} : { floor }),
+    ...(ttlMs === undefined ? {} : { ttlMs }),
+    ...(fields.released === true ? { released: true } : {}),
+    ...(typeof next === 'string' && next !== '' ? { next } : {}),
+  };
+}
+
+/** The epoch of the term that wrote `value` at `revision`. Exact from the first renewal on, and for an acquiring write. */
+export function epochOf(value: LeaseValue, revision: number): number {
+  return value.epoch ?? Math.max(revision, (value.floor ?? -1) + 1);
+}
+
+function whole(value: unknown): number | undefined {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
+}
+
+/** A day at most: a mistaken value must not keep a group without a leader for ever. */
+function duration(value: unknown): number | undefined {
+  return typeof value === 'number' && value > 0 && value <= 86_400_000 ? value : undefined;
+}

@@ -1,0 +1,165 @@
+/**
+ * Not holding the lease: waiting for it to become free, and taking it. Invariant: a lease that another may hold is
+ * written to only by compare-and-set at a revision that was seen unchanged for its whole length on our own clock.
+ */
+import { epochOf, type LeaseValue } from '../lease/lease-value.ts';
+import type { Sighting } from '../lease/sighting.ts';
+import { backOff, type Draft, note, observeOwn, recover, sendRead, show, takeOff } from './draft.ts';
+import { beginRelease } from './leaving.ts';
+import { observeRead } from './observing.ts';
+import type { Flight, MachineState, Rules, Term } from './state.ts';
+
+const POLL_MIN_MS = 500;
+
+/** When the observed lease has certainly ended. */
+function expiryOf(rules: Rules, s: MachineState): number {
+  return s.observed.since + Math.max(rules.ttlMs, s.observed.lease?.ttlMs ?? 0);
+}
+
+function isOwn(s: MachineState): boolean {
+  return s.ownToken !== undefined && s.observed.lease?.token === s.ownToken;
+}
+
+function mayPreempt(rules: Rules, s: MachineState): boolean {
+  const { lease } = s.observed;
+  return rules.allowPriorityTakeover && lease !== undefined && rules.priority > lease.priority;
+}
+
+/** When a standing node acts next: takes the lease, or reads. Undefined while it must not. */
+export function standingDueAt(rules: Rules, s: MachineState): number | undefined {
+  if (s.flight !== undefined || s.demoting !== undefined || s.leaving !== undefined) return undefined;
+  const takeAt = takeDueAt(rules, s);
+  if (s.observed.kind === 'unknown' || s.stale) return s.retryAt;
+  return s.blind ? Math.min(takeAt, pollDueAt(rules, s)) : takeAt;
+}
+
+function isNamed(rules: Rules, s: MachineState): boolean {
+  return s.observed.kind === 'released' && s.observed.lease?.next === rules.instanceId;
+}
+
+/** A rest after an own departure is for the others' sake: whoever is named does not take it. */
+function takeDueAt(rules: Rules, s: MachineState): number {
+  return Math.max(s.retryAt, isNamed(rules, s) ? 0 : s.holdOffUntil, freeAt(rules, s));
+}
+
+/** While the watch is silent, reading is all that tells of a release. */
+function pollDueAt(rules: Rules, s: MachineState): number {
+  return Math.max(s.retryAt, s.polledAt + Math.max(POLL_MIN_MS, rules.ttlMs / 3));
+}
+
+function freeAt(rules: Rules, s: MachineState): number {
+  const { observed } = s;
+  const jitter = observed.jitter * rules.jitterMs;
+  switch (observed.kind) {
+    case 'unknown':
+      return 0;
+    case 'vacant':
+      return observed.since + jitter;
+    case 'released': {
+      if (isNamed(rules, s)) return observed.since;
+      return observed.since + jitter + (observed.lease?.next === undefined ? 0 : rules.handoffWaitMs);
+    }
+    case 'held':
+      if (isOwn(s) || mayPreempt(rules, s)) return observed.since + jitter;
+      return expiryOf(rules, s) + jitter;
+  }
+}
+
+/** Does what is due; called at the end of every step. */
+export function advanceStanding(d: Draft): void {
+  const { s, rules } = d;
+  reflect(d);
+  const dueAt = standingDueAt(rules, s);
+  if (dueAt === undefined || d.now < dueAt) return;
+  const takeAt = takeDueAt(rules, s);
+  if (s.stale || s.observed.kind === 'unknown' || d.now < takeAt) sendRead(d);
+  else acquire(d);
+}
+
+function acquire(d: Draft): void {
+  const { s, rules } = d;
+  const { observed } = s;
+  const expired = observed.kind !== 'held' || isOwn(s) || d.now >= expiryOf(rules, s);
+  if (!expired) s.barredUntil = Math.max(s.barredUntil, expiryOf(rules, s));
+  const token = rules.random.uuid();
+  s.ownToken = token;
+  const lease: LeaseValue = {
+    id: rules.instanceId,
+    token,
+    priority: rules.priority,
+    ttlMs: rules.ttlMs,
+    ...(s.epochFloor > Math.max(0, observed.revision) ? { floor: s.epochFloor } : {}),
+  };
+  const op = takeOff(d, 'acquire', token);
+  if (observed.kind === 'vacant' || observed.gone) d.effects.push({ type: 'create', op, lease });
+  else d.effects.push({ type: 'update', op, lease, revision: observed.revision });
+}
+
+/** The acquiring write was acknowledged: the lease counts from when it was sent. */
+export function onAcquired(d: Draft, flight: Flight, revision: number): void {
+  const { s, rules } = d;
+  const term: Term = {
+    token: flight.token,
+    epoch: Math.max(revision, flight.floor + 1),
+    revision,
+    acquiredAt: flight.sentAt,
+    deadline: flight.sentAt + rules.ttlMs - rules.marginMs,
+    notBefore: s.barredUntil,
+    guard: 'none',
+    renewAt: flight.sentAt + rules.heartbeatMs,
+    doubt: false,
+    verifying: false,
+  };
+  recover(d);
+  d.effects.push({ type: 'count', what: 'acquired' });
+  observeOwn(d, revision, { id: rules.instanceId, token: flight.token, priority: rules.priority, epoch: term.epoch });
+  if (s.leaving !== undefined) {
+    s.term = term;
+    beginRelease(d);
+  } else if (d.now < term.deadline) {
+    s.term = term;
+    s.phase = 'guarding';
+  }
+  // An acknowledgement that came too late leaves a lease of our own token behind, which is taken anew.
+}
+
+export function onAcquireRefused(d: Draft): void {
+  d.effects.push({ type: 'count', what: 'acquire_failed' });
+  note(d, 'debug', 'acquire_failed', { why: 'conflict' });
+  d.s.raced = true;
+  d.s.stale = true;
+  recover(d);
+}
+
+export function onAcquireUnknown(d: Draft): void {
+  d.effects.push({ type: 'count', what: 'acquire_failed' });
+  note(d, 'warn', 'acquire_failed', { why: 'unknown_outcome' });
+  d.s.stale = true;
+  backOff(d);
+}
+
+export function onStandingRead(d: Draft, sighting: Sighting | undefined, sentAt: number): void {
+  recover(d);
+  observeRead(d, sighting, sentAt);
+}
+
+/** Publishes follower or candidate as the observation says. */
+function reflect(d: Draft): void {
+  const { s, rules } = d;
+  if (s.demoting !== undefined || s.leaving !== undefined) return;
+  const { observed } = s;
+  if (observed.kind === 'unknown') return;
+  if (observed.kind === 'held' && !isOwn(s)) {
+    if (d.now < expiryOf(rules, s)) {
+      show(d, 'follower', s.raced ? 'lost_race' : 'observed_leader', observed.lease?.id);
+      s.raced = false;
+    } else show(d, 'candidate', 'lease_expired', undefined);
+  } else show(d, 'candidate', 'vacancy', undefined);
+}
+
+/** The epoch of the leader that is observed, as far as known. */
+export function observedEpoch(s: MachineState): number | undefined {
+  const { observed } = s;
+  if (observed.kind !== 'held' || observed.lease === undefined) return undefined;
+  return epochOf(observed.lease, observed.revision);
+}

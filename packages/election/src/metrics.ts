@@ -1,0 +1,105 @@
+/**
+ * The election's metrics. Names, labels and buckets are those that existing dashboards know; do not change them.
+ * `role` is the group.
+ */
+import type { Env, Labels } from '@canopy/core';
+import type { ElectionState } from './api.ts';
+
+export class ElectionMetrics {
+  readonly #labels: Labels;
+  readonly #isLeader;
+  readonly #connected;
+  readonly #leaseLeft;
+  readonly #transitions;
+  readonly #failures;
+  readonly #attempts;
+  readonly #validationFailures;
+  readonly #leasesLost;
+  readonly #heartbeat;
+  readonly #leading;
+
+  constructor({ metrics }: Pick<Env, 'metrics'>, role: string, instanceId: string, bucket: string) {
+    this.#labels = { role, instance_id: instanceId, bucket };
+    const labels = Object.keys(this.#labels);
+    const gauge = (name: string, help: string) => metrics.gauge({ name, help, labels });
+    const counter = (name: string, help: string, more: readonly string[] = []) =>
+      metrics.counter({ name, help, labels: [...labels, ...more] });
+    this.#isLeader = gauge('election_is_leader', '1 while this instance leads, else 0');
+    this.#connected = gauge('election_connection_status', '1 while connected to NATS, else 0');
+    this.#leaseLeft = gauge('election_lease_left_seconds', 'Lease left at the last renewal; 0 when not leading');
+    this.#transitions = counter('election_transitions_total', 'State changes', ['from_state', 'to_state']);
+    this.#failures = counter('election_failures_total', 'Failed requests to the bucket', ['error_type']);
+    this.#attempts = counter('election_acquire_attempts_total', 'Attempts to take the lease', ['status']);
+    this.#validationFailures = counter(
+      'election_token_validation_failures_total',
+      'Looks at the lease that found another token, or none',
+    );
+    this.#leasesLost = counter('election_leases_lost_total', 'Leases lost, not given up');
+    this.#heartbeat = metrics.histogram({
+      name: 'election_heartbeat_duration_seconds',
+      help: 'From sending a renewal to its answer',
+      labels: [...labels, 'status'],
+      buckets: powersOfTwo(0.001, 10),
+    });
+    this.#leading = metrics.histogram({
+      name: 'election_leader_duration_seconds',
+      help: 'Length of a term',
+      labels,
+      buckets: powersOfTwo(1, 12),
+    });
+    this.#isLeader.set(0, this.#labels);
+    this.#leaseLeft.set(0, this.#labels);
+  }
+
+  termBegan(): void {
+    this.#isLeader.set(1, this.#labels);
+  }
+
+  termEnded(ledMs: number): void {
+    this.#isLeader.set(0, this.#labels);
+    this.#leaseLeft.set(0, this.#labels);
+    this.#leading.observe(ledMs / 1000, this.#labels);
+  }
+
+  renewed(tookMs: number, leftMs: number): void {
+    this.#heartbeat.observe(tookMs / 1000, { ...this.#labels, status: 'success' });
+    this.#leaseLeft.set(leftMs / 1000, this.#labels);
+  }
+
+  renewalFailed(tookMs: number): void {
+    this.#heartbeat.observe(tookMs / 1000, { ...this.#labels, status: 'failure' });
+  }
+
+  attempted(status: 'success' | 'failed'): void {
+    this.#attempts.add(1, { ...this.#labels, status });
+  }
+
+  requestFailed(errorType: 'permanent' | 'transient'): void {
+    this.#failures.add(1, { ...this.#labels, error_type: errorType });
+  }
+
+  validationFailed(): void {
+    this.#validationFailures.add(1, this.#labels);
+  }
+
+  leaseLost(): void {
+    this.#leasesLost.add(1, this.#labels);
+  }
+
+  connected(value: boolean): void {
+    this.#connected.set(value ? 1 : 0, this.#labels);
+  }
+
+  changed(from: ElectionState, to: ElectionState): void {
+    this.#transitions.add(1, { ...this.#labels, from_state: from, to_state: to });
+  }
+
+  /** A stopped election leaves no gauge behind. */
+  remove(): void {
+    for (const gauge of [this.#isLeader, this.#connected, this.#leaseLeft]) gauge.remove(this.#labels);
+  }
+}
+
+function powersOfTwo(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => first * 2 ** i);
+}

@@ -1,0 +1,126 @@
+/**
+ * The terms of one election, as its watchdog, its hooks and its user meet them. Invariant: the watchdog knows a lease
+ * before its term begins and forgets it only after everything under it has ended.
+ */
+import { type Clock, type Logger, messageOf, withDeadline } from '@canopy/core';
+import type { ElectionReason, LeaseWatchdog } from './api.ts';
+import { electionErrors } from './errors.ts';
+import type { Hooks } from './hooks.ts';
+import { HeldLeadership } from './leadership.ts';
+import { tokenDigest } from './lease/token-digest.ts';
+import type { MachineEvent, Term } from './machine/state.ts';
+import type { ElectionMetrics } from './metrics.ts';
+import type { ResolvedElectionOptions } from './options.ts';
+
+export interface TenureContext {
+  readonly options: ResolvedElectionOptions;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: ElectionMetrics;
+  readonly hooks: Hooks;
+  readonly feed: (event: MachineEvent) => void;
+}
+
+export class Tenure {
+  readonly #context: TenureContext;
+  #leadership: HeldLeadership | undefined;
+  #lastHeartbeat: number | undefined;
+  #clearing: Promise<void> = Promise.resolve();
+
+  constructor(context: TenureContext) {
+    this.#context = context;
+  }
+
+  /** The term that has begun and not ended, valid or not. */
+  get leadership(): HeldLeadership | undefined {
+    return this.#leadership;
+  }
+
+  /** Monotonic ms of the last acknowledged renewal. */
+  get lastHeartbeat(): number | undefined {
+    return this.#lastHeartbeat;
+  }
+
+  /** Resolves when the watchdog has let go of the last lease; writes wait for it. Never rejects. */
+  get cleared(): Promise<void> {
+    return this.#clearing;
+  }
+
+  /** The lease is held: has the watchdog know before anything begins. */
+  async guard(term: Term): Promise<void> {
+    const { options, clock, log, feed } = this.#context;
+    const { ttlMs, marginMs } = options.rules;
+    const { watchdog } = options;
+    const { token } = term;
+    try {
+      if (watchdog !== undefined)
+        await withDeadline(clock, 'watchdog', ttlMs - marginMs, watchdog.hold(this.#held(term)));
+      feed({ type: 'guarded', token });
+    } catch (error) {
+      log.warn('watchdog_failed', { error: messageOf(error) });
+      feed({ type: 'unguardable', token });
+    }
+  }
+
+  promote(term: Term): void {
+    const { options, clock, log, metrics, hooks } = this.#context;
+    const leadership = new HeldLeadership(clock, options.group, options.rules.instanceId, term);
+    this.#leadership = leadership;
+    this.#lastHeartbeat = term.acquiredAt;
+    metrics.termBegan();
+    log.info('leader_promoted', { epoch: term.epoch, token: tokenDigest(term.token), revision: term.revision });
+    hooks.begin(leadership);
+  }
+
+  renewed(term: Term, tookMs: number): void {
+    const { options, clock, log, metrics } = this.#context;
+    const now = clock.monotonic();
+    metrics.renewed(tookMs, term.deadline - now);
+    if (this.#leadership?.token === term.token) {
+      this.#leadership.extend(term.deadline);
+      this.#lastHeartbeat = now;
+    }
+    if (term.guard === 'none') return;
+    options.watchdog
+      ?.hold(this.#held(term))
+      .catch((error: unknown) => log.warn('watchdog_failed', { error: messageOf(error) }));
+  }
+
+  /** Ends the term now, then runs its hooks and reports how they ended. */
+  async demote(token: string, reason: ElectionReason): Promise<void> {
+    const { hooks, feed } = this.#context;
+    const leadership = this.end(reason);
+    if (leadership === undefined) return;
+    const clean = await hooks.end(leadership, reason);
+    feed({ type: 'demoted', token, clean });
+  }
+
+  /** Nobody may act under the term from here on. */
+  end(reason: ElectionReason): HeldLeadership | undefined {
+    const { clock, log, metrics } = this.#context;
+    const leadership = this.#leadership;
+    if (leadership === undefined) return undefined;
+    const { group, instanceId, epoch } = leadership;
+    this.#leadership = undefined;
+    leadership.end(electionErrors.create('ELECTION_LEADERSHIP_LOST', { group, instanceId, reason, epoch }));
+    const ledMs = clock.monotonic() - leadership.acquiredAt;
+    metrics.termEnded(ledMs);
+    log.info('leader_demoted', { reason, epoch, led_ms: Math.round(ledMs) });
+    return leadership;
+  }
+
+  /** Nothing runs under the lease: the watchdog may forget it. */
+  clear(): void {
+    const { options, clock, log } = this.#context;
+    const { watchdog, requestTimeoutMs } = options;
+    if (watchdog === undefined) return;
+    this.#clearing = withDeadline(clock, 'watchdog', requestTimeoutMs, watchdog.clear()).catch((error: unknown) =>
+      log.warn('watchdog_failed', { error: messageOf(error) }),
+    );
+  }
+
+  #held(term: Term): Parameters<LeaseWatchdog['hold']>[0] {
+    const { bucket, group } = this.#context.options;
+    return { bucket, key: group, revision: term.revision, deadline: term.deadline, token: term.token };
+  }
+}

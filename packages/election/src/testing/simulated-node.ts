@@ -1,0 +1,187 @@
+/**
+ * One candidate of a simulation: the real machine on a clock of its own, in a process that can be frozen, cut off and
+ * killed. Whether it leads is what `isLeader` would answer by its own clock at that true instant, frozen or not.
+ */
+import { type Random, seededRandom } from '@canopy/core';
+import type { ElectionReason } from '../api.ts';
+import type { Request } from '../lease-key.ts';
+import { type Effect, initialState, type MachineEvent, type MachineState, type Rules } from '../machine/state.ts';
+import { step, wakeAt } from '../machine/step.ts';
+import type { Schedule } from './schedule.ts';
+
+export interface NodeWorld {
+  readonly schedule: Schedule;
+  readonly random: Random;
+  send(node: SimulatedNode, request: Request): void;
+  promoted(node: SimulatedNode, epoch: number): void;
+  lost(node: SimulatedNode, reason: ElectionReason): void;
+  /** After every step. */
+  check(): void;
+  trace(line: string): void;
+  /** Parts of the ttl that the hooks of a term take at most. */
+  readonly hookMs: number;
+}
+
+export class SimulatedNode {
+  readonly id: string;
+  readonly #world: NodeWorld;
+  readonly #rules: Rules;
+  readonly #rate: number;
+  #offset: number;
+  #state: MachineState;
+  #wake: (() => void) | undefined;
+  #inbox: MachineEvent[] = [];
+  /** Grows at each death, so that what was meant for the dead does not reach the living. */
+  life = 0;
+  alive = true;
+  frozen = false;
+  linked = true;
+  watching = true;
+
+  constructor(world: NodeWorld, rules: Rules, rate: number, offset: number) {
+    this.#world = world;
+    this.#rules = rules;
+    this.id = rules.instanceId;
+    this.#rate = rate;
+    this.#offset = offset;
+    this.#state = initialState(rules);
+  }
+
+  get state(): MachineState {
+    return this.#state;
+  }
+
+  /** What `isLeader` would say now. */
+  leads(): boolean {
+    const { phase, term } = this.#state;
+    return this.alive && phase === 'leading' && term !== undefined && this.#local() < term.deadline;
+  }
+
+  feed(event: MachineEvent): void {
+    if (!this.alive) return;
+    if (this.frozen) {
+      this.#inbox.push(event);
+      return;
+    }
+    const { state, effects } = step(this.#rules, this.#state, event, this.#local());
+    this.#state = state;
+    this.#trace(event, effects);
+    for (const effect of effects) this.#perform(effect);
+    this.#arm();
+    this.#world.check();
+  }
+
+  /** Delivers after a local delay, unless the process has died meanwhile. */
+  later(ms: number, event: MachineEvent): void {
+    const { life } = this;
+    this.#world.schedule.after(ms, () => {
+      if (this.life === life) this.feed(event);
+    });
+  }
+
+  freeze(): void {
+    this.frozen = true;
+  }
+
+  /** Everything that arrived meanwhile is there at once; the timer may come before or after it. */
+  thaw(): void {
+    if (!this.frozen) return;
+    this.frozen = false;
+    const inbox = this.#inbox.splice(0);
+    const tick: MachineEvent = { type: 'tick' };
+    for (const event of this.#world.random.int(2) === 0 ? [tick, ...inbox] : [...inbox, tick]) this.feed(event);
+  }
+
+  kill(): void {
+    this.alive = false;
+    this.life += 1;
+    this.#wake?.();
+  }
+
+  /** A new process with the same id, knowing nothing. */
+  restart(): void {
+    if (this.alive) return;
+    this.alive = true;
+    this.frozen = false;
+    this.linked = true;
+    this.watching = true;
+    this.#inbox = [];
+    this.#offset = this.#world.random.next() * 1e6;
+    this.#state = initialState({ ...this.#rules });
+    this.feed({ type: 'start' });
+  }
+
+  /** A planted fault: the clock that the protocol relies on jumps. */
+  stepClock(ms: number): void {
+    this.#offset += ms;
+    this.#arm();
+  }
+
+  #trace(event: MachineEvent, effects: readonly Effect[]): void {
+    const { phase, view, term } = this.#state;
+    const left = term === undefined ? '' : ` left ${(term.deadline - this.#local()).toFixed(0)}`;
+    this.#world.trace(
+      `${this.id} ${JSON.stringify(event)} -> ${phase}/${view}${left} ${effects.map((e) => JSON.stringify(e)).join(' ')}`,
+    );
+  }
+
+  #local(): number {
+    return this.#offset + this.#world.schedule.now * this.#rate;
+  }
+
+  #arm(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+    const at = wakeAt(this.#rules, this.#state);
+    if (at === undefined) return;
+    // A timer never fires early, and a little late on a busy machine.
+    const ms = Math.max(0, (at - this.#local()) / this.#rate) + 0.001 + this.#world.random.next();
+    this.#wake = this.#world.schedule.after(ms, () => this.feed({ type: 'tick' }));
+  }
+
+  #perform(effect: Effect): void {
+    const { random, hookMs } = this.#world;
+    switch (effect.type) {
+      case 'read':
+      case 'create':
+      case 'update':
+      case 'delete':
+        this.#world.send(this, effect);
+        return;
+      case 'guard': {
+        const { token } = effect.term;
+        const type = random.next() < 0.02 ? 'unguardable' : 'guarded';
+        this.later(random.next() * 20, { type, token });
+        return;
+      }
+      case 'promote':
+        this.#world.promoted(this, effect.term.epoch);
+        return;
+      case 'demote': {
+        if (!effect.planned) this.#world.lost(this, effect.reason);
+        const clean = random.next() < 0.9;
+        this.later(random.next() * hookMs, { type: 'demoted', token: effect.token, clean });
+        return;
+      }
+      default:
+    }
+  }
+}
+
+/** Rules as the shell derives them, for a node of a simulation. */
+export function simulatedRules(seed: string, given: Partial<Rules> & Pick<Rules, 'instanceId' | 'ttlMs'>): Rules {
+  const { ttlMs } = given;
+  return {
+    priority: 0,
+    allowPriorityTakeover: false,
+    marginMs: ttlMs / 10,
+    heartbeatMs: ttlMs / 3,
+    graceMs: ttlMs * 10,
+    jitterMs: 20,
+    handoffWaitMs: Math.max(500, ttlMs / 10),
+    holdOffMs: ttlMs / 5,
+    epochFloor: 0,
+    random: seededRandom(seed),
+    ...given,
+  };
+}

@@ -1,0 +1,78 @@
+/**
+ * The bucket of a simulation: one key, revisions, conditional writes, expiry by the server's own clock (silent, as on a
+ * real server), and an answer for every request that arrives while it is up.
+ */
+import type { LeaseValue } from '../lease/lease-value.ts';
+import type { Sighting } from '../lease/sighting.ts';
+import type { Request } from '../lease-key.ts';
+import type { MachineEvent } from '../machine/state.ts';
+
+export interface StoreFaults {
+  /** Deletes ignore the revision: what a careless adapter would do. */
+  readonly blindDelete: boolean;
+}
+
+export class SimulatedStore {
+  #revision = 0;
+  #entry: { sighting: Sighting; writtenAt: number } | undefined;
+  readonly #maxAgeMs: number;
+  readonly #rate: number;
+  readonly #faults: StoreFaults;
+  readonly #onWrite: (sighting: Sighting) => void;
+  up = true;
+  conflicts = 0;
+
+  constructor(maxAgeMs: number, rate: number, faults: StoreFaults, onWrite: (sighting: Sighting) => void) {
+    this.#maxAgeMs = maxAgeMs;
+    this.#rate = rate;
+    this.#faults = faults;
+    this.#onWrite = onWrite;
+  }
+
+  /** The live value, as a read from the stream leader sees it. */
+  look(now: number): Sighting | undefined {
+    this.#expire(now);
+    const sighting = this.#entry?.sighting;
+    return sighting?.content === 'deleted' ? undefined : sighting;
+  }
+
+  /** Performs a request; undefined when the server is down. */
+  serve(request: Request, now: number): MachineEvent | undefined {
+    if (!this.up) return undefined;
+    const { op } = request;
+    const live = this.look(now);
+    switch (request.type) {
+      case 'read':
+        return { type: 'read', op, sighting: live };
+      case 'create':
+        return live === undefined ? this.#put(op, request.lease, now) : this.#refuse(op);
+      case 'update':
+        return live?.revision === request.revision ? this.#put(op, request.lease, now) : this.#refuse(op);
+      case 'delete':
+        if (live?.revision !== request.revision && !this.#faults.blindDelete) return this.#refuse(op);
+        return this.#write(op, 'deleted', undefined, now);
+    }
+  }
+
+  #put(op: number, lease: LeaseValue, now: number): MachineEvent {
+    return this.#write(op, lease.released ? 'released' : 'lease', lease, now);
+  }
+
+  #write(op: number, content: Sighting['content'], lease: LeaseValue | undefined, now: number): MachineEvent {
+    this.#revision += 1;
+    const sighting: Sighting = { revision: this.#revision, content, lease };
+    this.#entry = { sighting, writtenAt: now };
+    this.#onWrite(sighting);
+    return { type: 'written', op, revision: this.#revision };
+  }
+
+  #refuse(op: number): MachineEvent {
+    this.conflicts += 1;
+    return { type: 'conflict', op };
+  }
+
+  #expire(now: number): void {
+    const age = (now - (this.#entry?.writtenAt ?? now)) * this.#rate;
+    if (this.#maxAgeMs > 0 && age >= this.#maxAgeMs) this.#entry = undefined;
+  }
+}

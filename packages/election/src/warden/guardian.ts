@@ -1,0 +1,160 @@
+/**
+ * What the warden does, without pipes and sockets: keeps the leases and their processes, kills when a deadline passes
+ * or the parent dies, and releases. Invariants: a lease is released only after the parent's death and only after every
+ * process registered under it was seen gone; a passed deadline kills at once and never releases.
+ */
+import type { Clock, GuardedProcess, Timer } from '@canopy/core';
+import type { ProcessTable } from './process-table.ts';
+import type { HeldLease, RefusalReason, WardenReport, WardenRequest } from './protocol.ts';
+import { aim, drainTargets, endTargets, signalTarget, type Target } from './target.ts';
+
+/** Going on with a process that refuses to die, after it no longer matters for the lease. */
+const STUBBORN_MS = 30_000;
+/** How long past its deadline a lease is still worth releasing: others may count its ttl from a later sight of it. */
+const RELEASE_PAST_DEADLINE_MS = 5000;
+
+export interface GuardianPorts {
+  readonly clock: Clock;
+  readonly table: ProcessTable;
+  readonly drainMs: number;
+  /** Deletes the lease's key at its revision, trying until `until` (monotonic ms). Never rejects. */
+  readonly release: (lease: HeldLease, until: number) => Promise<void>;
+  readonly report: (report: WardenReport) => void;
+}
+
+interface Entry {
+  readonly id: string;
+  held: HeldLease | undefined;
+  /** The deadline passed; a newer `hold` is needed before anything may run under the lease again. */
+  fenced: boolean;
+  readonly targets: Map<string, Target>;
+}
+
+export class Guardian {
+  readonly #ports: GuardianPorts;
+  readonly #entries = new Map<string, Entry>();
+  #timer: Timer | undefined;
+  #orphaned = false;
+
+  constructor(ports: GuardianPorts) {
+    this.#ports = ports;
+  }
+
+  /** Carries out one request of the parent and answers it. */
+  handle(request: WardenRequest): void {
+    // What was due before this message arrived is settled first: after a freeze, timers run late.
+    this.#fenceDue();
+    const refusal = this.#apply(request);
+    const { n } = request;
+    this.#ports.report(refusal === undefined ? { type: 'ack', n } : { type: 'refused', n, reason: refusal });
+    this.#arm();
+  }
+
+  /** The parent is dead: kills, drains, releases. Resolves when nothing is left to do. */
+  async parentGone(): Promise<void> {
+    this.#orphaned = true;
+    this.#timer?.cancel();
+    await Promise.all([...this.#entries.values()].map((entry) => this.#settle(entry)));
+  }
+
+  #apply(request: WardenRequest): RefusalReason | undefined {
+    const entry = this.#entry(request.lease);
+    switch (request.op) {
+      case 'hold':
+        return this.#hold(entry, request.held);
+      case 'clear':
+        entry.held = undefined;
+        entry.fenced = false;
+        // The lease may move from here on. Nothing should be left; what is was forgotten, and must not write.
+        for (const target of ofKind(entry, 'kill')) signalTarget(this.#ports.table, target, 'SIGKILL');
+        break;
+      case 'register':
+        return this.#register(entry, request);
+      case 'unregister':
+        entry.targets.delete(keyOf(request));
+    }
+    if (entry.held === undefined && !entry.fenced && entry.targets.size === 0) this.#entries.delete(entry.id);
+    return undefined;
+  }
+
+  #hold(entry: Entry, held: HeldLease): RefusalReason | undefined {
+    entry.held = held;
+    entry.fenced = false;
+    if (held.deadline > this.#ports.clock.monotonic()) return undefined;
+    this.#fenceDue();
+    return 'fenced';
+  }
+
+  #register(entry: Entry, process: GuardedProcess): RefusalReason | undefined {
+    const { pid, startTicks, kind, label } = process;
+    const target = aim(this.#ports.table, { pid, startTicks, kind, label });
+    if (target === undefined) return 'gone';
+    if (kind === 'drain' || (entry.held !== undefined && !entry.fenced)) {
+      entry.targets.set(keyOf(process), target);
+      return undefined;
+    }
+    // It has no right to run. Also what a new warden says to a process whose lease ran out while there was none.
+    signalTarget(this.#ports.table, target, 'SIGKILL');
+    return entry.fenced ? 'fenced' : 'not_held';
+  }
+
+  #entry(id: string): Entry {
+    let entry = this.#entries.get(id);
+    if (entry === undefined) {
+      entry = { id, held: undefined, fenced: false, targets: new Map() };
+      this.#entries.set(id, entry);
+    }
+    return entry;
+  }
+
+  /** One timer for the earliest deadline. */
+  #arm(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const { held, fenced } of this.#entries.values())
+      if (held !== undefined && !fenced) earliest = Math.min(earliest, held.deadline);
+    if (earliest === Number.POSITIVE_INFINITY || this.#orphaned) return;
+    this.#timer = this.#ports.clock.timer(earliest - this.#ports.clock.monotonic(), () => {
+      this.#fenceDue();
+      this.#arm();
+    });
+  }
+
+  #fenceDue(): void {
+    const now = this.#ports.clock.monotonic();
+    for (const entry of this.#entries.values()) {
+      if (entry.held === undefined || entry.fenced || entry.held.deadline > now || this.#orphaned) continue;
+      entry.fenced = true;
+      void this.#fence(entry, entry.held.deadline);
+    }
+  }
+
+  async #fence(entry: Entry, deadline: number): Promise<void> {
+    const { clock, table, report } = this.#ports;
+    const started = clock.monotonic();
+    const targets = ofKind(entry, 'kill');
+    const { id: lease } = entry;
+    const gone = await endTargets(table, clock, targets, started + STUBBORN_MS);
+    const killed = targets.map((target) => target.label);
+    report({ type: 'fenced', lease, killed, gone, lateMs: started - deadline, ms: clock.monotonic() - started });
+  }
+
+  /** After the parent's death: the processes first, then, once all are seen gone, the lease. */
+  async #settle(entry: Entry): Promise<void> {
+    const { clock, table, drainMs, release } = this.#ports;
+    const now = clock.monotonic();
+    const deadline = Math.max(now, entry.held?.deadline ?? 0);
+    const killed = await endTargets(table, clock, ofKind(entry, 'kill'), deadline + STUBBORN_MS);
+    const drained = await drainTargets(table, clock, ofKind(entry, 'drain'), drainMs, deadline + STUBBORN_MS);
+    if (killed && drained && entry.held !== undefined) await release(entry.held, deadline + RELEASE_PAST_DEADLINE_MS);
+  }
+}
+
+function ofKind(entry: Entry, kind: Target['kind']): Target[] {
+  return [...entry.targets.values()].filter((target) => target.kind === kind);
+}
+
+function keyOf(process: { pid: number; startTicks: number }): string {
+  return `${process.pid}:${process.startTicks}`;
+}

@@ -1,0 +1,73 @@
+import { CanopyError, type Duration } from '@canopy/core';
+import { seededRandom } from '@canopy/core/testing';
+import { describe, expect, it } from 'vitest';
+import type { ElectionOptions } from '../src/index.ts';
+import { marginOf, resolveElectionOptions } from '../src/options.ts';
+import { TinyKv } from './tiny-kv.ts';
+
+const resolve = (options: Partial<ElectionOptions> & Record<string, unknown>) =>
+  resolveElectionOptions({ kv: new TinyKv(), group: 'g', instanceId: 'a', ...options }, { random: seededRandom(1) });
+
+function faults(options: Partial<ElectionOptions> & Record<string, unknown>): string[] {
+  try {
+    resolve(options);
+    return [];
+  } catch (error) {
+    expect(CanopyError.is(error) && error.code).toBe('OPTIONS_INVALID');
+    return ((error as CanopyError).fields.violations as { field: string }[]).map(({ field }) => field);
+  }
+}
+
+describe('election options', () => {
+  it('have defaults that follow from the ttl', () => {
+    const { rules, requestTimeoutMs, bucketTtlMs, hookTimeoutMs, bucket } = resolve({});
+    expect({ ...rules, random: undefined, requestTimeoutMs, bucketTtlMs, hookTimeoutMs, bucket }).toEqual({
+      instanceId: 'a',
+      priority: 0,
+      allowPriorityTakeover: false,
+      ttlMs: 10_000,
+      marginMs: 1000,
+      heartbeatMs: 1000,
+      graceMs: 5000,
+      jitterMs: 20,
+      handoffWaitMs: 1000,
+      holdOffMs: 2000,
+      epochFloor: 0,
+      random: undefined,
+      requestTimeoutMs: 10_000 / 6,
+      bucketTtlMs: 10_000,
+      hookTimeoutMs: 10_000,
+      bucket: 'elections',
+    });
+  });
+
+  it('report every fault at once, by field', () => {
+    const options = { group: '.bad', instanceId: '', ttl: '1s', heartbeatInterval: '500ms', priority: -1, hartbeat: 1 };
+    expect(faults(options).sort()).toEqual(['group', 'hartbeat', 'heartbeatInterval', 'instanceId', 'priority']);
+  });
+
+  it.each<[string, Record<string, Duration | number | boolean | undefined>]>([
+    ['ttl', { ttl: 299 }],
+    ['ttl', { ttl: 'soon' }],
+    ['heartbeatInterval', { ttl: 3000, heartbeatInterval: 1001 }],
+    ['heartbeatInterval', { heartbeatInterval: 0 }],
+    ['disconnectGracePeriod', { heartbeatInterval: 1000, disconnectGracePeriod: 1999 }],
+    ['priority', { allowPriorityTakeover: true }],
+    ['epochFloor', { epochFloor: -1 }],
+    ['session', { kv: undefined, bucket: undefined }],
+  ])('refuse a bad %s: %j', (field, options) => {
+    expect(faults(options)).toContain(field);
+  });
+
+  it('take a heartbeat of exactly a third of the ttl', () => {
+    expect(faults({ ttl: 3000, heartbeatInterval: 1000 })).toEqual([]);
+  });
+});
+
+describe('marginOf', () => {
+  it.each([300, 1000, 3000, 10_000, 60_000])('covers clocks 5 %% apart for a ttl of %d ms', (ttlMs) => {
+    // The slowest holder must give up before the fastest observer may take over.
+    expect((ttlMs - marginOf(ttlMs)) / 0.95).toBeLessThan(ttlMs / 1.05);
+    expect(marginOf(ttlMs)).toBeLessThan(ttlMs / 3);
+  });
+});

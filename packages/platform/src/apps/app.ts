@@ -1,0 +1,419 @@
+/**
+ * One app on one node: it follows while another node is active, becomes active when it is elected, and serves. Invariant:
+ * `serving` implies a lease that holds by the clock and, with a database, an epoch claimed in its log.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type Backend,
+  type CanopyError,
+  type ConnectionSpec,
+  type DatabaseEvent,
+  type Env,
+  formatPosition,
+  hasCode,
+  Lifecycle,
+  messageOf,
+  noGuard,
+  type ProcessGuard,
+  type StartOptions,
+  TaskGroup,
+} from '@canopy/core';
+import type { Leadership, LeaseWatchdog } from '@canopy/election';
+import type { NatsSession } from '@canopy/nats';
+import { platformErrors } from '../errors.ts';
+import type { Member } from '../members/machine.ts';
+import type { AppRole, MemberApp } from '../members/record.ts';
+import { AppProxy } from '../proxy/proxy.ts';
+import { electionBucket } from '../resources.ts';
+import { Candidacy } from './candidacy.ts';
+import { Coordinator } from './coordinator.ts';
+import { DatabaseKeeper } from './database-keeper.ts';
+import { noteDatabaseEvent } from './database-notes.ts';
+import { HoldOff } from './hold-off.ts';
+import { HookRunner } from './hooks.ts';
+import { LeaderWatch } from './leader-watch.ts';
+import { type AppMetrics, appMetrics } from './metrics.ts';
+import type { ResolvedAppOptions } from './options.ts';
+import type { Fall } from './role-machine.ts';
+import { RouteBoard } from './route-board.ts';
+import { type AppParts, type AppStatus, appRecord, appStatus, handoffProblem } from './status.ts';
+import { TermSteps } from './term-steps.ts';
+import { Timeline, type TimelineEntry, type TimelineEventName } from './timeline.ts';
+
+/** The election waits this long for a term to be cleared away before it leaves the lease to run out. */
+const DEMOTE_TIMEOUT_MS = 120_000;
+/** Reasons of the election that are a departure on purpose: the lease is renewed until everything has ended. */
+const PLANNED: ReadonlySet<string> = new Set(['step_down', 'handoff', 'stop']);
+
+/** What an app needs of the platform that runs it. */
+export interface AppHost {
+  readonly platform: string;
+  readonly node: string;
+  /** Host under which other nodes reach this one. */
+  readonly address: string;
+  readonly connection: ConnectionSpec;
+  readonly session: () => NatsSession;
+  readonly dataDir: string;
+  /** The warden's side for one lease; undefined without a warden. */
+  readonly warden: (lease: string) => (LeaseWatchdog & ProcessGuard) | undefined;
+  readonly member: (id: string) => Member | undefined;
+  readonly members: () => readonly Member[];
+  /** Something that the membership record shows has changed. */
+  readonly onChanged: () => void;
+}
+
+export class App extends Lifecycle {
+  readonly name: string;
+  readonly #host: AppHost;
+  readonly #options: ResolvedAppOptions;
+  readonly #env: Env;
+  readonly #metrics: AppMetrics;
+  readonly #timeline: Timeline;
+  readonly #hooks: HookRunner;
+  readonly #board: RouteBoard;
+  readonly #tasks: TaskGroup;
+  readonly #proxy: AppProxy | undefined;
+  readonly #leaders: LeaderWatch;
+  readonly #holdOff: HoldOff;
+  #keeper: DatabaseKeeper | undefined;
+  #backend: Backend | undefined;
+  #steps: TermSteps | undefined;
+  #coordinator: Coordinator | undefined;
+  #candidacy: Candidacy | undefined;
+  #problem: string | undefined;
+
+  /** Made by `platform.app()`. */
+  constructor(name: string, options: ResolvedAppOptions, host: AppHost, env: Env) {
+    super(`app ${name}`);
+    this.name = name;
+    this.#host = host;
+    this.#options = options;
+    this.#env = { ...env, log: env.log.with({ app: name }) };
+    this.#metrics = appMetrics(env.metrics);
+    this.#timeline = new Timeline(env.clock, (entry, lostMs) => this.#onTimeline(entry, lostMs));
+    this.#hooks = new HookRunner(name, host.node, this.#env);
+    this.#leaders = new LeaderWatch({
+      node: host.node,
+      hook: options.hooks.onLeaderChange,
+      hooks: this.#hooks,
+      timeline: this.#timeline,
+    });
+    this.#holdOff = new HoldOff(env.clock, env.random);
+    this.#tasks = new TaskGroup((error, task) =>
+      this.#env.log.error('app_task_failed', { task, error: messageOf(error) }),
+    );
+    this.#board = new RouteBoard({
+      app: name,
+      node: host.node,
+      leader: () => this.#candidacy?.leader,
+      member: host.member,
+      members: host.members,
+    });
+    this.#proxy =
+      options.proxy === undefined
+        ? undefined
+        : new AppProxy({ app: name, target: this.#board, options: options.proxy }, this.#env);
+  }
+
+  get role(): AppRole {
+    if (this.state === 'stopped' || this.state === 'failed') return 'stopped';
+    const { phase } = this.#coordinator?.state ?? { phase: 'standby' };
+    if (phase === 'rising') return 'promoting';
+    if (phase === 'active') return 'active';
+    if (phase === 'falling') return 'demoting';
+    return this.#keeper?.problem === undefined ? 'standby' : 'failed';
+  }
+
+  /** Whether requests are answered here at this moment, from the clock. */
+  get serving(): boolean {
+    return this.#board.term?.isValid() ?? false;
+  }
+
+  /** Of the term that this node is in. */
+  get epoch(): number | undefined {
+    const state = this.#coordinator?.state;
+    return state === undefined || state.phase === 'standby' ? undefined : state.epoch;
+  }
+
+  /** As this node sees it. */
+  get leader(): string | undefined {
+    return this.#candidacy?.leader?.id;
+  }
+
+  /** `host:port` where this node's proxy for the app listens. */
+  get proxyAddress(): string | undefined {
+    if (this.#proxy?.port === undefined) return undefined;
+    const { host } = this.#options.proxy as NonNullable<ResolvedAppOptions['proxy']>;
+    const shown = host === '0.0.0.0' || host === '::' ? this.#host.address : host;
+    return `${shown.includes(':') ? `[${shown}]` : shown}:${this.#proxy.port}`;
+  }
+
+  /** Gives up being active; another node takes over. Resolves when it has been given up. APP_NOT_ACTIVE. */
+  async stepDown(): Promise<void> {
+    await this.#leave(() => this.#candidacy?.stepDown());
+  }
+
+  /** As `stepDown`, naming the node that should take over. APP_NOT_ACTIVE, HANDOFF_TARGET_INVALID. */
+  async handoff(to: string): Promise<void> {
+    const problem = handoffProblem(this.name, this.#host.node, to, this.#host.member(to));
+    if (problem !== undefined) throw platformErrors.create('HANDOFF_TARGET_INVALID', { app: this.name, to, problem });
+    await this.#leave(() => this.#candidacy?.handoff(to));
+  }
+
+  status(): AppStatus {
+    return appStatus(this.#parts());
+  }
+
+  /** The app's part of the membership record. */
+  record(): MemberApp {
+    const record = appRecord(this.#parts());
+    if (record.lagMs === undefined) this.#metrics.databaseLag.remove({ app: this.name });
+    else this.#metrics.databaseLag.set(record.lagMs / 1000, { app: this.name });
+    return record;
+  }
+
+  /** For the platform: the members have changed. */
+  membersChanged(): void {
+    this.#board.notify();
+  }
+
+  protected async onStart({ signal }: StartOptions): Promise<void> {
+    const { options, host } = { options: this.#options, host: this.#host };
+    // The proxy first: a taken port is told before anything runs, and requests wait instead of being refused.
+    await this.#proxy?.start({ signal });
+    const stateDir = join(host.dataDir, this.name);
+    await mkdir(stateDir, { recursive: true }).catch((error: Error) => {
+      throw platformErrors.create('DATA_DIR_UNUSABLE', { directory: stateDir, problem: error.message }, error);
+    });
+    const lease = host.warden(this.name);
+    const { platform, node, connection } = host;
+    const context = { platform, app: this.name, node, env: this.#env, guard: lease ?? noGuard };
+    this.#backend = options.backend?.open({ ...context, stateDir });
+    await this.#backend?.sweep();
+    if (options.database !== undefined) {
+      this.#keeper = new DatabaseKeeper({
+        provider: options.database,
+        context: { ...context, connection },
+        onEvent: (event) => this.#onDatabase(event),
+      });
+      await this.#keeper.start(signal);
+    }
+    await this.#hooks.run('onStart', options.hooks.onStart, {}, signal);
+    this.#steps = new TermSteps({
+      options,
+      keeper: this.#keeper,
+      backend: this.#backend,
+      proxy: this.#proxy,
+      board: this.#board,
+      hooks: this.#hooks,
+      timeline: this.#timeline,
+      clock: this.#env.clock,
+      log: this.#env.log,
+    });
+    this.#coordinator = this.#makeCoordinator(this.#steps);
+    const backend = this.#backend;
+    if (backend !== undefined) this.#tasks.run('backend', (stopped) => this.#watchBackend(backend, stopped));
+    void this.#steps.standby();
+    this.#candidacy = this.#makeCandidacy(lease);
+    await this.#candidacy.start(signal);
+  }
+
+  protected async onStop(): Promise<void> {
+    await this.#candidacy?.stop();
+    const { epoch } = this;
+    if (epoch !== undefined) this.#coordinator?.fall(epoch, { reason: 'stop', leaseHeld: false, isFailure: false });
+    await this.#coordinator?.idle();
+    await this.#steps?.settled();
+    if (this.#candidacy !== undefined)
+      await this.#hooks
+        .run('onStop', this.#options.hooks.onStop, {})
+        .catch((error: unknown) => this.#timeline.add('hook_failed', { detail: messageOf(error) }));
+    await this.#backend?.stop({ graceMs: this.#options.stopGraceMs });
+    if (this.#proxy?.state === 'running') await this.#proxy.stop();
+    await this.#keeper?.stop();
+    await this.#tasks.stop();
+  }
+
+  #makeCoordinator(steps: TermSteps): Coordinator {
+    const { promoteTimeoutMs, drainTimeoutMs, stopGraceMs } = this.#options;
+    const hookMs = DEMOTE_TIMEOUT_MS;
+    return new Coordinator(
+      {
+        app: this.name,
+        steps: steps.steps,
+        undos: steps.undos,
+        stepTimeoutMs: {
+          settle: promoteTimeoutMs,
+          promote: promoteTimeoutMs,
+          activate: hookMs,
+          start_backend: 600_000,
+          serve: 10_000,
+        },
+        undoTimeoutMs: {
+          close_gate: drainTimeoutMs + 1000,
+          stop_backend: stopGraceMs + 10_000,
+          deactivate: hookMs,
+          demote: 30_000,
+        },
+        abortGraceMs: 10_000,
+        onGivenUp: (leadership, fall) => this.#onGivenUp(leadership, fall),
+        onChanged: () => this.#onChanged(),
+      },
+      this.#env,
+    );
+  }
+
+  #makeCandidacy(lease: LeaseWatchdog | undefined): Candidacy {
+    const { platform, node, session } = this.#host;
+    const { ttlMs, heartbeatMs } = this.#options.election;
+    return new Candidacy(
+      {
+        options: () => {
+          const database = this.#keeper?.status();
+          return {
+            session: session(),
+            bucket: electionBucket(platform),
+            group: this.name,
+            instanceId: node,
+            ttl: ttlMs,
+            hookTimeout: DEMOTE_TIMEOUT_MS,
+            epochFloor: Math.max(database?.position.epoch ?? 0, database?.logEnd?.epoch ?? 0),
+            ...(heartbeatMs === undefined ? {} : { heartbeatInterval: heartbeatMs }),
+            ...(lease === undefined ? {} : { watchdog: lease }),
+          };
+        },
+        onElected: (leadership) => this.#onElected(leadership),
+        onDemoted: async ({ leadership, reason }) => {
+          this.#fall(leadership, reason);
+          await this.#coordinator?.givenUp(leadership.epoch);
+        },
+        onLeader: (leader, epoch) => {
+          if (leader !== undefined) this.#leaders.seen(leader, epoch);
+          this.#board.notify();
+        },
+      },
+      this.#env,
+    );
+  }
+
+  #onElected(leadership: Leadership): void {
+    const { epoch, signal } = leadership;
+    this.#leaders.elected(epoch);
+    this.#metrics.epoch.set(epoch, { app: this.name });
+    const { leftMs } = this.#holdOff;
+    if (leftMs > 0) {
+      // Won while it should stay out (the rest was not asked of the election, or it stands anew): hand it on.
+      this.#timeline.add('held_off', { epoch, detail: `${Math.round(leftMs)} ms` });
+      this.#candidacy?.stepDown({ holdOffMs: leftMs }).catch(() => {});
+      return;
+    }
+    signal.addEventListener('abort', () => this.#fall(leadership, reasonOf(signal)), { once: true });
+    this.#coordinator?.elected(leadership);
+    if (signal.aborted) this.#fall(leadership, reasonOf(signal));
+  }
+
+  /** The election ended the term. */
+  #fall(leadership: Leadership, reason: string): void {
+    const { epoch } = leadership;
+    const leaseHeld = PLANNED.has(reason) && this.#env.clock.monotonic() < leadership.deadline();
+    if (this.epoch === epoch && this.role !== 'demoting')
+      this.#timeline.add(leaseHeld ? 'stepping_down' : 'lost', { epoch, detail: reason });
+    this.#coordinator?.fall(epoch, { reason, leaseHeld, isFailure: false });
+  }
+
+  /** Something on this node ended the term. */
+  #failTerm(reason: string, event: TimelineEventName = 'failed'): void {
+    const { epoch } = this;
+    if (epoch === undefined) return;
+    this.#timeline.add(event, { epoch, detail: reason });
+    this.#coordinator?.fall(epoch, { reason, leaseHeld: event !== 'fenced', isFailure: true });
+  }
+
+  #onGivenUp(leadership: Leadership, fall: Fall): void {
+    this.#timeline.add('given_up', { epoch: leadership.epoch, detail: fall.reason });
+    const holdOffMs = this.#holdOff.ended(fall.isFailure);
+    if (!fall.isFailure) return;
+    this.#problem = fall.reason;
+    this.#metrics.stepFailures.add(1, { app: this.name });
+    this.#timeline.add('held_off', { epoch: leadership.epoch, detail: `${Math.round(holdOffMs)} ms` });
+    // Rejects when the term has been lost meanwhile: then there is nothing to give up.
+    if (leadership.isValid()) this.#candidacy?.stepDown({ holdOffMs }).catch(() => {});
+  }
+
+  #onChanged(): void {
+    const state = this.#coordinator?.state;
+    this.#metrics.active.set(state?.phase === 'active' ? 1 : 0, { app: this.name });
+    this.#board.notify();
+    this.#host.onChanged();
+  }
+
+  #onDatabase(event: DatabaseEvent): void {
+    const verdict = noteDatabaseEvent(event, this.epoch, this.#timeline, this.#env.log);
+    if (verdict !== undefined) this.#failTerm(verdict.reason, verdict.event);
+    if (event.type === 'role_changed' || event.type === 'failed') this.#host.onChanged();
+  }
+
+  async #watchBackend(backend: Backend, signal: AbortSignal): Promise<void> {
+    for await (const event of backend.watch({ signal })) {
+      if (event.type === 'failed') this.#failTerm(`backend: ${messageOf(event.error)}`);
+      else if (event.type === 'state_changed')
+        this.#env.log.info('backend_state_changed', { state: event.state, reason: event.reason });
+    }
+  }
+
+  async #leave(go: () => Promise<void> | undefined): Promise<void> {
+    const inactive = (): CanopyError =>
+      platformErrors.create('APP_NOT_ACTIVE', { app: this.name, node: this.#host.node });
+    if (this.#candidacy?.leadership === undefined) throw inactive();
+    try {
+      await go();
+    } catch (error) {
+      throw hasCode(error, 'ELECTION_NOT_LEADER') ? inactive() : error;
+    }
+  }
+
+  #parts(): AppParts {
+    return {
+      app: this.name,
+      node: this.#host.node,
+      role: this.role,
+      serving: this.serving,
+      epoch: this.epoch,
+      leader: this.leader,
+      leaderEpoch: this.#leaders.epoch,
+      holdOff: this.#holdOff,
+      problem: this.#keeper?.problem ?? this.#problem,
+      options: this.#options,
+      election: this.#candidacy?.status(),
+      database: this.#keeper?.status(),
+      backend: this.#backend?.status(),
+      proxy: this.#proxy,
+      proxyAddress: this.proxyAddress,
+      route: this.#board.route(),
+      timeline: this.#timeline.entries(),
+    };
+  }
+
+  #onTimeline(entry: TimelineEntry, lostMs: number | undefined): void {
+    const { event, ms, epoch, detail } = entry;
+    this.#env.log.info('app_transition', { transition: event, ms, epoch, detail });
+    this.#metrics.transitions.add(1, { app: this.name, event });
+    if (event === 'serving') {
+      this.#holdOff.served();
+      if (lostMs !== undefined) this.#metrics.failover.observe(lostMs / 1000, { app: this.name });
+      this.#problem = undefined;
+      this.#metrics.serving.set(1, { app: this.name });
+      this.#host.onChanged();
+    } else if (event === 'gate_closed') {
+      this.#metrics.serving.set(0, { app: this.name });
+      this.#host.onChanged();
+    }
+  }
+}
+
+/** The election's reason, from the error that a term's signal aborts with. */
+function reasonOf(signal: AbortSignal): string {
+  const { reason } = signal as { reason: CanopyError };
+  return typeof reason?.fields?.['reason'] === 'string' ? reason.fields['reason'] : messageOf(reason);
+}

@@ -1,0 +1,181 @@
+/**
+ * What the steps of a term do, one method each, in the order in which the role machine runs them. The gate (the board's
+ * term) is open exactly between `serve` and `closeGate`; the backend runs only between `startBackend` and `stopBackend`;
+ * the database is primary only between `promote` and `demote`.
+ */
+import {
+  abortable,
+  type Backend,
+  type Clock,
+  epoch as epochOf,
+  formatPosition,
+  type Logger,
+  messageOf,
+  type Promotable,
+} from '@canopy/core';
+import type { AppProxy } from '../proxy/proxy.ts';
+import { ActiveTerm } from './active-term.ts';
+import type { CoordinatorDeps, StepContext, UndoContext } from './coordinator.ts';
+import type { DatabaseKeeper } from './database-keeper.ts';
+import type { HookRunner } from './hooks.ts';
+import type { ResolvedAppOptions } from './options.ts';
+import type { RouteBoard } from './route-board.ts';
+import type { Timeline } from './timeline.ts';
+
+export interface TermStepsDeps {
+  readonly options: ResolvedAppOptions;
+  readonly keeper: DatabaseKeeper | undefined;
+  readonly backend: Backend | undefined;
+  readonly proxy: AppProxy | undefined;
+  readonly board: RouteBoard;
+  readonly hooks: HookRunner;
+  readonly timeline: Timeline;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class TermSteps {
+  readonly #deps: TermStepsDeps;
+  #term: ActiveTerm | undefined;
+  #database: Promotable | undefined;
+  /** What goes on in the background after a term was given up: the database's way back to following. */
+  #settling: Promise<void> = Promise.resolve();
+
+  constructor(deps: TermStepsDeps) {
+    this.#deps = deps;
+  }
+
+  get steps(): CoordinatorDeps['steps'] {
+    return {
+      settle: (context) => this.#settle(context),
+      promote: (context) => this.#promote(context),
+      activate: (context) => this.#activate(context),
+      start_backend: (context) => this.#startBackend(context),
+      serve: (context) => this.#serve(context),
+    };
+  }
+
+  get undos(): CoordinatorDeps['undos'] {
+    return {
+      close_gate: (context) => this.#closeGate(context),
+      stop_backend: (context) => this.#stopBackend(context),
+      deactivate: (context) => this.#deactivate(context),
+      demote: (context) => this.#demote(context),
+    };
+  }
+
+  /** Resolves when nothing goes on in the background any more. */
+  settled(): Promise<void> {
+    return this.#settling;
+  }
+
+  /** The app follows: tell the user's code, after everything that went before. Never rejects. */
+  async standby(): Promise<void> {
+    try {
+      await this.#deps.hooks.run('onStandby', this.#deps.options.hooks.onStandby, {});
+    } catch (error) {
+      this.#deps.timeline.add('hook_failed', { detail: messageOf(error) });
+    }
+  }
+
+  async #settle({ signal }: StepContext): Promise<void> {
+    await abortable(this.#settling, signal);
+    this.#database = await this.#deps.keeper?.ready(signal);
+  }
+
+  async #promote({ leadership, signal }: StepContext): Promise<void> {
+    if (this.#database === undefined) return;
+    const position = await this.#database.promote({ epoch: leadership.epoch, signal });
+    // Lets the database's own events of this promotion be read first: the timeline is in order then.
+    await this.#deps.clock.sleep(0);
+    this.#deps.timeline.add('promoted', { epoch: leadership.epoch, detail: formatPosition(position) });
+  }
+
+  async #activate({ leadership, signal }: StepContext): Promise<void> {
+    const { options, hooks, timeline } = this.#deps;
+    if (options.hooks.onActive === undefined) return;
+    const ended = AbortSignal.any([signal, leadership.signal]);
+    await hooks.run('onActive', options.hooks.onActive, { epoch: leadership.epoch }, ended);
+    timeline.add('activated', { epoch: leadership.epoch });
+  }
+
+  async #startBackend({ leadership, signal }: StepContext): Promise<void> {
+    if (this.#deps.backend === undefined) return;
+    await this.#deps.backend.start({ signal });
+    this.#deps.timeline.add('backend_started', { epoch: leadership.epoch });
+  }
+
+  async #serve({ leadership, signal }: StepContext): Promise<void> {
+    const { options, backend, board, timeline, clock } = this.#deps;
+    signal.throwIfAborted();
+    if (!leadership.isValid()) throw new Error('the lease ran out');
+    this.#term = new ActiveTerm({
+      leadership,
+      backend: options.proxy?.to ?? backend?.status().address ?? '',
+      database: options.proxy?.writes === 'replicated' ? this.#database : undefined,
+      clock,
+    });
+    board.term = this.#term;
+    timeline.add('serving', { epoch: leadership.epoch });
+  }
+
+  async #closeGate({ leadership, fall, urgent }: UndoContext): Promise<void> {
+    const { board, proxy, options, timeline } = this.#deps;
+    if (fall.leaseHeld) this.#term?.leave();
+    board.term = undefined;
+    if (!urgent.aborted && proxy !== undefined)
+      await abortable(proxy.drain(options.drainTimeoutMs), urgent).catch(() => {});
+    timeline.add('gate_closed', { epoch: leadership.epoch });
+  }
+
+  async #stopBackend({ leadership, urgent }: UndoContext): Promise<void> {
+    const { backend, options, timeline } = this.#deps;
+    if (backend === undefined) return;
+    const kill = (): void => void backend.stop({ graceMs: 0 });
+    urgent.addEventListener('abort', kill, { once: true });
+    try {
+      await backend.stop({ graceMs: urgent.aborted ? 0 : options.stopGraceMs });
+    } finally {
+      urgent.removeEventListener('abort', kill);
+    }
+    timeline.add('backend_stopped', { epoch: leadership.epoch });
+  }
+
+  async #deactivate({ leadership }: UndoContext): Promise<void> {
+    const { hooks, options, timeline } = this.#deps;
+    if (options.hooks.onPassive === undefined) return;
+    await hooks.run('onPassive', options.hooks.onPassive, { epoch: leadership.epoch });
+    timeline.add('deactivated', { epoch: leadership.epoch });
+  }
+
+  /** Resolves as soon as a successor can have everything; the way back to following goes on in the background. */
+  async #demote({ leadership }: UndoContext): Promise<void> {
+    const { timeline, log } = this.#deps;
+    this.#term?.end();
+    this.#term = undefined;
+    const database = this.#database;
+    this.#database = undefined;
+    if (database === undefined) {
+      this.#settling = this.standby();
+      return;
+    }
+    const epoch = epochOf(leadership.epoch);
+    const shipped = Promise.withResolvers<void>();
+    const demoting = database.demote({
+      onShipped: (position) => {
+        timeline.add('shipped', { epoch, detail: formatPosition(position) });
+        shipped.resolve();
+      },
+    });
+    this.#settling = demoting
+      .then(
+        () => timeline.add('demoted', { epoch }),
+        (error: unknown) => {
+          timeline.add('failed', { epoch, detail: `demote: ${messageOf(error)}` });
+          log.warn('database_demote_failed', { epoch, error: messageOf(error) });
+        },
+      )
+      .then(() => this.standby());
+    await Promise.race([shipped.promise, demoting]);
+  }
+}

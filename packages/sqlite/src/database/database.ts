@@ -1,0 +1,177 @@
+/**
+ * `sqlite(path)`: the database that a user hands to an app, and the thin Promotable behind it. All work on the file is
+ * done by a process of its own, so that the application's event loop is never blocked and no stray close() in this
+ * process can drop SQLite's locks. When that process dies it is reported (`failed`) and started again as a standby.
+ */
+import { resolve } from 'node:path';
+import {
+  Broadcast,
+  backoffMs,
+  type DatabaseContext,
+  type DatabaseEvent,
+  type DatabaseProvider,
+  type DatabaseStatus,
+  type Epoch,
+  type Position,
+  type Promotable,
+  type PromoteOptions,
+  START,
+} from '@canopy/core';
+import { sqliteErrors } from '../errors.ts';
+import type { DatabaseSpec } from '../process/protocol.ts';
+import { DatabaseChild } from './child.ts';
+import { resolveSqliteOptions, type SqliteOptions } from './options.ts';
+
+/** Grace of stop(): shipping the last commits and leaving the file in order. */
+const STOP_GRACE_MS = 5000;
+const RESTART = { initialMs: 200, maxMs: 5000 };
+/** Restarts in a row, each within this long after the last, before it stays `failed`. */
+const RESTARTS_MAX = 3;
+const RESTART_WINDOW_MS = 30_000;
+
+/**
+ * A SQLite file, replicated through the platform's NATS. The path is this node's own; every node has one. Throws
+ * OPTIONS_INVALID. The file is made on first promotion where there is none.
+ */
+export function sqlite(path: string, options: SqliteOptions = {}): DatabaseProvider {
+  const resolved = resolveSqliteOptions(options);
+  return {
+    kind: 'sqlite',
+    open: (context) =>
+      new SqliteDatabase(
+        {
+          path: resolve(path),
+          platform: context.platform,
+          app: context.app,
+          node: context.node,
+          connection: context.connection,
+          options: resolved,
+        },
+        context,
+      ),
+  };
+}
+
+class SqliteDatabase implements Promotable {
+  readonly #spec: DatabaseSpec;
+  readonly #context: DatabaseContext;
+  readonly #events = new Broadcast<DatabaseEvent>({
+    onOverflow: (lost) => ({ type: 'warning', code: 'EVENTS_LOST', message: `${lost} events were not read in time` }),
+  });
+  readonly #stopped = new AbortController();
+  #child: DatabaseChild | undefined;
+  #startedAt = 0;
+  #restarts = 0;
+  #status: DatabaseStatus;
+
+  constructor(spec: DatabaseSpec, context: DatabaseContext) {
+    this.#spec = spec;
+    this.#context = context;
+    this.#status = closedStatus(spec.path);
+  }
+
+  async start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    if (this.#stopped.signal.aborted) throw sqliteErrors.create('SQLITE_STOPPED', { path: this.#spec.path });
+    if (this.#child !== undefined) return;
+    await this.#launch(options.signal);
+  }
+
+  async promote(options: PromoteOptions): Promise<Position> {
+    const epoch: Epoch = options.epoch;
+    return (await this.#running().call('promote', { epoch }, { signal: options.signal })) as Position;
+  }
+
+  async demote(options: { onShipped?: (position: Position) => void } = {}): Promise<void> {
+    await this.#running().call('demote', undefined, { onShipped: options.onShipped });
+  }
+
+  async sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
+    return (await this.#running().call('sync', undefined, { signal: options.signal })) as Position;
+  }
+
+  async waitFor(position: Position, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    await this.#running().call('waitFor', position, { signal: options.signal });
+  }
+
+  status(): DatabaseStatus {
+    return this.#status;
+  }
+
+  /** The present role first, then events as they happen. */
+  watch(options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<DatabaseEvent> {
+    const { role, position } = this.#status;
+    return this.#events.watch({ ...options, first: [{ type: 'role_changed', role, position }] });
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped.signal.aborted) return;
+    this.#stopped.abort();
+    await this.#child?.stop(STOP_GRACE_MS);
+    this.#child = undefined;
+    if (this.#status.role !== 'closed') {
+      this.#status = { ...this.#status, role: 'closed' };
+      this.#events.send({ type: 'role_changed', role: 'closed', position: this.#status.position });
+    }
+    this.#events.close();
+  }
+
+  async #launch(signal: AbortSignal | undefined): Promise<void> {
+    this.#startedAt = this.#context.env.clock.monotonic();
+    const child = await DatabaseChild.spawn(this.#spec, this.#context.env, this.#context.guard, {
+      onStatus: (status) => {
+        this.#status = status;
+      },
+      onEvent: (event) => this.#events.send(event),
+      onDeath: (error) => this.#onDeath(error),
+    });
+    this.#child = child;
+    try {
+      await child.call('start', undefined, { signal });
+    } catch (error) {
+      await child.kill();
+      if (this.#child === child) this.#child = undefined;
+      this.#setFailed(error as Error);
+      throw error;
+    }
+  }
+
+  #onDeath(error: Error): void {
+    this.#child = undefined;
+    this.#setFailed(error);
+    const { clock, random, log } = this.#context.env;
+    if (clock.monotonic() - this.#startedAt > RESTART_WINDOW_MS) this.#restarts = 0;
+    if (this.#restarts >= RESTARTS_MAX || this.#stopped.signal.aborted) return;
+    clock
+      .sleep(backoffMs(this.#restarts++, RESTART, random), { signal: this.#stopped.signal })
+      .then(() => (this.#child === undefined ? this.#launch(this.#stopped.signal) : undefined))
+      .catch((reason: Error) => log.error('database_restart_failed', { reason: reason.message }));
+  }
+
+  #setFailed(error: Error): void {
+    this.#status = { ...this.#status, role: 'failed', problem: error.message };
+    this.#events.send({ type: 'failed', error });
+  }
+
+  #running(): DatabaseChild {
+    if (this.#child === undefined)
+      throw this.#stopped.signal.aborted
+        ? sqliteErrors.create('SQLITE_STOPPED', { path: this.#spec.path })
+        : sqliteErrors.create('SQLITE_PROCESS_DIED', { path: this.#spec.path, how: 'it is not running' });
+    return this.#child;
+  }
+}
+
+function closedStatus(path: string): DatabaseStatus {
+  return {
+    role: 'closed',
+    path,
+    position: START,
+    logEnd: undefined,
+    lag: { tx: undefined, ms: undefined, bytes: undefined },
+    sizeBytes: undefined,
+    lastSnapshotAt: undefined,
+    divergences: [],
+    problem: undefined,
+  };
+}

@@ -1,0 +1,193 @@
+/**
+ * Keeps what a node has committed and the log has not: the database file goes into a directory of its own beside the
+ * path, with a readable list of the rows that differ and a text that says what it is. Invariant: at no moment is the
+ * file anywhere but at its path or inside a directory that this module finds again after a crash.
+ */
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { type Env, formatPosition, formatTxid, messageOf, type Position } from '@canopy/core';
+import { sqliteErrors } from '../errors.ts';
+import type { SegmentLog } from '../log/segment-log.ts';
+import { isBusy } from '../process/system-errors.ts';
+import { flushDirectory } from '../process/state-file.ts';
+import { restore } from '../restore/restore.ts';
+import { removeDatabase } from '../standby/bootstrap.ts';
+import { type ChangesSummary, listChanges } from './changes.ts';
+import { comparePages } from './page-compare.ts';
+
+const SIDE_FILES = ['-wal', '-shm', '-journal'] as const;
+
+export interface DivergenceOptions {
+  readonly path: string;
+  /** Canopy's own directory beside the database. */
+  readonly directory: string;
+  readonly node: string;
+  /** The last position that the file and the log are believed to share; txid 0: none is known. */
+  readonly fork: Position;
+  readonly log: SegmentLog;
+  readonly env: Env;
+  readonly lockTimeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface KeptDivergence {
+  readonly directory: string;
+  /** Rows that differ; undefined when they could not be compared. */
+  readonly rows: number | undefined;
+}
+
+/**
+ * Moves the database at `path` aside unless it holds exactly what the log holds at the fork. Undefined: it does, and is
+ * still there, as a closed rollback-mode file. Nobody in this process may have the database open.
+ */
+export async function keepDivergence(options: DivergenceOptions): Promise<KeptDivergence | undefined> {
+  const { path, directory } = options;
+  const readable = await settleFile(options);
+  const scratch = join(directory, 'fork.db');
+  const compared = await restoreFork(options, scratch);
+  try {
+    if (readable && compared.position?.txid === options.fork.txid && comparePages(path, scratch).same) return undefined;
+    return keep(options, readable ? compared : { position: undefined, problem: 'the kept file cannot be read' }, scratch);
+  } finally {
+    removeDatabase(scratch);
+  }
+}
+
+/** After a crash between the two renames of `keep`. */
+export function finishInterrupted(path: string, directory: string): void {
+  const temporary = join(directory, 'divergent');
+  if (!existsSync(join(temporary, 'database.sqlite'))) {
+    rmSync(temporary, { recursive: true, force: true });
+    return;
+  }
+  renameSync(temporary, freeName(`${path}.divergent-interrupted`));
+}
+
+/** Directories kept beside the database, oldest first by their names. */
+export function listDivergences(path: string): string[] {
+  const prefix = `${basename(path)}.divergent-`;
+  const parent = dirname(path);
+  if (!existsSync(parent)) return [];
+  const found = readdirSync(parent).filter((name) => name.startsWith(prefix));
+  return found.sort().map((name) => join(parent, name));
+}
+
+/**
+ * Everything into the one file, so that it can be compared and moved. False: SQLite can't read it. Throws
+ * SQLITE_DATABASE_BUSY while a program has it open: a file that is being written must not be moved.
+ */
+async function settleFile({ path, env, lockTimeoutMs, signal }: DivergenceOptions): Promise<boolean> {
+  const deadline = env.clock.monotonic() + lockTimeoutMs;
+  for (;;) {
+    try {
+      const connection = new DatabaseSync(path, { timeout: 200 });
+      try {
+        const row = connection.prepare('PRAGMA journal_mode=DELETE').get();
+        return row?.journal_mode === 'delete';
+      } finally {
+        connection.close();
+      }
+    } catch (error) {
+      if (!isBusy(error)) return false;
+      if (env.clock.monotonic() >= deadline)
+        throw sqliteErrors.create('SQLITE_DATABASE_BUSY', { path, timeoutMs: lockTimeoutMs });
+      await env.clock.sleep(50, { signal });
+    }
+  }
+}
+
+/** The log's state at the fork in a scratch file; at its end where the fork can't be had any more. */
+async function restoreFork(
+  options: DivergenceOptions,
+  dest: string,
+): Promise<{ position: Position | undefined; problem: string | undefined }> {
+  const { log, env, fork, signal } = options;
+  let problem: string | undefined;
+  for (const target of fork.txid > 0 ? [{ txid: fork.txid }, undefined] : [undefined]) {
+    try {
+      const { position } = await restore({ log, dest, overwrite: true, env, signal, ...(target ? { target } : {}) });
+      return { position, problem };
+    } catch (error) {
+      signal?.throwIfAborted();
+      problem = messageOf(error);
+    }
+  }
+  return { position: undefined, problem };
+}
+
+function keep(
+  options: DivergenceOptions,
+  compared: { position: Position | undefined; problem: string | undefined },
+  scratch: string,
+): KeptDivergence {
+  const { path, directory, fork } = options;
+  const temporary = join(directory, 'divergent');
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary, { mode: 0o700 });
+  const changes = writeChanges(path, compared, scratch, join(temporary, 'changes.jsonl'));
+  writeFileSync(join(temporary, 'README.txt'), explain(options, compared, changes));
+  for (const suffix of SIDE_FILES)
+    if (existsSync(`${path}${suffix}`)) renameSync(`${path}${suffix}`, join(temporary, `database.sqlite${suffix}`));
+  renameSync(path, join(temporary, 'database.sqlite'));
+  const kept = freeName(`${path}.divergent-${fork.epoch}-${formatTxid(fork.txid)}`);
+  renameSync(temporary, kept);
+  flushDirectory(dirname(path));
+  return { directory: kept, rows: changes?.rows };
+}
+
+function writeChanges(
+  path: string,
+  compared: { position: Position | undefined; problem: string | undefined },
+  scratch: string,
+  target: string,
+): ChangesSummary | undefined {
+  const fd = openSync(target, 'w', 0o600);
+  const write = (line: string): void => {
+    writeSync(fd, `${line}\n`);
+  };
+  try {
+    if (compared.position === undefined) {
+      write(JSON.stringify({ problem: `not compared: ${compared.problem}` }));
+      return undefined;
+    }
+    return listChanges(path, scratch, write);
+  } catch (error) {
+    write(JSON.stringify({ problem: `not compared: ${messageOf(error)}` }));
+    return undefined;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function explain(
+  { node, fork, path, env }: DivergenceOptions,
+  { position }: { position: Position | undefined },
+  changes: ChangesSummary | undefined,
+): string {
+  const shared =
+    fork.txid === 0
+      ? 'This file was here before the node joined; it has no known position in the log.'
+      : `Up to ${formatPosition(fork)} it was the same as the log.`;
+  const against = position === undefined ? 'nothing (the log could not be read)' : `the log at ${formatPosition(position)}`;
+  return `Kept on ${new Date(env.clock.wall()).toISOString()} by node ${node}.
+
+database.sqlite is the database that lay at ${path}. It holds changes that are not in the
+replicated log, because another node became primary before they were shipped, or because
+something other than the primary wrote to the file. ${shared}
+The cluster goes on without these changes; nothing here is used by it any more.
+
+changes.jsonl lists the rows that differ, compared with ${against}: one JSON object a line,
+"insert", "update" (row: what this file says, before: what the log says) or "delete".
+Rows that differ: ${changes?.rows ?? 'unknown'}.
+
+To bring changes back, write them to the live database by the means of the application.
+When nothing here is needed any more, delete this directory.
+`;
+}
+
+function freeName(wanted: string): string {
+  let name = wanted;
+  for (let i = 2; existsSync(name); i++) name = `${wanted}-${i}`;
+  return name;
+}

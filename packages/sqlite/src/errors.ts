@@ -1,0 +1,108 @@
+/** The error codes of this package. Format and log first, then the roles built on them. */
+import { defineErrors } from '@canopy/core';
+
+export const sqliteErrors = defineErrors({
+  SQLITE_LTX_INVALID: {
+    message: '{object} is not a valid LTX file: {problem}',
+    hint: 'The stored bytes are damaged or were cut off. Nothing of it was used. Restore from another snapshot, or repair the bucket from a replica.',
+  },
+  SQLITE_PAGE_SIZE_MISMATCH: {
+    message: '{object} has pages of {actual} bytes, expected {expected}',
+    hint: 'A database keeps its page size for its whole history in the log. Start a new log (another app name) after changing it.',
+  },
+  SQLITE_WAL_INVALID: {
+    message: 'the WAL file is not usable: {problem}',
+    hint: 'The file beside the database is not a SQLite WAL of this database. Check that nothing else writes there.',
+  },
+  SQLITE_FENCED: {
+    message:
+      'log {bucket}: transaction {txid} was taken by epoch {takenEpoch} (node {takenNode}); epoch {epoch} (node {node}) may not write',
+    hint: 'Another primary has extended the log. This node must stop writing; what it has not shipped is kept aside.',
+  },
+  SQLITE_APPEND_UNKNOWN: {
+    message: 'log {bucket}: whether transaction {txid} was stored is not known',
+    hint: 'Append the same bytes again: it succeeds when they are there already.',
+    retryable: true,
+  },
+  SQLITE_LOG_GAP: {
+    message: 'log {bucket}: transactions {from} to {to} are missing ({problem})',
+    hint: 'History past the gap cannot be used. Start from a snapshot taken after it, or restore the bucket from a backup.',
+  },
+  SQLITE_LOG_EMPTY: {
+    message: 'log {bucket} holds nothing to restore',
+    hint: 'No primary has written to it yet. Check the platform and app names.',
+  },
+  SQLITE_TARGET_UNREACHABLE: {
+    message: 'log {bucket} cannot be restored to {target}: {problem}',
+    hint: 'Choose a point between the oldest snapshot kept and the end of the log.',
+  },
+  SQLITE_DESTINATION_EXISTS: {
+    message: '{path} exists already',
+    hint: 'Choose another destination, or move the file (with its -wal, -shm and -journal files) away first.',
+  },
+  SQLITE_DISK_FULL: {
+    message: 'the disk is full at {path}',
+    hint: 'Free some space; nothing half-done was left behind.',
+    retryable: true,
+  },
+  SQLITE_INTEGRITY_FAILED: {
+    message: '{path} failed the {method} check: {problem}',
+    hint: 'The restored file was removed. Restore an earlier point, and verify the source database.',
+  },
+  SQLITE_TOO_OLD: {
+    message: 'SQLite {version} is too old: {required} or newer is needed',
+    hint: 'Older versions can lose pages at a checkpoint. Run a newer Node.js; its SQLite comes with it.',
+  },
+  SQLITE_NOT_A_DATABASE: {
+    message: '{path} is not a SQLite database that can be read',
+    hint: 'Check the path. An encrypted database, or one of another format, cannot be replicated. Nothing was changed.',
+  },
+  SQLITE_CORRUPT: {
+    message: '{path} is damaged: {problem}',
+    hint: 'On a standby, stop the node and move the file away: it is rebuilt from the log. On a primary, restore a snapshot.',
+  },
+  SQLITE_UNWRITABLE: {
+    message: '{path} cannot be written: {reason}',
+    hint: 'Give the user that runs Canopy write permission to the database file and to its directory.',
+  },
+  SQLITE_IN_USE: {
+    message: '{path} is open by another Canopy process (pid {pid}, node {node})',
+    hint: 'One database belongs to one node. Stop the other process, or give this node a path of its own.',
+    retryable: true,
+  },
+  SQLITE_DATABASE_BUSY: {
+    message: '{path} stayed locked by another program for {timeoutMs} ms',
+    hint: 'Find the program that keeps a transaction or a connection open (lsof shows it) and end it.',
+    retryable: true,
+  },
+  SQLITE_WAL_UNAVAILABLE: {
+    message: '{path} could not be switched to WAL mode (it stays in {mode})',
+    hint: 'WAL needs a local file system with shared memory; network file systems do not have it.',
+  },
+  SQLITE_FILE_REPLACED: {
+    message: '{path} was {how} while it was in use',
+    hint: 'Stop the node before you touch the file; to bring back older data use restore. The log still has everything that was shipped.',
+  },
+  SQLITE_REPLICA_MODIFIED: {
+    message: '{path} was written by another program although it is a standby copy',
+    hint: 'Only the active node may write. What was written is kept aside and the copy is rebuilt from the log.',
+  },
+  SQLITE_EPOCH_STALE: {
+    message: 'epoch {epoch} may not take the log: it was last claimed under epoch {claimed}',
+    hint: 'Another node has been elected since. This node stays a standby.',
+  },
+  SQLITE_LOG_BEHIND: {
+    message: '{path} is at {position}, but the log ends at {end}',
+    hint: 'The bucket was deleted, replaced or restored from an older backup. Restore the bucket, or, if this file is the truth, move the directory {path}-canopy away and start this node first.',
+  },
+  SQLITE_NOT_PRIMARY: {
+    message: '{path} is not primary on this node (it is {role})',
+    hint: 'Ask the active node.',
+  },
+  SQLITE_PROCESS_DIED: {
+    message: 'the database process of {path} ended ({how})',
+    hint: 'It is started again as a standby; its log lines before the end say why it ended.',
+    retryable: true,
+  },
+  SQLITE_STOPPED: { message: 'the database {path} has been stopped' },
+});

@@ -1,0 +1,164 @@
+/**
+ * The fence. A segment is put create-only under the name of its transaction, so of two primaries one finds it taken. Two
+ * rules keep that true: an append follows an entry that is known to be there and whose epoch is not higher, and where
+ * `trim` may have freed names while a primary slept, the append looks again before it believes its success.
+ */
+import { createHash } from 'node:crypto';
+import { assert, type Epoch, epoch, hasCode, type Logger } from '@canopy/core';
+import type { Blobs } from '@canopy/nats';
+import { sqliteErrors } from '../errors.ts';
+import { peekLtxHeader } from '../ltx/decoder.ts';
+import type { LtxHeader } from '../ltx/header.ts';
+import { asEntry, type EntryKind, entryHeaders, type LogEntry, segmentName } from './names.ts';
+import type { CallOptions, LogView } from './view.ts';
+
+/** An object up to this size is one chunk and one entry in the bucket's stream, which counts both in its revisions. */
+const ONE_CHUNK_BYTES = 64 * 1024;
+const ONE_CHUNK_MESSAGES = 2;
+const STREAM_TIMEOUT_MS = 60 * 60_000;
+
+export interface AppendInput {
+  readonly txid: number;
+  readonly epoch: Epoch;
+  readonly node: string;
+  readonly kind: EntryKind;
+  /**
+   * A whole LTX file with minTxid = maxTxid = txid and walOffset >= 32. Must not change until the call settles. A full
+   * image of any size may come as a stream.
+   */
+  readonly bytes: Uint8Array | LtxChunks;
+  /** Free text for whoever reads the entry; one line. */
+  readonly note?: string | undefined;
+}
+
+/** An LTX file that does not fit into memory. `chunks` is called once per try. */
+export interface LtxChunks {
+  readonly header: LtxHeader;
+  chunks(): AsyncIterable<Uint8Array>;
+}
+
+export class Appender {
+  readonly #log: LogView;
+  readonly #blobs: Blobs;
+  readonly #logger: Logger;
+
+  constructor(log: LogView, blobs: Blobs, logger: Logger) {
+    this.#log = log;
+    this.#blobs = blobs;
+    this.#logger = logger;
+  }
+
+  /** `tail`: the newest entry as last known. See SegmentLog.append. */
+  async append(input: AppendInput, tail: LogEntry | undefined, options: CallOptions): Promise<LogEntry> {
+    const { txid, bytes } = input;
+    const whole = bytes instanceof Uint8Array;
+    const header = whole ? peekLtxHeader(bytes, `transaction ${txid}`) : bytes.header;
+    assert(header.minTxid === txid && header.maxTxid === txid, `transaction ${txid} with the header of another`);
+    assert(header.walOffset >= 32, 'a segment must have a WAL offset of at least 32');
+    assert(input.epoch > 0, 'an append needs an epoch');
+    const before = await this.#predecessor(input, tail, options);
+    const digest = whole ? createHash('sha256').update(bytes).digest('hex') : undefined;
+    const headers = entryHeaders({
+      epoch: input.epoch,
+      node: input.node,
+      kind: txid === 1 ? 'snapshot' : input.kind,
+      timestamp: header.timestamp,
+      digest,
+      walEnd: { salt1: header.walSalt1, salt2: header.walSalt2, offset: header.walOffset + header.walSize },
+      note: input.note,
+    });
+    const entry = await this.#putSegment(input, digest, headers, options);
+    await this.#guard(before, entry, input, options);
+    return entry;
+  }
+
+  /** The entry that this one follows; refuses to make a hole or to write under a lower epoch. */
+  async #predecessor(
+    input: AppendInput,
+    tail: LogEntry | undefined,
+    options: CallOptions,
+  ): Promise<LogEntry | undefined> {
+    const { txid } = input;
+    if (txid === 1) return undefined;
+    const known = tail?.maxTxid === txid - 1 ? tail : await this.#log.entry(txid - 1, options);
+    if (known === undefined) {
+      const end = await this.#log.listEnd(options);
+      if (end !== undefined && end.maxTxid >= txid) throw this.#fenced(input, end);
+      const from = (end?.maxTxid ?? 0) + 1;
+      throw this.#gap(from, txid - 1, `transaction ${txid} would leave a hole`);
+    }
+    if (known.epoch > input.epoch) throw this.#fenced(input, known);
+    return known;
+  }
+
+  async #putSegment(
+    input: AppendInput,
+    digest: string | undefined,
+    headers: Record<string, string>,
+    options: CallOptions,
+  ): Promise<LogEntry> {
+    const name = segmentName(input.txid);
+    try {
+      const put = { createOnly: true, headers, signal: options.signal };
+      if (input.bytes instanceof Uint8Array) return asEntry(await this.#blobs.put(name, input.bytes, put));
+      return asEntry(await this.#blobs.put(name, input.bytes.chunks(), { ...put, timeoutMs: STREAM_TIMEOUT_MS }));
+    } catch (error) {
+      if (hasCode(error, 'BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION')) throw error;
+      const taken = hasCode(error, 'BLOB_EXISTS');
+      const there = await this.#lookBack(name, input.txid, taken ? options : {}, error);
+      if (there === undefined) {
+        if (taken) throw this.#fenced(input, await this.#log.listEnd(options));
+        throw sqliteErrors.create('SQLITE_APPEND_UNKNOWN', { bucket: this.#log.bucket, txid: input.txid }, error);
+      }
+      const ours = there.epoch === input.epoch && there.node === input.node && there.digest === digest;
+      if (!ours) throw this.#fenced(input, there);
+      return there;
+    }
+  }
+
+  /** Reads back after a put whose outcome is open. Absent now does not mean that it won't land still. */
+  async #lookBack(name: string, txid: number, options: CallOptions, cause: unknown): Promise<LogEntry | undefined> {
+    try {
+      const info = await this.#blobs.info(name, options);
+      return info === undefined ? undefined : asEntry(info);
+    } catch (error) {
+      if (hasCode(error, 'BLOB_BUCKET_MISSING')) throw error;
+      throw sqliteErrors.create('SQLITE_APPEND_UNKNOWN', { bucket: this.#log.bucket, txid }, cause);
+    }
+  }
+
+  /**
+   * `trim` makes old names free again, and a primary that was frozen for that long would find one free and think that it
+   * had extended the log. So: where the bucket's revisions show that nobody else wrote since the predecessor, the name
+   * is new. Otherwise the predecessor must still be there now (names are freed oldest first, and the newest two never);
+   * if it is not, the log went on without us and what we just stored is taken away again. No clock is involved.
+   */
+  async #guard(before: LogEntry | undefined, entry: LogEntry, input: AppendInput, options: CallOptions): Promise<void> {
+    if (before !== undefined) {
+      const messages = entry.revision - before.revision;
+      if (entry.size <= ONE_CHUNK_BYTES && messages >= 0 && messages <= ONE_CHUNK_MESSAGES) return;
+      if ((await this.#log.entry(before.maxTxid, options)) !== undefined) return;
+    }
+    const end = await this.#log.listEnd(options);
+    if (end === undefined || end.maxTxid <= entry.maxTxid) return;
+    await this.#blobs.delete(entry.name, options);
+    this.#logger.warn('append_withdrawn', { bucket: this.#log.bucket, txid: entry.maxTxid, end: end.maxTxid });
+    throw this.#fenced(input, end);
+  }
+
+  #fenced(input: AppendInput, by: LogEntry | undefined): Error {
+    return sqliteErrors.create('SQLITE_FENCED', {
+      bucket: this.#log.bucket,
+      txid: input.txid,
+      epoch: input.epoch,
+      node: input.node,
+      takenEpoch: by?.epoch ?? epoch(0),
+      takenNode: by?.node ?? 'unknown',
+      takenTxid: by?.maxTxid ?? input.txid,
+    });
+  }
+
+  #gap(from: number, to: number, problem: string): Error {
+    return sqliteErrors.create('SQLITE_LOG_GAP', { bucket: this.#log.bucket, from, to, problem });
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * What the log's objects are called and what their headers say. Names and `Litestream-Timestamp` are Litestream's, so
+ * that its tools read our bucket; the `Canopy-*` headers are ours and ignored by it. Persisted: must not change.
+ */
+import { assert, type Epoch, epoch, formatTxid, parseTxid } from '@canopy/core';
+import type { BlobInfo } from '@canopy/nats';
+
+export const ROOT = 'ltx/';
+export const SEGMENTS = 'ltx/0/';
+export const SNAPSHOT_LEVEL = 9;
+export const SNAPSHOTS = 'ltx/9/';
+
+/** `claim`: written by a new primary to take the log; `commit`: transactions; `snapshot`: a full image. */
+export type EntryKind = 'claim' | 'commit' | 'snapshot';
+
+export interface LogName {
+  readonly level: number;
+  readonly minTxid: number;
+  readonly maxTxid: number;
+}
+
+/** One object of the log, as its name and headers describe it. */
+export interface LogEntry extends LogName {
+  readonly name: string;
+  /** The bucket's revision at which it was stored. */
+  readonly revision: number;
+  /** Compressed bytes. */
+  readonly size: number;
+  /** Epoch 0 and node undefined: another program (Litestream) wrote it. */
+  readonly epoch: Epoch;
+  readonly node: string | undefined;
+  readonly kind: EntryKind;
+  /** Unix ms at the writer, from the LTX header. */
+  readonly timestamp: number;
+  /** Unix ms at the server when it was stored. */
+  readonly storedAt: number;
+  /** SHA-256 of the bytes in hex; undefined for streamed objects. */
+  readonly digest: string | undefined;
+  /** Where in the writer's WAL the entry ends; undefined when it has no place there. */
+  readonly walEnd: WalEnd | undefined;
+  /** As given by the writer's `note`: free text that travels with the entry. */
+  readonly note: string | undefined;
+}
+
+export interface WalEnd {
+  readonly salt1: number;
+  readonly salt2: number;
+  readonly offset: number;
+}
+
+export function formatName({ level, minTxid, maxTxid }: LogName): string {
+  return `${ROOT}${level}/${formatTxid(minTxid)}-${formatTxid(maxTxid)}.ltx`;
+}
+
+/** Name of the level-0 object of one transaction. */
+export function segmentName(txid: number): string {
+  return formatName({ level: 0, minTxid: txid, maxTxid: txid });
+}
+
+/** Undefined for objects that are not part of the log. */
+export function parseName(name: string): LogName | undefined {
+  const match = /^ltx\/([0-9])\/([0-9a-f]{16})-([0-9a-f]{16})\.ltx$/.exec(name);
+  if (match === null) return undefined;
+  const level = Number(match[1]);
+  const minTxid = parseTxid(match[2] as string);
+  const maxTxid = parseTxid(match[3] as string);
+  if (minTxid === undefined || maxTxid === undefined || minTxid < 1 || maxTxid < minTxid) return undefined;
+  if (level === SNAPSHOT_LEVEL && minTxid !== 1) return undefined;
+  return { level, minTxid, maxTxid };
+}
+
+export interface EntryFacts {
+  readonly epoch: Epoch;
+  readonly node: string;
+  readonly kind: EntryKind;
+  readonly timestamp: number;
+  readonly digest: string | undefined;
+  readonly walEnd: WalEnd | undefined;
+  readonly note: string | undefined;
+}
+
+export function entryHeaders(facts: EntryFacts): Record<string, string> {
+  const headers: Record<string, string> = {
+    'Litestream-Timestamp': new Date(facts.timestamp).toISOString(),
+    'Canopy-Epoch': String(facts.epoch),
+    'Canopy-Node': facts.node,
+    'Canopy-Kind': facts.kind,
+  };
+  if (facts.digest !== undefined) headers['Canopy-Digest'] = facts.digest;
+  if (facts.walEnd !== undefined)
+    headers['Canopy-Wal-End'] = `${facts.walEnd.salt1} ${facts.walEnd.salt2} ${facts.walEnd.offset}`;
+  if (facts.note !== undefined) headers['Canopy-Note'] = facts.note;
+  return headers;
+}
+
+/** The entry behind an object; undefined when its name is none of the log's. Damaged headers read as another program's. */
+export function entryOf(blob: BlobInfo): LogEntry | undefined {
+  const name = parseName(blob.name);
+  if (name === undefined) return undefined;
+  const { headers } = blob;
+  const held = Number(headers['Canopy-Epoch']);
+  const ours = Number.isSafeInteger(held) && held > 0;
+  const timestamp = Date.parse(headers['Litestream-Timestamp'] ?? '');
+  const kind = headers['Canopy-Kind'];
+  return {
+    ...name,
+    name: blob.name,
+    revision: blob.revision,
+    size: blob.size,
+    epoch: epoch(ours ? held : 0),
+    node: ours ? headers['Canopy-Node'] : undefined,
+    kind: name.minTxid === 1 || kind === 'snapshot' ? 'snapshot' : kind === 'claim' ? 'claim' : 'commit',
+    timestamp: Number.isFinite(timestamp) ? timestamp : blob.writtenAt,
+    storedAt: blob.writtenAt,
+    digest: headers['Canopy-Digest'],
+    walEnd: walEndOf(headers['Canopy-Wal-End']),
+    note: headers['Canopy-Note'],
+  };
+}
+
+/** The entry behind an object that the log's own code named. */
+export function asEntry(info: BlobInfo): LogEntry {
+  const entry = entryOf(info);
+  assert(entry !== undefined, `object ${info.name} has no name of the log`);
+  return entry;
+}
+
+function walEndOf(text: string | undefined): WalEnd | undefined {
+  const match = /^(\d+) (\d+) (\d+)$/.exec(text ?? '');
+  if (match === null) return undefined;
+  return { salt1: Number(match[1]), salt2: Number(match[2]), offset: Number(match[3]) };
+}

@@ -1,0 +1,248 @@
+/**
+ * A database's log in an object bucket, laid out as Litestream lays it out. Level 0 holds one object per transaction,
+ * put create-only and strictly in order: whoever finds its transaction taken is no longer primary (see Appender).
+ */
+import { assert, type Clock, type Epoch, hasCode, type Logger, type Position, silentLogger } from '@canopy/core';
+import type { BlobSource, Blobs } from '@canopy/nats';
+import { sqliteErrors } from '../errors.ts';
+import { type DecodedLtx, decodeLtx, decodeLtxStream, type LtxStream } from '../ltx/decoder.ts';
+import { Appender, type AppendInput } from './appender.ts';
+import { followLog } from './follow.ts';
+import {
+  asEntry,
+  entryHeaders,
+  entryOf,
+  formatName,
+  type LogEntry,
+  parseName,
+  ROOT,
+  SEGMENTS,
+  SNAPSHOT_LEVEL,
+  SNAPSHOTS,
+  segmentName,
+} from './names.ts';
+import { type TrimOptions, type TrimResult, trimLog } from './trim.ts';
+import type { CallOptions, LogView } from './view.ts';
+
+const LIST_TIMEOUT_MS = 60_000;
+const READ_TIMEOUT_MS = 120_000;
+const READ_MAX = 1024 * 1024 * 1024;
+const STREAM_TIMEOUT_MS = 60 * 60_000;
+
+export interface SegmentLogOptions {
+  readonly blobs: Blobs;
+  readonly clock: Clock;
+  readonly log?: Logger;
+}
+
+export interface SnapshotInput {
+  readonly txid: number;
+  readonly epoch: Epoch;
+  readonly node: string;
+  /** Unix ms, as in the LTX header. */
+  readonly timestamp: number;
+  /** An LTX file with minTxid 1 and maxTxid = txid. */
+  readonly data: BlobSource;
+  readonly note?: string | undefined;
+}
+
+export interface LogEnd {
+  readonly position: Position;
+  readonly entry: LogEntry;
+}
+
+export interface Segment {
+  readonly entry: LogEntry;
+  readonly bytes: Uint8Array;
+  /** Verified. */
+  readonly ltx: DecodedLtx;
+}
+
+/** One stretch of the log written under one epoch. */
+export interface EpochSpan {
+  readonly epoch: Epoch;
+  readonly node: string | undefined;
+  readonly fromTxid: number;
+  readonly toTxid: number;
+}
+
+export class SegmentLog implements LogView {
+  readonly bucket: string;
+  readonly #blobs: Blobs;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  #tail: LogEntry | undefined;
+  readonly #appender: Appender;
+  #appending = false;
+
+  constructor(options: SegmentLogOptions) {
+    this.#blobs = options.blobs;
+    this.#clock = options.clock;
+    this.#log = options.log ?? silentLogger;
+    this.bucket = options.blobs.bucket;
+    this.#appender = new Appender(this, this.#blobs, this.#log);
+  }
+
+  /**
+   * Adds one transaction; resolves when it is stored on a quorum. One call at a time. Calling again with the same bytes
+   * is safe and succeeds if they are there. Throws SQLITE_FENCED (fields takenEpoch, takenNode, takenTxid) when another
+   * wrote it or a higher epoch has the log; SQLITE_LOG_GAP when the transaction before it is not there;
+   * SQLITE_APPEND_UNKNOWN when the outcome is not known: then call again with the very same bytes until it is. Other
+   * errors: nothing was stored.
+   */
+  async append(input: AppendInput, options: CallOptions = {}): Promise<LogEntry> {
+    assert(!this.#appending, 'two appends to one log at a time');
+    this.#appending = true;
+    try {
+      this.#tail = await this.#appender.append(input, this.#tail, options);
+      return this.#tail;
+    } finally {
+      this.#appending = false;
+    }
+  }
+
+  /** The level-0 entry of one transaction, or undefined when it is not there (not yet, or trimmed). */
+  async entry(txid: number, options: CallOptions = {}): Promise<LogEntry | undefined> {
+    const info = await this.#blobs.info(segmentName(txid), options);
+    return info === undefined ? undefined : asEntry(info);
+  }
+
+  /**
+   * One transaction, verified; undefined when it is not there. `maxBytes` bounds its compressed size (default 1 GiB,
+   * BLOB_TOO_LARGE). Throws SQLITE_LTX_INVALID or BLOB_CORRUPT when it is damaged.
+   */
+  async read(txid: number, options: CallOptions & { maxBytes?: number } = {}): Promise<Segment | undefined> {
+    return this.readEntry(segmentName(txid), options);
+  }
+
+  /** As `read`, for any object of the log by its name. */
+  async readEntry(name: string, options: CallOptions & { maxBytes?: number } = {}): Promise<Segment | undefined> {
+    const found = await this.#blobs.read(name, { maxBytes: READ_MAX, timeoutMs: READ_TIMEOUT_MS, ...options });
+    if (found === undefined) return undefined;
+    const entry = asEntry(found.info);
+    const ltx = decodeLtx(found.bytes, `${this.bucket}/${name}`);
+    checkHeader(entry, ltx.header, this.bucket);
+    return { entry, bytes: found.bytes, ltx };
+  }
+
+  /** Opens any object of the log as a stream; undefined when it is not there. See decodeLtxStream for when to trust it. */
+  async open(name: string, options: CallOptions = {}): Promise<{ entry: LogEntry; stream: LtxStream } | undefined> {
+    const blob = await this.#blobs.get(name, { timeoutMs: STREAM_TIMEOUT_MS, ...options });
+    if (blob === undefined) return undefined;
+    const entry = asEntry(blob.info);
+    const stream = await decodeLtxStream(blob.data, `${this.bucket}/${name}`);
+    checkHeader(entry, stream.header, this.bucket);
+    return { entry, stream };
+  }
+
+  /**
+   * The newest level-0 entry; undefined when the log is empty. Lists once, then asks only for what follows. A reader's
+   * view: only an append decides. Throws BLOB_BUCKET_MISSING when there is no bucket.
+   */
+  async end(options: CallOptions = {}): Promise<LogEnd | undefined> {
+    let tail = this.#tail;
+    if (tail !== undefined) {
+      // The tail must still be there: where it was trimmed, the next name is free though the log went on.
+      const [same, next] = await Promise.all([
+        this.entry(tail.maxTxid, options),
+        this.entry(tail.maxTxid + 1, options),
+      ]);
+      if (same === undefined) tail = undefined;
+      else for (let at = next; at !== undefined; at = await this.entry(at.maxTxid + 1, options)) tail = at;
+    }
+    tail ??= await this.listEnd(options);
+    if (!this.#appending) this.#tail = tail;
+    return tail === undefined ? undefined : { entry: tail, position: { epoch: tail.epoch, txid: tail.maxTxid } };
+  }
+
+  /** Level-0 entries from a transaction on, in order. Their names are not checked for holes. */
+  async entries(from = 1, options: CallOptions = {}): Promise<LogEntry[]> {
+    const found = await this.#list(SEGMENTS, options);
+    return found.filter((entry) => entry.minTxid >= from && entry.minTxid === entry.maxTxid);
+  }
+
+  /** Full images, oldest first. */
+  async snapshots(options: CallOptions = {}): Promise<LogEntry[]> {
+    return this.#list(SNAPSHOTS, options);
+  }
+
+  /** Everything in the log, of all levels, by transaction. */
+  async all(options: CallOptions = {}): Promise<LogEntry[]> {
+    return this.#list(ROOT, options);
+  }
+
+  /** Who wrote what, oldest first, as far back as level 0 reaches. */
+  async epochChain(options: CallOptions = {}): Promise<EpochSpan[]> {
+    const spans: EpochSpan[] = [];
+    for (const entry of await this.entries(1, options)) {
+      const last = spans.at(-1);
+      if (last !== undefined && last.epoch === entry.epoch && last.node === entry.node)
+        spans[spans.length - 1] = { ...last, toTxid: entry.maxTxid };
+      else spans.push({ epoch: entry.epoch, node: entry.node, fromTxid: entry.minTxid, toTxid: entry.maxTxid });
+    }
+    return spans;
+  }
+
+  /** Stores a full image (level 9). One that is there already for the transaction stays and is returned. */
+  async putSnapshot(input: SnapshotInput, options: CallOptions & { timeoutMs?: number } = {}): Promise<LogEntry> {
+    const name = formatName({ level: SNAPSHOT_LEVEL, minTxid: 1, maxTxid: input.txid });
+    const headers = entryHeaders({
+      ...input,
+      kind: 'snapshot',
+      digest: undefined,
+      walEnd: undefined,
+      note: input.note,
+    });
+    try {
+      const put = { createOnly: true, headers, timeoutMs: STREAM_TIMEOUT_MS, ...options };
+      return asEntry(await this.#blobs.put(name, input.data, put));
+    } catch (error) {
+      const there = hasCode(error, 'BLOB_EXISTS') ? await this.#blobs.info(name, options) : undefined;
+      if (there === undefined) throw error;
+      return asEntry(there);
+    }
+  }
+
+  /** Decodes the whole object without keeping it. Throws when it is damaged; false when it is not there. */
+  async verify(name: string, options: CallOptions = {}): Promise<boolean> {
+    const opened = await this.open(name, options);
+    if (opened === undefined) return false;
+    for await (const _ of opened.stream.batches()) options.signal?.throwIfAborted();
+    return true;
+  }
+
+  /**
+   * Entries after a transaction, each once, in order and without gaps, as they are stored; for ever, until the signal
+   * aborts (then it just ends). Survives interruptions. Throws SQLITE_LOG_GAP when the next one was trimmed away: start
+   * again from a snapshot; BLOB_BUCKET_MISSING when the bucket is gone.
+   */
+  follow(after: number, options: CallOptions & { probeMs?: number } = {}): AsyncIterable<LogEntry> {
+    return followLog({ log: this, blobs: this.#blobs, clock: this.#clock, logger: this.#log }, after, options);
+  }
+
+  /** Deletes what nobody needs any more. See TrimOptions. */
+  trim(options: TrimOptions = {}): Promise<TrimResult> {
+    return trimLog(this, this.#blobs, this.#clock, options);
+  }
+
+  /** The newest level-0 entry by listing all of them. */
+  async listEnd(options: CallOptions = {}): Promise<LogEntry | undefined> {
+    return (await this.entries(1, options)).at(-1);
+  }
+
+  async #list(prefix: string, options: CallOptions): Promise<LogEntry[]> {
+    const blobs = await this.#blobs.list(prefix, { timeoutMs: LIST_TIMEOUT_MS, ...options });
+    const entries = blobs.map(entryOf).filter((entry) => entry !== undefined);
+    return entries.sort((a, b) => a.maxTxid - b.maxTxid || a.minTxid - b.minTxid || a.level - b.level);
+  }
+}
+
+/** The contents must be what the name says: an object copied under another name would otherwise be applied. */
+function checkHeader(entry: LogEntry, header: { minTxid: number; maxTxid: number }, bucket: string): void {
+  const name = parseName(entry.name);
+  if (name?.minTxid === header.minTxid && name.maxTxid === header.maxTxid) return;
+  throw sqliteErrors.create('SQLITE_LTX_INVALID', {
+    object: `${bucket}/${entry.name}`,
+    problem: `it contains transactions ${header.minTxid} to ${header.maxTxid}`,
+  });
+}

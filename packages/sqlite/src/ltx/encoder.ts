@@ -1,0 +1,164 @@
+/**
+ * Writes LTX files: whole in memory for segments, as a stream for snapshots. Each page is an LZ4 block behind its length
+ * (readable by Litestream from 0.5.16 on). Bad input from the caller (order, size, the lock page) is a bug and asserts.
+ */
+import { assert } from '@canopy/core';
+import { Crc64 } from './crc64.ts';
+import { FrameIndex } from './frame-index.ts';
+import {
+  encodeHeader,
+  HEADER_SIZE,
+  headerProblem,
+  type LtxHeader,
+  type LtxPage,
+  lockPage,
+  PAGE_FLAG_SIZE,
+  PAGE_HEADER_SIZE,
+} from './header.ts';
+import { Lz4Encoder, lz4Bound } from './lz4-block.ts';
+
+const FRAME_HEADER_SIZE = PAGE_HEADER_SIZE + 4;
+const STREAM_CHUNK = 256 * 1024;
+
+/** One per process is enough: encoding never waits in the middle of a page. */
+const lz4 = new Lz4Encoder();
+
+/**
+ * One LTX file in memory. Pages must ascend, fit the header's page size, not lie beyond `commit`, and not be the lock
+ * page; with minTxid 1 they must be all pages. The result is the caller's own.
+ */
+export function encodeLtx(header: LtxHeader, pages: Iterable<LtxPage>): Uint8Array {
+  const writer = new LtxWriter(header, 64 * 1024);
+  for (const page of pages) writer.page(page.pgno, page.data);
+  writer.finish();
+  for (const piece of writer.tail()) writer.append(piece);
+  return writer.take();
+}
+
+/** Where a snapshot's pages come from. The caller guarantees that they don't change while they are read. */
+export interface PageSource {
+  readonly pageSize: number;
+  readonly pageCount: number;
+  /** The page's bytes; used before the next call. The lock page is never asked for. */
+  read(pgno: number): Uint8Array;
+}
+
+/** A full image as a stream of chunks of about 256 KiB: memory stays within a few MiB plus 4 bytes a page. */
+export async function* encodeLtxSnapshot(header: LtxHeader, source: PageSource): AsyncGenerator<Uint8Array> {
+  assert(
+    header.commit === source.pageCount && header.pageSize === source.pageSize,
+    'snapshot header and source differ',
+  );
+  const writer = new LtxWriter(header, STREAM_CHUNK + 2 * lz4Bound(header.pageSize));
+  const skip = lockPage(header.pageSize);
+  for (let pgno = 1; pgno <= header.commit; pgno++) {
+    if (pgno === skip) continue;
+    writer.page(pgno, source.read(pgno));
+    if (writer.length >= STREAM_CHUNK) yield writer.take();
+  }
+  writer.finish();
+  for (const piece of writer.tail()) {
+    writer.append(piece);
+    if (writer.length >= STREAM_CHUNK) yield writer.take();
+  }
+  yield writer.take();
+}
+
+class LtxWriter {
+  readonly #header: LtxHeader;
+  readonly #lockPage: number;
+  readonly #crc = new Crc64();
+  readonly #index = new FrameIndex(HEADER_SIZE);
+  #out: Uint8Array;
+  #view: DataView;
+  #length = 0;
+
+  constructor(header: LtxHeader, capacity: number) {
+    const problem = headerProblem(header);
+    assert(problem === undefined, `LTX header with ${problem}`);
+    this.#header = header;
+    this.#lockPage = lockPage(header.pageSize);
+    this.#out = new Uint8Array(capacity);
+    this.#view = new DataView(this.#out.buffer);
+    const bytes = encodeHeader(header);
+    this.#crc.update(bytes);
+    this.append(bytes);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  page(pgno: number, data: Uint8Array): void {
+    this.#check(pgno, data);
+    this.#reserve(FRAME_HEADER_SIZE + lz4Bound(data.length));
+    const start = this.#length;
+    const body = start + FRAME_HEADER_SIZE;
+    const end = lz4.encode(data, this.#out, body);
+    this.#view.setUint32(start, pgno);
+    this.#view.setUint16(start + 4, PAGE_FLAG_SIZE);
+    this.#view.setUint32(start + PAGE_HEADER_SIZE, end - body);
+    this.#crc.update(this.#out, start, body).update(data);
+    this.#index.add(pgno, end - start);
+    this.#length = end;
+  }
+
+  /** Ends the page frames. */
+  finish(): void {
+    const { commit, minTxid } = this.#header;
+    const skipped = commit >= this.#lockPage ? 1 : 0;
+    assert(minTxid !== 1 || this.#index.count === commit - skipped, 'a full image must hold every page');
+    const zero = new Uint8Array(PAGE_HEADER_SIZE);
+    this.#crc.update(zero);
+    this.append(zero);
+  }
+
+  /** Index, its length and the trailer. */
+  *tail(): Generator<Uint8Array> {
+    for (const piece of this.#index.encoded()) {
+      this.#crc.update(piece);
+      yield piece;
+    }
+    const end = new Uint8Array(24);
+    const view = new DataView(end.buffer);
+    view.setBigUint64(0, BigInt(this.#index.encodedLength));
+    this.#crc.update(end, 0, 16);
+    view.setUint32(16, (this.#crc.hi | 0x8000_0000) >>> 0);
+    view.setUint32(20, this.#crc.lo);
+    yield end;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#out.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** What was written since the last take, as a copy of its own. */
+  take(): Uint8Array {
+    const bytes = this.#out.slice(0, this.#length);
+    this.#length = 0;
+    return bytes;
+  }
+
+  #check(pgno: number, data: Uint8Array): void {
+    const { pageSize, commit, minTxid } = this.#header;
+    const last = this.#index.lastPgno;
+    assert(data.length === pageSize, `page ${pgno} has ${data.length} bytes, not ${pageSize}`);
+    assert(pgno > last && pgno <= commit, `page ${pgno} after ${last} of ${commit}`);
+    assert(pgno !== this.#lockPage, 'the lock page is never stored');
+    if (minTxid === 1)
+      assert(
+        pgno === (last + 1 === this.#lockPage ? last + 2 : last + 1),
+        `page ${pgno} after ${last} in a full image`,
+      );
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#length + bytes <= this.#out.length) return;
+    const grown = new Uint8Array(Math.max(this.#out.length * 2, this.#length + bytes));
+    grown.set(this.#out.subarray(0, this.#length));
+    this.#out = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+}

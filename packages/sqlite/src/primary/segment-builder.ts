@@ -1,0 +1,87 @@
+/**
+ * Turns what was found in the WAL into the bytes of one log entry. A page that belongs to the database's new size but to
+ * no frame (SQLite grew the file without writing it) is taken from the database file.
+ */
+import { readSync } from 'node:fs';
+import { encodeLtx } from '../ltx/encoder.ts';
+import { type LtxPage, lockPage } from '../ltx/header.ts';
+import { stampWal } from '../standby/page-one.ts';
+import type { WalBatch, WalCursor } from '../wal/reader.ts';
+
+/** First frame of a WAL: what a segment says that has no frames. */
+const WAL_START = 32;
+
+export interface PageReaders {
+  readonly pageSize: number;
+  /** The database file, open for reading. */
+  readonly fd: number;
+  /** The page in a WAL frame. */
+  frame(offset: number, into: Uint8Array): Uint8Array;
+}
+
+/** The commits of a batch as one transaction of the log. */
+export function encodeFrames(
+  txid: number,
+  timestamp: number,
+  batch: WalBatch & { commit: number },
+  oldCommit: number,
+  readers: PageReaders,
+): Uint8Array {
+  const { from, end, commit } = batch;
+  const pgnos = [...batch.pages.keys()];
+  for (let pgno = oldCommit + 1; pgno <= commit; pgno++) if (!batch.pages.has(pgno)) pgnos.push(pgno);
+  const wal = { walOffset: from.offset, walSize: end.offset - from.offset, walSalt1: end.salt1, walSalt2: end.salt2 };
+  const header = { pageSize: readers.pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...wal };
+  return encodeLtx(header, pagesOf(pgnos, batch.pages, readers));
+}
+
+/** A full image: every page as it is at the pinned end of the WAL. */
+export function encodeImage(
+  txid: number,
+  timestamp: number,
+  image: { commit: number; frames: ReadonlyMap<number, number>; end: WalCursor | undefined },
+  readers: PageReaders,
+): Uint8Array {
+  const { commit, frames, end } = image;
+  const header = { pageSize: readers.pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...walEndOf(end) };
+  return encodeLtx(header, pagesOf(everyPage(commit), frames, readers));
+}
+
+/** Page 1 alone, as it will be when the file has been switched to WAL: takes the log without changing any data. */
+export function encodeClaim(txid: number, timestamp: number, page: Uint8Array, commit: number): Uint8Array {
+  const first = page.slice();
+  stampWal(first);
+  const header = { pageSize: page.byteLength, commit, minTxid: txid, maxTxid: txid, timestamp, ...walEndOf(undefined) };
+  return encodeLtx(header, [{ pgno: 1, data: first }]);
+}
+
+/** One page of the image of a pinned database, for streams. The result is used before the next call. */
+export function imagePage(pgno: number, frames: ReadonlyMap<number, number>, readers: PageReaders, into: Uint8Array): Uint8Array {
+  const frame = frames.get(pgno);
+  if (frame !== undefined) return readers.frame(frame, into);
+  const length = readSync(readers.fd, into, 0, into.byteLength, (pgno - 1) * readers.pageSize);
+  into.fill(0, length);
+  if (pgno === 1) stampWal(into);
+  return into;
+}
+
+function* pagesOf(
+  pgnos: Iterable<number>,
+  frames: ReadonlyMap<number, number>,
+  readers: PageReaders,
+): Generator<LtxPage> {
+  const skipped = lockPage(readers.pageSize);
+  const buffer = new Uint8Array(readers.pageSize);
+  const ascending = Array.isArray(pgnos) ? pgnos.sort((a: number, b: number) => a - b) : pgnos;
+  for (const pgno of ascending as Iterable<number>)
+    if (pgno !== skipped) yield { pgno, data: imagePage(pgno, frames, readers, buffer) };
+}
+
+function* everyPage(commit: number): Generator<number> {
+  for (let pgno = 1; pgno <= commit; pgno++) yield pgno;
+}
+
+function walEndOf(end: WalCursor | undefined): { walOffset: number; walSize: number; walSalt1: number; walSalt2: number } {
+  if (end === undefined) return { walOffset: WAL_START, walSize: 0, walSalt1: 0, walSalt2: 0 };
+  return { walOffset: WAL_START, walSize: end.offset - WAL_START, walSalt1: end.salt1, walSalt2: end.salt2 };
+}

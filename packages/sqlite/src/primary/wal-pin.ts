@@ -1,0 +1,117 @@
+/**
+ * Our hold on the WAL of a live primary: a read transaction that keeps any frame from being overwritten before it was
+ * read, whatever checkpoints the application's connections run, and the barrier under which we checkpoint ourselves.
+ * Invariant: the pin is given up only while the barrier keeps every writer out, and is taken again before it falls.
+ */
+import { DatabaseSync } from 'node:sqlite';
+import { isBusy } from '../process/system-errors.ts';
+
+export interface CheckpointResult {
+  /** The whole WAL is in the file, so the next writer begins the WAL anew. */
+  readonly complete: boolean;
+  readonly frames: number;
+}
+
+export class WalPin {
+  readonly #reader: DatabaseSync;
+  readonly #writer: DatabaseSync;
+  #pinned = false;
+  #barrier = false;
+  #writerClosed = false;
+
+  /** Opens two connections to a WAL-mode database; they must be the first in this process to lock the file. */
+  constructor(path: string, options: { busyTimeoutMs: number }) {
+    this.#reader = openQuiet(path, options.busyTimeoutMs);
+    try {
+      this.#writer = openQuiet(path, options.busyTimeoutMs);
+    } catch (error) {
+      this.#reader.close();
+      throw error;
+    }
+  }
+
+  /** Takes the read transaction at the present end of the WAL. */
+  pin(): void {
+    this.#reader.exec('BEGIN');
+    this.#reader.prepare('SELECT count(*) FROM sqlite_schema').get();
+    this.#pinned = true;
+  }
+
+  /** Keeps writers out; false when one is writing just now and did not end within the busy timeout. */
+  raiseBarrier(): boolean {
+    try {
+      this.#writer.exec('BEGIN IMMEDIATE');
+      this.#barrier = true;
+      return true;
+    } catch (error) {
+      if (isBusy(error)) return false;
+      throw error;
+    }
+  }
+
+  dropBarrier(): void {
+    if (!this.#barrier) return;
+    this.#barrier = false;
+    this.#writer.exec('ROLLBACK');
+  }
+
+  /** Under the barrier, with everything captured: copies the WAL into the file and pins its end. */
+  checkpoint(): CheckpointResult {
+    this.#unpin();
+    try {
+      const row = this.#reader.prepare('PRAGMA wal_checkpoint(PASSIVE)').get() as { log: number; checkpointed: number };
+      return { complete: row.log === row.checkpointed, frames: row.log };
+    } finally {
+      this.pin();
+    }
+  }
+
+  /** Bytes of a page. */
+  pageSize(): number {
+    return Number(this.#reader.prepare('PRAGMA page_size').get()?.page_size);
+  }
+
+  /** Pages of the database as the pin sees it. */
+  pageCount(): number {
+    return Number(this.#reader.prepare('PRAGMA page_count').get()?.page_count);
+  }
+
+  /**
+   * Copies the whole WAL into the file, removes it and switches the file to rollback mode; false while another program
+   * has the database open. The pin is gone afterwards in either case.
+   */
+  leaveWal(): boolean {
+    this.dropBarrier();
+    this.#unpin();
+    if (!this.#writerClosed) this.#writer.close();
+    this.#writerClosed = true;
+    try {
+      const row = this.#reader.prepare('PRAGMA journal_mode=DELETE').get();
+      return row?.journal_mode === 'delete';
+    } catch (error) {
+      if (isBusy(error)) return false;
+      throw error;
+    }
+  }
+
+  /** Leaves the database to others. When ours are the last connections, SQLite copies the WAL into the file and removes it. */
+  close(): void {
+    this.dropBarrier();
+    if (!this.#writerClosed) this.#writer.close();
+    this.#writerClosed = true;
+    this.#unpin();
+    this.#reader.close();
+  }
+
+  #unpin(): void {
+    if (!this.#pinned) return;
+    this.#pinned = false;
+    this.#reader.exec('ROLLBACK');
+  }
+}
+
+function openQuiet(path: string, timeout: number): DatabaseSync {
+  const connection = new DatabaseSync(path, { timeout });
+  connection.exec('PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-64');
+  return connection;
+}

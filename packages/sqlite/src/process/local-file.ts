@@ -1,0 +1,138 @@
+/**
+ * What the database file on this node is, judged from the file, the state kept beside it and the log. The log is the
+ * truth about what was shipped; the local WAL can prove that nothing else was committed; whatever neither proves is
+ * called unproven and never thrown away.
+ */
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { type Position, START } from '@canopy/core';
+import { sqliteErrors } from '../errors.ts';
+import type { LogEntry } from '../log/names.ts';
+import type { SegmentLog } from '../log/segment-log.ts';
+import { type FileHeader, HEADER_SIZE, readFileHeader } from '../standby/page-one.ts';
+import { FRAME_HEADER_SIZE, parseWalHeader, WAL_HEADER_SIZE, type WalHeader } from '../wal/header.ts';
+import { startOf, type WalCursor, WalReader } from '../wal/reader.ts';
+import { type PrimaryState, readState, type StandbyState } from './state-file.ts';
+import { wrapFileError } from './system-errors.ts';
+
+export type LocalFile =
+  | { readonly kind: 'none' }
+  /** Data whose place in the log nobody knows. */
+  | { readonly kind: 'foreign' }
+  | { readonly kind: 'replica'; readonly state: StandbyState }
+  /** Was primary; everything it committed is in the log. `cursor`: where its WAL ends. */
+  | { readonly kind: 'shipped'; readonly position: Position; readonly cursor: WalCursor | undefined }
+  /** Was primary; the WAL holds commits behind `cursor` that the log does not have. */
+  | { readonly kind: 'ahead'; readonly position: Position; readonly cursor: WalCursor; readonly movedOn: boolean }
+  /** Was primary; whether there are more commits than those shipped can't be told from the WAL. */
+  | { readonly kind: 'unproven'; readonly position: Position; readonly movedOn: boolean };
+
+/** The header of the file at `path`; undefined when there is none or it is empty. Throws SQLITE_NOT_A_DATABASE. */
+export function readHeaderOf(path: string): FileHeader | undefined {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined || (stat.isFile() && stat.size === 0)) return undefined;
+  const bytes = new Uint8Array(HEADER_SIZE);
+  try {
+    const fd = openSync(path, 'r+');
+    try {
+      readSync(fd, bytes, 0, HEADER_SIZE, 0);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw wrapFileError(error, path);
+  }
+  const header = readFileHeader(bytes);
+  if (header === undefined) throw sqliteErrors.create('SQLITE_NOT_A_DATABASE', { path });
+  return header;
+}
+
+/** Must not be called while this process has the database open: its descriptors here come and go. */
+export async function inspectFile(
+  path: string,
+  statePath: string,
+  node: string,
+  log: SegmentLog,
+  signal?: AbortSignal,
+): Promise<LocalFile> {
+  const header = readHeaderOf(path);
+  if (header === undefined) return { kind: 'none' };
+  const state = readState(statePath);
+  if (state === undefined) return { kind: 'foreign' };
+  if (state.role === 'standby') return { kind: 'replica', state };
+  return inspectFormer(path, header, state, node, await log.entries(1, { signal }));
+}
+
+function inspectFormer(
+  path: string,
+  header: FileHeader,
+  state: PrimaryState,
+  node: string,
+  entries: readonly LogEntry[],
+): LocalFile {
+  const ours = entries.findLast((entry) => entry.epoch === state.claimed.epoch && entry.node === node);
+  const last = ours ?? entries.find((entry) => entry.maxTxid === state.base.txid && entry.epoch === state.base.epoch);
+  const end = entries.at(-1)?.maxTxid ?? 0;
+  if (last === undefined) {
+    const known = state.base.txid === 0 && end > 0 ? START : state.base;
+    return known.txid === 0 ? { kind: 'foreign' } : { kind: 'unproven', position: known, movedOn: end > known.txid };
+  }
+  const position = { epoch: last.epoch, txid: last.maxTxid };
+  const movedOn = end > last.maxTxid;
+  if (header.mode === 'rollback') {
+    const untouched = header.counter === state.counter && last.maxTxid <= state.claimed.txid;
+    return untouched ? { kind: 'shipped', position, cursor: undefined } : { kind: 'unproven', position, movedOn };
+  }
+  const proof = last.node === node ? proveWal(path, last) : undefined;
+  if (proof === undefined) return { kind: 'unproven', position, movedOn };
+  return proof.more
+    ? { kind: 'ahead', position, cursor: proof.cursor, movedOn }
+    : { kind: 'shipped', position, cursor: proof.cursor };
+}
+
+/** Whether the WAL goes on behind the entry's end; undefined when the WAL can't tell. */
+function proveWal(path: string, last: LogEntry): { cursor: WalCursor; more: boolean } | undefined {
+  let fd: number;
+  try {
+    fd = openSync(`${path}-wal`, 'r');
+  } catch {
+    return undefined;
+  }
+  try {
+    const bytes = new Uint8Array(WAL_HEADER_SIZE);
+    const header = parseWalHeader(bytes.subarray(0, readSync(fd, bytes, 0, WAL_HEADER_SIZE, 0)));
+    if (header === undefined || last.walEnd === undefined) return undefined;
+    const cursor = cursorAt(fd, header, last.walEnd);
+    if (cursor === undefined) return undefined;
+    const reader = new WalReader(fd);
+    const scan = reader.read(cursor);
+    if (scan.type === 'restarted' && scan.contiguous) {
+      const fresh = reader.read(scan.next);
+      return fresh.type === 'batch' ? { cursor: scan.next, more: fresh.transactions > 0 } : undefined;
+    }
+    if (scan.type !== 'batch') return undefined;
+    return { cursor, more: scan.transactions > 0 };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The cursor at an entry's end, with the chain's checksum as the frame there has it. */
+function cursorAt(fd: number, header: WalHeader, end: NonNullable<LogEntry['walEnd']>): WalCursor | undefined {
+  const start = startOf(header);
+  // An entry without frames was made over an empty WAL: only the first generation of a WAL can be what came after it.
+  if (end.salt1 === 0 && end.salt2 === 0) return header.checkpointSeq === 0 ? start : undefined;
+  if (end.offset === WAL_HEADER_SIZE) return end.salt1 === start.salt1 && end.salt2 === start.salt2 ? start : undefined;
+  const frame = new Uint8Array(FRAME_HEADER_SIZE);
+  const at = end.offset - FRAME_HEADER_SIZE - header.pageSize;
+  if (at < WAL_HEADER_SIZE || readSync(fd, frame, 0, FRAME_HEADER_SIZE, at) < FRAME_HEADER_SIZE) return undefined;
+  const view = new DataView(frame.buffer);
+  if (view.getUint32(8) !== end.salt1 || view.getUint32(12) !== end.salt2) return undefined;
+  return {
+    ...start,
+    offset: end.offset,
+    salt1: end.salt1,
+    salt2: end.salt2,
+    checksum1: view.getUint32(16),
+    checksum2: view.getUint32(20),
+  };
+}

@@ -1,0 +1,219 @@
+/**
+ * From standby to primary: to the log's end, then the log is taken with our epoch, then the file is checked and switched
+ * to WAL mode in place. Until the last step nobody may write; a failure at any step leaves a file from which the caller
+ * begins again as a standby.
+ */
+import { DatabaseSync } from 'node:sqlite';
+import { backoffMs, type DatabaseEvent, type Env, type Epoch, hasCode, type Position } from '@canopy/core';
+import { sqliteErrors } from '../errors.ts';
+import type { SegmentLog } from '../log/segment-log.ts';
+import { Primary, type PrimaryDeps } from '../primary/primary.ts';
+import { encodeClaim } from '../primary/segment-builder.ts';
+import type { Follower } from '../standby/follower.ts';
+import type { ReplicaFile } from '../standby/replica-file.ts';
+import type { WalCursor } from '../wal/reader.ts';
+import { switchToWal } from './file-mode.ts';
+import { readHeaderOf } from './local-file.ts';
+import type { DatabaseSpec } from './protocol.ts';
+import { writeState } from './state-file.ts';
+import { wrapFileError } from './system-errors.ts';
+
+/** Larger files are not read through at a promotion: it would keep the application waiting. */
+const QUICK_CHECK_MAX_BYTES = 64 * 1024 * 1024;
+const RETRY = { initialMs: 20, maxMs: 500 };
+
+export interface PromotionContext {
+  readonly spec: DatabaseSpec;
+  readonly env: Env;
+  readonly log: SegmentLog;
+  readonly statePath: string;
+  onEvent(event: DatabaseEvent): void;
+  onChange(): void;
+}
+
+/** A file that follows the log: page 1 alone is enough to take the log, because the content is the log's own. */
+export async function promoteReplica(
+  context: PromotionContext,
+  mode: { readonly file: ReplicaFile; readonly follower: Follower },
+  epoch: Epoch,
+  signal: AbortSignal,
+): Promise<Primary> {
+  const { spec, env, statePath } = context;
+  const { file, follower } = mode;
+  const clock = stopwatch(env);
+  context.onEvent({ type: 'promotion_started', epoch, position: file.position });
+  await catchUp(context, mode, epoch, signal);
+  await follower.stop();
+  const base = file.position;
+  const claimed = { epoch, txid: base.txid + 1 };
+  const commit = file.sizeBytes / file.pageSize;
+  const taken = stopwatch(env);
+  await claim(context, claimed, encodeClaim(claimed.txid, env.clock.wall(), file.readPage(1), commit), signal);
+  context.onEvent({ type: 'epoch_claimed', position: claimed, ms: taken() });
+  verify(context, file.connection, file.sizeBytes);
+  signal.throwIfAborted();
+  file.flush();
+  writeState(statePath, { role: 'primary', claimed, base, counter: file.counter }, { flush: true });
+  file.close();
+  await switchToWal(modeOptions(context, signal));
+  const start = { position: claimed, cursor: undefined, restartable: true, commit, claim: 'done' } as const;
+  const primary = await Primary.open(primaryDeps(context, epoch), start, signal);
+  context.onEvent({ type: 'promotion_completed', position: claimed, ms: clock() });
+  return primary;
+}
+
+/**
+ * A file of our own that begins the log or is ahead of it: it goes into the log as it is. With a cursor, what the WAL has
+ * behind it; without, the whole of it. Where there is no file one is made.
+ */
+export async function promoteLocal(
+  context: PromotionContext,
+  mode: { readonly position: Position; readonly cursor: WalCursor | undefined; stop(): void },
+  epoch: Epoch,
+  signal: AbortSignal,
+): Promise<Primary> {
+  const { spec, env, log, statePath } = context;
+  const clock = stopwatch(env);
+  context.onEvent({ type: 'promotion_started', epoch, position: mode.position });
+  const end = await log.end({ signal });
+  if ((end?.position.txid ?? 0) !== mode.position.txid || (end?.position.epoch ?? 0) >= epoch)
+    throw sqliteErrors.create('SQLITE_EPOCH_STALE', { epoch, claimed: end?.position.epoch ?? 0 });
+  mode.stop();
+  const base = mode.position;
+  const claimed = { epoch, txid: base.txid + 1 };
+  const counter = readHeaderOf(spec.path)?.counter ?? 0;
+  writeState(statePath, { role: 'primary', claimed, base, counter }, { flush: true });
+  const commit = mode.cursor === undefined ? undefined : await sizeAt(log, base, signal);
+  // A WAL that proves something must not be opened and closed before it is pinned: SQLite would empty and remove it.
+  if (commit === undefined) await switchToWal(modeOptions(context, signal));
+  const claimBy = commit === undefined ? 'image' : 'frames';
+  const cursor = commit === undefined ? undefined : mode.cursor;
+  const taken = stopwatch(env);
+  const start = { position: base, cursor, restartable: cursor === undefined, commit: commit ?? 0, claim: claimBy } as const;
+  const primary = await Primary.open(primaryDeps(context, epoch), start, signal);
+  context.onEvent({ type: 'epoch_claimed', position: primary.position, ms: taken() });
+  try {
+    verifyPinned(context);
+  } catch (error) {
+    await primary.close();
+    throw error;
+  }
+  context.onEvent({ type: 'promotion_completed', position: primary.position, ms: clock() });
+  return primary;
+}
+
+/** A database without a single table: there is nothing in it to keep. Also where there is no file. */
+export function isEmptyDatabase(path: string): boolean {
+  if (readHeaderOf(path) === undefined) return true;
+  try {
+    const connection = new DatabaseSync(path, { timeout: 1000 });
+    try {
+      return Number(connection.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.n) === 0;
+    } finally {
+      connection.close();
+    }
+  } catch (error) {
+    throw wrapFileError(error, path);
+  }
+}
+
+async function catchUp(
+  context: PromotionContext,
+  { file, follower }: { readonly file: ReplicaFile; readonly follower: Follower },
+  epoch: Epoch,
+  signal: AbortSignal,
+): Promise<void> {
+  const { log, env } = context;
+  const clock = stopwatch(env);
+  const before = follower.applied;
+  for (;;) {
+    const end = await log.end({ signal });
+    if (end === undefined) throw sqliteErrors.create('SQLITE_LOG_EMPTY', { bucket: log.bucket });
+    if (end.position.epoch >= epoch)
+      throw sqliteErrors.create('SQLITE_EPOCH_STALE', { epoch, claimed: end.position.epoch });
+    if (file.position.txid >= end.position.txid) break;
+    await follower.waitFor(end.position.txid, signal);
+  }
+  const applied = follower.applied - before;
+  context.onEvent({ type: 'wal_catchup_completed', position: file.position, applied, ms: clock() });
+}
+
+/** The very same bytes until the outcome is known. */
+async function claim(context: PromotionContext, claimed: Position, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  const { log, env, spec } = context;
+  const order = { txid: claimed.txid, epoch: claimed.epoch, node: spec.node, kind: 'claim', bytes } as const;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await log.append(order, { signal });
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!hasCode(error, 'SQLITE_APPEND_UNKNOWN', 'JETSTREAM_UNAVAILABLE', 'DEADLINE_EXCEEDED')) throw error;
+      await env.clock.sleep(backoffMs(attempt, RETRY, env.random), { signal });
+    }
+  }
+}
+
+function verify(context: PromotionContext, connection: DatabaseSync, sizeBytes: number): void {
+  const { spec, env, onEvent } = context;
+  const clock = stopwatch(env);
+  const wanted = spec.options.verify;
+  let method: string = wanted;
+  if (wanted === 'quick' && sizeBytes > QUICK_CHECK_MAX_BYTES) method = 'header';
+  try {
+    if (method === 'quick' || method === 'full') checkContent(connection, method, spec.path);
+    else if (method === 'header') connection.prepare('SELECT count(*) FROM sqlite_schema').get();
+  } catch (error) {
+    throw wrapFileError(error, spec.path);
+  }
+  onEvent({ type: 'database_verified', method, ms: clock() });
+}
+
+/** Beside the pin, so that closing this connection is never the last close. */
+function verifyPinned(context: PromotionContext): void {
+  const connection = new DatabaseSync(context.spec.path, { timeout: context.spec.options.busyTimeoutMs });
+  try {
+    const pages = Number(connection.prepare('PRAGMA page_count').get()?.page_count);
+    const pageSize = Number(connection.prepare('PRAGMA page_size').get()?.page_size);
+    verify(context, connection, pages * pageSize);
+  } finally {
+    connection.close();
+  }
+}
+
+function checkContent(connection: DatabaseSync, method: 'quick' | 'full', path: string): void {
+  const pragma = method === 'quick' ? 'quick_check' : 'integrity_check';
+  const problem = String(Object.values(connection.prepare(`PRAGMA ${pragma}(1)`).get() ?? {})[0]);
+  if (problem !== 'ok') throw sqliteErrors.create('SQLITE_CORRUPT', { path, problem });
+}
+
+/** Pages of the database at a position; undefined when that entry is gone or too large to look at. */
+async function sizeAt(log: SegmentLog, position: Position, signal: AbortSignal): Promise<number | undefined> {
+  if (position.txid === 0) return undefined;
+  const segment = await log.read(position.txid, { signal, maxBytes: QUICK_CHECK_MAX_BYTES }).catch(() => undefined);
+  return segment?.ltx.header.commit;
+}
+
+function primaryDeps(context: PromotionContext, epoch: Epoch): PrimaryDeps {
+  const { spec, env, log } = context;
+  return {
+    path: spec.path,
+    node: spec.node,
+    epoch,
+    env,
+    log,
+    options: spec.options,
+    onEvent: (event) => context.onEvent(event),
+    onChange: () => context.onChange(),
+  };
+}
+
+function modeOptions({ spec, env }: PromotionContext, signal: AbortSignal) {
+  const { busyTimeoutMs, lockTimeoutMs } = spec.options;
+  return { path: spec.path, env, busyTimeoutMs, lockTimeoutMs, signal };
+}
+
+function stopwatch(env: Env): () => number {
+  const startedAt = env.clock.monotonic();
+  return () => env.clock.monotonic() - startedAt;
+}

@@ -1,0 +1,116 @@
+/**
+ * What this node knows about its database file, kept beside it in `{db}-canopy/state.json` and replaced atomically:
+ * whether the file follows the log (and from where to where the apply under way leads) or was being written as primary.
+ * Invariant: it is written before the file changes in the way it describes, so after a crash the file is in one of the
+ * states that it names, or it is not trusted. Persisted format: only add fields.
+ */
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { formatPosition, type Position, parsePosition } from '@canopy/core';
+
+export interface StandbyState {
+  readonly role: 'standby';
+  /** The file is at `from` while its change counter is `counterBefore`, at `to` when it is `counterAfter`. */
+  readonly from: Position;
+  readonly to: Position;
+  readonly counterBefore: number;
+  readonly counterAfter: number;
+  /** Everything was flushed to the disk: the file may be trusted even after the machine went down. */
+  readonly durable: boolean;
+  /** The machine's boot during which this was written. */
+  readonly boot: string;
+}
+
+export interface PrimaryState {
+  readonly role: 'primary';
+  /** The epoch that it writes under and the position of its claim, which may not have been stored yet. */
+  readonly claimed: Position;
+  /** The log's end before the claim; the file contains everything up to it. */
+  readonly base: Position;
+  /** The change counter before the file was switched to WAL: unchanged means that the switch never happened. */
+  readonly counter: number;
+}
+
+export type FileState = StandbyState | PrimaryState;
+
+export function readState(path: string): FileState | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return decodeState(text);
+}
+
+/** Undefined for anything that is not a complete record: an untrusted file is examined, never believed. */
+export function decodeState(text: string): FileState | undefined {
+  let data: Record<string, unknown>;
+  try {
+    data = JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+  if (data === null || typeof data !== 'object') return undefined;
+  if (data.role === 'primary') {
+    const claimed = parsePosition(String(data.claimed));
+    const base = parsePosition(String(data.base));
+    if (claimed === undefined || base === undefined || typeof data.counter !== 'number') return undefined;
+    return { role: 'primary', claimed, base, counter: data.counter };
+  }
+  const from = parsePosition(String(data.from));
+  const to = parsePosition(String(data.to));
+  if (data.role !== 'standby' || from === undefined || to === undefined) return undefined;
+  if (typeof data.counterBefore !== 'number' || typeof data.counterAfter !== 'number') return undefined;
+  return {
+    role: 'standby',
+    from,
+    to,
+    counterBefore: data.counterBefore,
+    counterAfter: data.counterAfter,
+    durable: data.durable === true,
+    boot: String(data.boot ?? ''),
+  };
+}
+
+export function encodeState(state: FileState): string {
+  const shown =
+    state.role === 'primary'
+      ? { ...state, claimed: formatPosition(state.claimed), base: formatPosition(state.base) }
+      : { ...state, from: formatPosition(state.from), to: formatPosition(state.to) };
+  return `${JSON.stringify({ version: 1, ...shown })}\n`;
+}
+
+/** Replaces the record. With `flush` it survives the machine's death, else only the process's. */
+export function writeState(path: string, state: FileState, options: { flush?: boolean } = {}): void {
+  const temporary = `${path}.tmp`;
+  const fd = openSync(temporary, 'w', 0o644);
+  try {
+    writeSync(fd, encodeState(state));
+    if (options.flush) fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+  if (options.flush) flushDirectory(dirname(path));
+}
+
+/** Makes renames and removals in the directory survive the machine's death. */
+export function flushDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Names this boot of the machine; empty where that is unknown (then only `durable` states are trusted). */
+export function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return '';
+  }
+}

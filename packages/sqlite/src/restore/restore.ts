@@ -1,0 +1,218 @@
+/**
+ * Makes a database file from a log: plan, stream the full image into a temporary file, put the later entries on top,
+ * check, fsync, rename. The destination is either as it was or complete; memory does not depend on the database's size.
+ */
+import { access, open, rename, rm } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { type Env, epoch, hasCode, type Position, systemEnv } from '@canopy/core';
+import { sqliteErrors } from '../errors.ts';
+import type { LogEntry } from '../log/names.ts';
+import type { SegmentLog } from '../log/segment-log.ts';
+import { checkIntegrity, type IntegrityMethod } from './integrity.ts';
+import { onDisk, PageFile } from './page-file.ts';
+import { planRestore, type RestoreTarget } from './plan.ts';
+
+/** Entries up to this size are fetched ahead, this many at a time; larger ones are streamed. */
+const SMALL_BYTES = 1024 * 1024;
+const AHEAD = 4;
+/** A trim that runs meanwhile may take an object of the plan away; a newer plan does without it. */
+const ATTEMPTS = 3;
+
+export interface RestoreOptions {
+  readonly log: SegmentLog;
+  /** Path of the database file to make. */
+  readonly dest: string;
+  /** Default: the end of the log. */
+  readonly target?: RestoreTarget | undefined;
+  /** Replaces an existing file, and removes its -wal, -shm and -journal. Nothing may have it open. Default false. */
+  readonly overwrite?: boolean;
+  /** Integrity check before the file appears; blocks the event loop while it runs. Default `none`. */
+  readonly check?: IntegrityMethod;
+  /** Compressed bytes; called after each piece. */
+  readonly onProgress?: (progress: RestoreProgress) => void;
+  /** Last changes to the file before it is synced and appears, by positional writes on `fd`. Must not close it. */
+  readonly prepare?: (fd: number, facts: { pageSize: number; commit: number }) => void | Promise<void>;
+  readonly signal?: AbortSignal | undefined;
+  readonly env?: Env;
+}
+
+export interface RestoreProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface Restored {
+  /** Of the last entry applied. */
+  readonly position: Position;
+  /** The last entry applied. */
+  readonly entry: LogEntry;
+  readonly pageSize: number;
+  /** Size of the database in pages. */
+  readonly commit: number;
+  /** Objects applied, and their compressed bytes. */
+  readonly files: number;
+  readonly bytes: number;
+  readonly ms: number;
+}
+
+/**
+ * Restores the database to `dest`. Bytes are those that the primary's pages had. Throws SQLITE_LOG_EMPTY, SQLITE_LOG_GAP,
+ * SQLITE_TARGET_UNREACHABLE, SQLITE_LTX_INVALID, SQLITE_DESTINATION_EXISTS, SQLITE_DISK_FULL, SQLITE_INTEGRITY_FAILED,
+ * BLOB_BUCKET_MISSING, BLOB_CORRUPT, or the signal's reason; then nothing half-done is left.
+ */
+export async function restore(options: RestoreOptions): Promise<Restored> {
+  const clock = (options.env ?? systemEnv()).clock;
+  const started = clock.monotonic();
+  const dest = resolve(options.dest);
+  if (!options.overwrite) await requireAbsent(dest);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const done = await restoreOnce(options, dest);
+      return { ...done, ms: clock.monotonic() - started };
+    } catch (error) {
+      if (attempt >= ATTEMPTS || !hasCode(error, 'SQLITE_LOG_GAP') || error.fields.vanished !== true) throw error;
+    }
+  }
+}
+
+async function restoreOnce(options: RestoreOptions, dest: string): Promise<Omit<Restored, 'ms'>> {
+  const { log, target, signal } = options;
+  const plan = planRestore(log.bucket, await log.all({ signal }), target);
+  const temporary = `${dest}.restoring`;
+  const assembly = new Assembly(options, plan, temporary);
+  try {
+    const file = await assembly.run();
+    await options.prepare?.(file.fd, { pageSize: file.pageSize, commit: file.commit });
+    await file.sync();
+    await file.close();
+    checkIntegrity(temporary, options.check ?? 'none');
+    signal?.throwIfAborted();
+    if (options.overwrite) for (const path of sidecars(dest)) await rm(path, { force: true });
+    await rename(temporary, dest);
+    await syncDirectory(dirname(dest));
+    const last = plan.at(-1) as LogEntry;
+    return {
+      position: { epoch: epoch(last.epoch), txid: last.maxTxid },
+      entry: last,
+      pageSize: file.pageSize,
+      commit: file.commit,
+      files: plan.length,
+      bytes: assembly.totalBytes,
+    };
+  } catch (error) {
+    await assembly.abandon();
+    throw error;
+  }
+}
+
+/** The temporary file and what flows into it. */
+class Assembly {
+  readonly totalBytes: number;
+  readonly #options: RestoreOptions;
+  readonly #plan: readonly LogEntry[];
+  readonly #path: string;
+  #file: PageFile | undefined;
+  #doneBytes = 0;
+
+  constructor(options: RestoreOptions, plan: readonly LogEntry[], path: string) {
+    this.#options = options;
+    this.#plan = plan;
+    this.#path = path;
+    this.totalBytes = plan.reduce((sum, entry) => sum + entry.size, 0);
+  }
+
+  async run(): Promise<PageFile> {
+    const ahead = new Map<LogEntry, ReturnType<SegmentLog['readEntry']>>();
+    for (const [i, entry] of this.#plan.entries()) {
+      this.#options.signal?.throwIfAborted();
+      for (const soon of this.#plan.slice(i, i + AHEAD)) if (soon.size <= SMALL_BYTES) this.#prefetch(ahead, soon);
+      const small = ahead.get(entry);
+      ahead.delete(entry);
+      if (small === undefined) await this.#stream(entry);
+      else await this.#whole(entry, await small);
+    }
+    return this.#file as PageFile;
+  }
+
+  /** Ends with the temporary file gone. */
+  async abandon(): Promise<void> {
+    await this.#file?.close().catch(() => {});
+    for (const path of [this.#path, ...sidecars(this.#path)]) await rm(path, { force: true }).catch(() => {});
+  }
+
+  #prefetch(ahead: Map<LogEntry, ReturnType<SegmentLog['readEntry']>>, entry: LogEntry): void {
+    if (ahead.has(entry)) return;
+    const reading = this.#options.log.readEntry(entry.name, { signal: this.#options.signal });
+    reading.catch(() => {});
+    ahead.set(entry, reading);
+  }
+
+  async #whole(entry: LogEntry, segment: Awaited<ReturnType<SegmentLog['readEntry']>>): Promise<void> {
+    if (segment === undefined) throw this.#vanished(entry);
+    const file = await this.#open(segment.ltx.header.pageSize);
+    file.begin(segment.ltx.header, entry.name);
+    for (const page of segment.ltx.pages()) await file.write(page);
+    await file.end(entry.name);
+    this.#progress(entry.size);
+  }
+
+  async #stream(entry: LogEntry): Promise<void> {
+    const opened = await this.#options.log.open(entry.name, { signal: this.#options.signal });
+    if (opened === undefined) throw this.#vanished(entry);
+    const { stream } = opened;
+    const file = await this.#open(stream.header.pageSize);
+    file.begin(stream.header, entry.name);
+    const before = this.#doneBytes;
+    for await (const batch of stream.batches()) {
+      this.#options.signal?.throwIfAborted();
+      for (const page of batch) await file.write(page);
+      this.#progress(before + stream.consumedBytes() - this.#doneBytes);
+    }
+    await file.end(entry.name);
+    this.#progress(before + entry.size - this.#doneBytes);
+  }
+
+  async #open(pageSize: number): Promise<PageFile> {
+    this.#file ??= await PageFile.create(this.#path, pageSize);
+    return this.#file;
+  }
+
+  #progress(bytes: number): void {
+    this.#doneBytes += bytes;
+    this.#options.onProgress?.({ doneBytes: this.#doneBytes, totalBytes: this.totalBytes });
+  }
+
+  #vanished(entry: LogEntry): Error {
+    return sqliteErrors.create('SQLITE_LOG_GAP', {
+      bucket: this.#options.log.bucket,
+      from: entry.minTxid,
+      to: entry.maxTxid,
+      problem: 'deleted while it was being restored',
+      vanished: true,
+    });
+  }
+}
+
+function sidecars(path: string): string[] {
+  return [`${path}-wal`, `${path}-shm`, `${path}-journal`];
+}
+
+/** Old side files beside a new database would be taken for its own. */
+async function requireAbsent(dest: string): Promise<void> {
+  for (const path of [dest, ...sidecars(dest)]) {
+    const there = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (there) throw sqliteErrors.create('SQLITE_DESTINATION_EXISTS', { path });
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await onDisk(path, directory.sync());
+  } finally {
+    await directory.close();
+  }
+}

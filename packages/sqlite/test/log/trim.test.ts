@@ -1,0 +1,84 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { segmentName } from '../../src/log/names.ts';
+import { oldSegments } from '../../src/log/trim.ts';
+import { fill, memoryLog, snapshotAt } from './logs.ts';
+
+const txids = (entries: readonly { maxTxid: number }[]): number[] => entries.map((entry) => entry.maxTxid);
+
+describe('trim', () => {
+  test('without a snapshot nothing goes', async () => {
+    const { log } = await memoryLog();
+    await fill(log, 1, 8);
+    expect(await log.trim({ keepMs: 0, keepCount: 2 })).toEqual({ segments: 0, snapshots: 0 });
+  });
+
+  test('goes up to the snapshot, keeps the newest, and never the young', async () => {
+    const { log } = await memoryLog();
+    await fill(log, 1, 10);
+    await snapshotAt(log, 6);
+    expect(await log.trim({ keepMs: 60_000, keepCount: 2 })).toEqual({ segments: 0, snapshots: 0 });
+    expect(await log.trim({ keepMs: 0, keepCount: 7 })).toEqual({ segments: 3, snapshots: 0 });
+    expect(await log.trim({ keepMs: 0, keepCount: 2 })).toEqual({ segments: 3, snapshots: 0 });
+    expect(txids(await log.entries())).toEqual([7, 8, 9, 10]);
+    await snapshotAt(log, 10);
+    expect(await log.trim({ keepMs: 0, keepCount: 0, keepSnapshotsMs: 0, keepSnapshots: 0 })).toEqual({
+      segments: 2,
+      snapshots: 1,
+    });
+    expect(txids(await log.entries())).toEqual([9, 10]);
+    expect(txids(await log.snapshots())).toEqual([10]);
+  });
+
+  test('a damaged snapshot frees nothing', async () => {
+    const { log, blobs } = await memoryLog();
+    await fill(log, 1, 6);
+    await blobs.put('ltx/9/0000000000000001-0000000000000006.ltx', new Uint8Array(300));
+    await expect(log.trim({ keepMs: 0, keepCount: 2 })).rejects.toMatchObject({ code: 'SQLITE_LTX_INVALID' });
+    expect(txids(await log.entries())).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test('stopped anywhere, what is left has no hole', async () => {
+    for (let stopAfter = 0; stopAfter < 5; stopAfter++) {
+      const { log, blobs } = await memoryLog();
+      await fill(log, 1, 8);
+      await snapshotAt(log, 8);
+      const remove = blobs.delete.bind(blobs);
+      let deletions = 0;
+      blobs.delete = async (name, options) => {
+        if (deletions++ === stopAfter) throw new Error('killed');
+        await remove(name, options);
+      };
+      await expect(log.trim({ keepMs: 0, keepCount: 2 })).rejects.toThrow('killed');
+      expect(txids(await log.entries())).toEqual([1, 2, 3, 4, 5, 6, 7, 8].slice(stopAfter));
+    }
+  });
+
+  test('what may go is a prefix below the snapshot, whatever the ages', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(100), { maxLength: 30 }),
+        fc.nat(40),
+        fc.nat(100),
+        fc.nat(10),
+        (ages, snapshot, keepMs, keepCount) => {
+          const entries = ages.map((age, i) => ({
+            ...({} as Awaited<ReturnType<typeof oldSegments>>[number]),
+            name: segmentName(i + 1),
+            maxTxid: i + 1,
+            storedAt: 1000 - age,
+          }));
+          const gone = oldSegments(entries, { ...(entries[0] as (typeof entries)[number]), maxTxid: snapshot }, 1000, {
+            keepMs,
+            keepCount,
+          });
+          expect(txids(gone)).toEqual(txids(entries.slice(0, gone.length)));
+          expect(gone.length).toBeLessThanOrEqual(
+            Math.min(snapshot, Math.max(0, ages.length - Math.max(2, keepCount))),
+          );
+          for (const entry of gone) expect(1000 - entry.storedAt).toBeGreaterThanOrEqual(keepMs);
+        },
+      ),
+    );
+  });
+});
