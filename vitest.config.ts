@@ -26,6 +26,7 @@ export default defineConfig({
             'packages/*/test/**/*.int.test.ts',
             'examples/*/test/**/*.int.test.ts',
             'e2e/test/**/*.int.test.ts',
+            'bench/test/**/*.int.test.ts',
           ],
           testTimeout: 90_000,
           hookTimeout: 90_000,

@@ -47,6 +47,7 @@ function showResult({ verdict, leftovers, holds }: CampaignResult, rounds: numbe
   say(
     `${holds ? 'held' : 'BROKEN'}: ${rounds} rounds, ${acknowledged} acknowledged, ${ledger.lost} lost, ` +
       `${ledger.duplicated} duplicated, ${money}, ${writers.dualWriters} dual writers, ` +
+      `${writers.unleased} commits after a lease ran out, ` +
       `${writers.epochsOutOfOrder} epochs out of order, ${unequal.length} unequal copies, ${leftovers.length} processes left`,
   );
 }

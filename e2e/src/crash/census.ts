@@ -32,8 +32,8 @@ export class Census {
   }
 
   /** What still runs a while after the cluster has stopped, one line each. None of it runs afterwards. */
-  async endLeftovers(clock: Clock): Promise<readonly string[]> {
-    const until = clock.monotonic() + GRACE_MS;
+  async endLeftovers(clock: Clock, graceMs = GRACE_MS): Promise<readonly string[]> {
+    const until = clock.monotonic() + graceMs;
     while (this.#running().length > 0 && clock.monotonic() < until) await clock.sleep(100);
     const left = this.#running();
     const lines = left.map(({ pid }) => `process ${pid}: ${commandLine(pid).join(' ').trim()}`);

@@ -9,7 +9,8 @@ export interface CrashOptions {
   readonly keep: boolean;
 }
 
-const ROUNDS = 8;
+/** The whole deck once. */
+const ROUNDS = 12;
 
 export const USAGE = `usage: npm run test:crash -- [--rounds ${ROUNDS}] [--seed SEED] [--keep]
   --rounds   how many faults, one after another (1 to 10000)

@@ -15,6 +15,11 @@ export const backendErrors = defineErrors({
     hint: 'Check the limits on processes and memory, and the permissions on cwd.',
     retryable: true,
   },
+  BACKEND_RECORD_FAILED: {
+    message: 'backend {app}: its record {file} cannot be written: {reason}',
+    hint: 'Nothing was started: without the record a later life of this node could not end it. Free disk space, or make the directory writable.',
+    retryable: true,
+  },
   BACKEND_EXITED: {
     message: 'backend {app}: {command} ended ({how}) {when}{output}',
     hint: 'Its last output says why. Run the command by hand with the same environment and working directory.',

@@ -23,7 +23,6 @@ export const cliErrors = defineErrors({
     message: 'no cluster to talk to: {problem}',
     hint: 'Give --server and --platform (or NATS_URL and PLATFORM), --config FILE, or run this where `canopy up` was started.',
   },
-  APP_UNKNOWN: { message: 'platform {platform} has no app "{app}"', hint: 'Known apps: {known}.' },
   NODE_UNKNOWN: { message: 'platform {platform} has no node "{node}"', hint: 'Known nodes: {known}.' },
   NO_ACTIVE_NODE: {
     message: 'app {app} has no active node at the moment',

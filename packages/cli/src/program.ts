@@ -87,6 +87,7 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
     .addOption(
       new Option('--nats-port <port>', 'port of the NATS server (default: 4222 or the next free one)').argParser(port),
     )
+    .option('--no-download', 'fail when no nats-server is on this machine, instead of getting one')
     .addOption(new Option('--ttl <duration>', 'lease time of apps that do not say their own').argParser(durationText))
     .addHelpText('after', UP_HELP)
     .action(async (options) => done(await upCluster(options, printer())));

@@ -13,7 +13,7 @@ import {
   TaskGroup,
   withDeadline,
 } from '@canopy/core';
-import type { ElectionEvent, ElectionReason, ElectionState, ElectionStatus, Leadership, LeaseWatchdog } from './api.ts';
+import type { ElectionEvent, ElectionReason, ElectionState, ElectionStatus, Leadership } from './api.ts';
 import { Driver } from './driver.ts';
 import { electionErrors } from './errors.ts';
 import { type DemoteHook, Hooks, type PromoteHook } from './hooks.ts';
@@ -69,7 +69,6 @@ export class Election extends Lifecycle {
   #lastReason: ElectionReason = 'started';
   #connected = false;
   #stopOptions: ElectionStopOptions = {};
-  #stopReason: ElectionReason = 'stop';
 
   /** Throws OPTIONS_INVALID. Does no I/O. */
   constructor(options: ElectionOptions, env: Env) {
@@ -90,6 +89,7 @@ export class Election extends Lifecycle {
       metrics: this.#metrics,
       hooks: this.#hooks,
       feed: (event) => this.#driver.feed(event),
+      onUnguarded: () => this.#driver.feed(this.#leaving({ reason: 'warden_lost' })),
     });
     this.#lastTransition = env.clock.wall();
     this.#tasks = new TaskGroup((error, task) => {
@@ -189,7 +189,10 @@ export class Election extends Lifecycle {
     return this.#hooks.track(leadership, work);
   }
 
-  /** Gives the leadership up: signal, hooks, release. Resolves when done. ELECTION_NOT_LEADER. */
+  /**
+   * Gives the leadership up: signal, hooks, release. Resolves when done. ELECTION_NOT_LEADER. The end of a term waits for
+   * its hooks: a hook, or work under `lead`, that calls this must not await it.
+   */
   async stepDown(options: StepDownOptions = {}): Promise<void> {
     const { holdOffMs = this.#options.rules.holdOffMs, reason = 'step_down' } = options;
     await this.#leaveTerm('step down', { reason, holdOffMs, next: undefined });
@@ -241,7 +244,7 @@ export class Election extends Lifecycle {
   }
 
   protected async onStart({ signal }: StartOptions): Promise<void> {
-    const { session, rules, requestTimeoutMs, watchdog } = this.#options;
+    const { session, rules, requestTimeoutMs } = this.#options;
     const { clock } = this.#env;
     const kv = await abortable(openBucket(this.#options), signal);
     this.#key = new LeaseKey(kv, this.group, clock, requestTimeoutMs);
@@ -249,7 +252,6 @@ export class Election extends Lifecycle {
     this.#metrics.connected(this.#connected);
     if (!this.#connected) this.#driver.feed({ type: 'disconnected' });
     this.#log.info('election_started', { ttl_ms: rules.ttlMs, heartbeat_ms: rules.heartbeatMs });
-    if (watchdog !== undefined) this.#followWatchdog(watchdog);
     this.#driver.feed({ type: 'start' });
     const feed = this.#driver.feed.bind(this.#driver);
     this.#tasks.run('watch', (stopped) => followKey(kv, this.group, this.#env, this.#log, feed, stopped));
@@ -265,7 +267,7 @@ export class Election extends Lifecycle {
     const { deleteKey = true, waitForDemote = true } = this.#stopOptions;
     const { hookTimeoutMs, requestTimeoutMs } = this.#options;
     const timeoutMs = this.#stopOptions.timeoutMs ?? hookTimeoutMs + 5 * requestTimeoutMs;
-    this.#driver.feed(this.#leaving({ reason: this.#stopReason, keepKey: !deleteKey, final: true }));
+    this.#driver.feed(this.#leaving({ reason: 'stop', keepKey: !deleteKey, final: true }));
     const done = this.#driver.until((s) => s.phase === 'stopped');
     const finish = async (): Promise<void> => {
       await withDeadline(this.#env.clock, 'stop of the election', timeoutMs, done).catch(() =>
@@ -346,17 +348,6 @@ export class Election extends Lifecycle {
     }
     if (renews && event.type !== 'written') this.#metrics.renewalFailed(clock.monotonic() - sentAt);
     this.#driver.feed(event);
-  }
-
-  #followWatchdog(watchdog: LeaseWatchdog): void {
-    const { group, instanceId } = this;
-    const lost = () => electionErrors.create('ELECTION_WATCHDOG_LOST', { group, instanceId });
-    const onLost = (): void => {
-      this.#stopReason = 'warden_lost';
-      this.fail(lost());
-    };
-    if (watchdog.lost.aborted) throw lost();
-    watchdog.lost.addEventListener('abort', onLost, { once: true, signal: this.#tasks.signal });
   }
 
   #setConnected(up: boolean): void {

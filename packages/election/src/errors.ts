@@ -23,8 +23,4 @@ export const electionErrors = defineErrors({
     message: 'bucket {bucket} drops entries after {actualMs} ms, but leases of group {group} last {ttlMs} ms',
     hint: "Use the same ttl for all groups of a bucket, or another bucket: a lease must not expire on the server before its holder's own deadline.",
   },
-  ELECTION_WATCHDOG_LOST: {
-    message: 'group {group}: the watchdog of {instanceId} is gone, leadership cannot be guarded any more',
-    hint: 'The warden process died and could not be replaced; see its log. Restart this node.',
-  },
 });

@@ -19,6 +19,8 @@ export interface TenureContext {
   readonly metrics: ElectionMetrics;
   readonly hooks: Hooks;
   readonly feed: (event: MachineEvent) => void;
+  /** The watchdog can't guard any more: give the term up. */
+  readonly onUnguarded: () => void;
 }
 
 export class Tenure {
@@ -26,6 +28,8 @@ export class Tenure {
   #leadership: HeldLeadership | undefined;
   #lastHeartbeat: number | undefined;
   #clearing: Promise<void> = Promise.resolve();
+  /** Ends the attention to the watchdog's `lost`, which is another signal after each `clear()`. */
+  #watching: AbortController | undefined;
 
   constructor(context: TenureContext) {
     this.#context = context;
@@ -53,8 +57,10 @@ export class Tenure {
     const { watchdog } = options;
     const { token } = term;
     try {
-      if (watchdog !== undefined)
+      if (watchdog !== undefined) {
         await withDeadline(clock, 'watchdog', ttlMs - marginMs, watchdog.hold(this.#held(term)));
+        this.#follow(watchdog);
+      }
       feed({ type: 'guarded', token });
     } catch (error) {
       log.warn('watchdog_failed', { error: messageOf(error) });
@@ -81,9 +87,11 @@ export class Tenure {
       this.#lastHeartbeat = now;
     }
     if (term.guard === 'none') return;
-    options.watchdog
-      ?.hold(this.#held(term))
-      .catch((error: unknown) => log.warn('watchdog_failed', { error: messageOf(error) }));
+    options.watchdog?.hold(this.#held(term)).catch((error: unknown) => {
+      log.warn('watchdog_failed', { error: messageOf(error) });
+      // What runs under the term may have been fenced already.
+      if (this.#leadership?.token === term.token) this.#context.onUnguarded();
+    });
   }
 
   /** Ends the term now, then runs its hooks and reports how they ended. */
@@ -114,9 +122,18 @@ export class Tenure {
     const { options, clock, log } = this.#context;
     const { watchdog, requestTimeoutMs } = options;
     if (watchdog === undefined) return;
+    this.#watching?.abort();
     this.#clearing = withDeadline(clock, 'watchdog', requestTimeoutMs, watchdog.clear()).catch((error: unknown) =>
       log.warn('watchdog_failed', { error: messageOf(error) }),
     );
+  }
+
+  #follow(watchdog: LeaseWatchdog): void {
+    const { lost } = watchdog;
+    lost.throwIfAborted();
+    this.#watching?.abort();
+    this.#watching = new AbortController();
+    lost.addEventListener('abort', this.#context.onUnguarded, { once: true, signal: this.#watching.signal });
   }
 
   #held(term: Term): Parameters<LeaseWatchdog['hold']>[0] {

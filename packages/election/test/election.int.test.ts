@@ -132,6 +132,21 @@ describe('elections on a real server', () => {
     expect(leadershipViolations(history)).toEqual([]);
   });
 
+  it('pass to another process when the holder is killed, after its lease and not before', async () => {
+    const bucket = newBucket();
+    const a = await spawn(bucket, 'a');
+    await a.line(/^lead/);
+    const b = await spawn(bucket, 'b');
+    await a.kill();
+    await b.line(/^lead/, { timeoutMs: 3 * TTL });
+    const history = [...intervals('a', a), ...intervals('b', b)];
+    expect(leadershipViolations(history)).toEqual([]);
+    const gapMs = (history[1]?.fromMs ?? 0) - (history[0]?.toMs ?? 0);
+    // The last renewal lies up to one heartbeat (a third of the ttl) before the death.
+    expect(gapMs).toBeGreaterThan((TTL * 2) / 3 - 100);
+    expect(gapMs).toBeLessThan(TTL + 1000);
+  });
+
   it('keep the leader over a restart of the server that is shorter than the lease', async () => {
     const bucket = newBucket();
     const { election: a, session } = await candidate(bucket, 'a', { ttl: 6000 });

@@ -1,43 +1,54 @@
 import { type CanopyError, hasCode, noTracer } from '@canopy/core';
 import { memoryLogger, memoryMetrics, seededRandom, VirtualClock } from '@canopy/core/testing';
+import { MemoryNats, type MemorySession } from '@canopy/nats/memory';
 import { describe, expect, it } from 'vitest';
 import { decodeLease, Election, type ElectionEvent, type ElectionOptions } from '../src/index.ts';
-import { TinyKv } from './tiny-kv.ts';
 
 const TTL = 3000;
 
 function world() {
   const clock = new VirtualClock();
-  const kv = new TinyKv();
+  const hub = new MemoryNats({ clock, random: seededRandom('hub') });
   const { log, lines } = memoryLogger();
   const { metrics, value } = memoryMetrics();
-  const make = (instanceId: string, options: Partial<ElectionOptions> = {}) =>
-    new Election(
-      { kv, group: 'g', instanceId, ttl: TTL, ...options },
-      { clock, random: seededRandom(instanceId), log, metrics, tracer: noTracer },
-    );
+  const sessions = new Map<string, MemorySession>();
+  const network = { down: false, deaf: false, writes: 0 };
+  hub.fault = ({ operation }) => {
+    const writes = ['create', 'update', 'delete'].includes(operation);
+    if (writes) network.writes += 1;
+    if (network.down && operation !== 'deliver') return { outcome: 'fail' };
+    return network.deaf && writes ? { outcome: 'answer-lost' } : undefined;
+  };
+  const make = (instanceId: string, options: Partial<ElectionOptions> = {}): Election => {
+    const env = { clock, random: seededRandom(instanceId), log, metrics, tracer: noTracer };
+    const session = hub.session({ name: instanceId, env });
+    sessions.set(instanceId, session);
+    return new Election({ session, bucket: 'elections', group: 'g', instanceId, ttl: TTL, ...options }, env);
+  };
   const start = async (election: Election): Promise<Election> => {
-    const started = election.start();
-    await clock.advance(100);
-    await started;
+    await Promise.all([election.start(), clock.advance(100)]);
     return election;
   };
+  /** The bucket as a bystander sees it. */
+  const look = () => hub.session({ name: 'bystander' }).kv('elections');
   const lease = async () => {
-    const entry = await kv.get('g');
+    const entry = await (await look()).get('g');
     return entry === undefined ? undefined : decodeLease(entry.value);
   };
-  return { clock, kv, lines, value, make, start, lease };
+  const labels = (instanceId: string) => ({ role: 'g', instance_id: instanceId, bucket: 'elections' });
+  const metric = (name: string, instanceId: string, more = {}) => value(name, { ...labels(instanceId), ...more });
+  return { clock, hub, network, sessions, lines, metric, make, start, look, lease };
 }
 
 describe('Election', () => {
   it('leads an empty group and renews for many ttls in one term', async () => {
-    const { clock, make, start, value } = world();
+    const { clock, make, start, metric } = world();
     const a = await start(make('a'));
     expect(a.isLeader).toBe(true);
     const { epoch, token } = a.status();
     await clock.advance(20 * TTL);
     expect(a.status()).toMatchObject({ state: 'leader', isLeader: true, epoch, token, leaderId: 'a' });
-    expect(value('election_is_leader', { role: 'g', instance_id: 'a', bucket: 'elections' })).toBe(1);
+    expect(metric('election_is_leader', 'a')).toBe(1);
     await a.stop();
     expect(a.status()).toMatchObject({ state: 'stopped', isLeader: false, token: undefined, revision: undefined });
   });
@@ -83,12 +94,12 @@ describe('Election', () => {
   });
 
   it('ends the term at its own deadline when the bucket is out of reach, and not before', async () => {
-    const { clock, kv, make, start, value } = world();
+    const { clock, network, make, start, metric } = world();
     const a = await start(make('a', { disconnectGracePeriod: 60_000 }));
     const reasons: string[] = [];
     a.onDemote(({ reason }) => void reasons.push(reason));
     const { leadership } = a;
-    kv.down = true;
+    network.down = true;
     const left = (leadership?.deadline() ?? 0) - clock.monotonic();
     await clock.advance(left - 1);
     expect([a.isLeader, leadership?.signal.aborted]).toEqual([true, false]);
@@ -96,27 +107,27 @@ describe('Election', () => {
     expect([a.isLeader, leadership?.signal.aborted]).toEqual([false, true]);
     expect(hasCode(leadership?.signal.reason, 'ELECTION_LEADERSHIP_LOST')).toBe(true);
     expect(reasons).toEqual(['lease_expired']);
-    expect(value('election_leases_lost_total', { role: 'g', instance_id: 'a', bucket: 'elections' })).toBe(1);
-    kv.down = false;
+    expect(metric('election_leases_lost_total', 'a')).toBe(1);
+    network.down = false;
     await clock.advance(TTL);
     expect(a.isLeader).toBe(true);
     await a.stop();
   });
 
   it('keeps the term when answers are lost but writes land', async () => {
-    const { clock, kv, make, start } = world();
+    const { clock, network, make, start } = world();
     const a = await start(make('a'));
     const { epoch } = a;
-    kv.deaf = true;
+    network.deaf = true;
     await clock.advance(1200);
-    kv.deaf = false;
+    network.deaf = false;
     await clock.advance(5 * TTL);
     expect([a.isLeader, a.epoch]).toEqual([true, epoch]);
     await a.stop();
   });
 
   it('takes over a silent holder after its ttl and not before', async () => {
-    const { clock, kv, make, start } = world();
+    const { clock, look, make, start } = world();
     const a = make('a');
     const b = make('b');
     await start(a);
@@ -125,6 +136,7 @@ describe('Election', () => {
     const observedAt = clock.monotonic();
     const foreign = { id: 'ghost', token: 't' };
     await a.stop({ deleteKey: false });
+    const kv = await look();
     const entry = await kv.get('g');
     await kv.update('g', new TextEncoder().encode(JSON.stringify(foreign)), entry?.revision as number);
     await clock.advance(TTL - 1);
@@ -264,9 +276,98 @@ describe('Election', () => {
     expect(JSON.stringify(lines)).not.toContain(token);
   });
 
+  it('takes a bucket that keeps entries longer, or for ever', async () => {
+    for (const ttlMs of [0, 60_000]) {
+      const { clock, hub, make, start } = world();
+      await hub.session().ensureKv('elections', { ttlMs });
+      const a = await start(make('a'));
+      expect(a.isLeader).toBe(true);
+      await Promise.all([a.stop(), clock.advance(10)]);
+    }
+  });
+
+  it('leads on through a short disconnect, and verifies by a renewal at once', async () => {
+    const { clock, sessions, make, start } = world();
+    const a = await start(make('a'));
+    const { leadership } = a;
+    sessions.get('a')?.cut();
+    await clock.advance(500);
+    expect([a.isLeader, a.status().connected]).toEqual([true, false]);
+    const before = leadership?.deadline() as number;
+    sessions.get('a')?.heal();
+    await clock.advance(5);
+    expect([a.isLeader, a.status().connected]).toEqual([true, true]);
+    expect(leadership?.deadline()).toBeGreaterThan(before);
+    await Promise.all([a.stop(), clock.advance(10)]);
+  });
+
+  it('gives up after the grace of a longer one, and follows whoever took over', async () => {
+    const { clock, sessions, make, start, lines, metric } = world();
+    const a = await start(make('a', { disconnectGracePeriod: 2000 }));
+    const b = await start(make('b'));
+    sessions.get('a')?.cut();
+    await clock.advance(2001);
+    expect([a.isLeader, a.status().state]).toEqual([false, 'candidate']);
+    expect(lines.find((line) => line.event === 'leader_demoted')?.fields).toMatchObject({ reason: 'connection_loss' });
+    expect(metric('election_connection_status', 'a')).toBe(0);
+    await clock.advance(2 * TTL);
+    expect(b.isLeader).toBe(true);
+    sessions.get('a')?.heal();
+    await clock.advance(TTL);
+    expect([a.isLeader, a.leaderId, b.isLeader]).toEqual([false, 'b', true]);
+    await Promise.all([a.stop(), b.stop(), clock.advance(20)]);
+  });
+
+  it('counts what it did', async () => {
+    const { clock, make, start, metric } = world();
+    const a = await start(make('a'));
+    await clock.advance(3000);
+    expect(metric('election_acquire_attempts_total', 'a', { status: 'success' })).toBe(1);
+    expect(metric('election_heartbeat_duration_seconds', 'a', { status: 'success' })).toBe(3);
+    expect(metric('election_transitions_total', 'a', { from_state: 'candidate', to_state: 'leader' })).toBe(1);
+    expect(metric('election_lease_left_seconds', 'a')).toBeCloseTo(2.7, 1);
+    await Promise.all([a.stop(), clock.advance(10)]);
+    expect(metric('election_leader_duration_seconds', 'a')).toBe(1);
+    expect(metric('election_is_leader', 'a')).toBeUndefined();
+  });
+
+  it('gives up when a look at the lease finds another', async () => {
+    const { clock, hub, look, make, start } = world();
+    const a = await start(make('a'));
+    expect(await a.validateToken()).toBe(true);
+    // A watch that says nothing: the look is the first to know.
+    const { fault } = hub;
+    hub.fault = (call) => (call.operation === 'deliver' ? { delayMs: 60_000 } : fault?.(call));
+    const kv = await look();
+    const entry = await kv.get('g');
+    await kv.update('g', new TextEncoder().encode('{"id":"x","token":"y"}'), entry?.revision as number);
+    expect([a.isLeader, await a.validateTokenOrDemote(), a.isLeader]).toEqual([true, false, false]);
+    await Promise.all([a.stop(), clock.advance(100)]);
+  });
+
   it('refuses a bucket that drops entries before a lease ends', async () => {
-    const { kv, make } = world();
-    kv.ttlMs = 1000;
+    const { hub, make } = world();
+    await hub.session().ensureKv('elections', { ttlMs: 1000 });
     await expect(make('a').start()).rejects.toMatchObject({ code: 'ELECTION_BUCKET_TTL' });
+  });
+});
+
+describe('a herd', () => {
+  it('of 100 candidates elects one within the ttl and a second, at three writes each or fewer', async () => {
+    const { clock, network, make } = world();
+    const all = Array.from({ length: 100 }, (_, i) => make(`n${i}`));
+    const started = all.map((election) => election.start());
+    await clock.advance(50);
+    await Promise.all(started);
+    const leader = all.find((election) => election.isLeader) as Election;
+    const before = network.writes;
+    const from = clock.monotonic();
+    const rest = all.filter((election) => election !== leader);
+    await leader.stop({ deleteKey: false });
+    while (!rest.some((election) => election.isLeader)) await clock.advance(10);
+    expect(clock.monotonic() - from).toBeLessThanOrEqual(TTL + 1000);
+    expect(network.writes - before).toBeLessThanOrEqual(3 * rest.length);
+    expect(rest.filter((election) => election.isLeader)).toHaveLength(1);
+    await Promise.all([...rest.map((election) => election.stop({ deleteKey: false })), clock.advance(50)]);
   });
 });

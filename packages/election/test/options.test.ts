@@ -1,12 +1,16 @@
 import { CanopyError, type Duration } from '@canopy/core';
 import { seededRandom } from '@canopy/core/testing';
+import { MemoryNats } from '@canopy/nats/memory';
 import { describe, expect, it } from 'vitest';
 import type { ElectionOptions } from '../src/index.ts';
 import { marginOf, resolveElectionOptions } from '../src/options.ts';
-import { TinyKv } from './tiny-kv.ts';
 
+const session = new MemoryNats().session();
 const resolve = (options: Partial<ElectionOptions> & Record<string, unknown>) =>
-  resolveElectionOptions({ kv: new TinyKv(), group: 'g', instanceId: 'a', ...options }, { random: seededRandom(1) });
+  resolveElectionOptions(
+    { session, bucket: 'elections', group: 'g', instanceId: 'a', ...options },
+    { random: seededRandom(1) },
+  );
 
 function faults(options: Partial<ElectionOptions> & Record<string, unknown>): string[] {
   try {
@@ -54,7 +58,8 @@ describe('election options', () => {
     ['disconnectGracePeriod', { heartbeatInterval: 1000, disconnectGracePeriod: 1999 }],
     ['priority', { allowPriorityTakeover: true }],
     ['epochFloor', { epochFloor: -1 }],
-    ['session', { kv: undefined, bucket: undefined }],
+    ['session', { session: undefined }],
+    ['bucket', { bucket: 'a.b' }],
   ])('refuse a bad %s: %j', (field, options) => {
     expect(faults(options)).toContain(field);
   });

@@ -1,16 +1,15 @@
 import { noMetrics, noTracer, silentLogger } from '@canopy/core';
 import { seededRandom, VirtualClock } from '@canopy/core/testing';
+import { MemoryNats } from '@canopy/nats/memory';
 import { describe, expect, it } from 'vitest';
 import { Election, type ElectionOptions, type LeaseWatchdog } from '../src/index.ts';
-import { TinyKv } from './tiny-kv.ts';
 
 const TTL = 3000;
 
 class TestWatchdog implements LeaseWatchdog {
   readonly calls: string[] = [];
   readonly deadlines: number[] = [];
-  readonly controller = new AbortController();
-  readonly lost = this.controller.signal;
+  controller = new AbortController();
   answer: () => Promise<void> = async () => {};
 
   hold(lease: { bucket: string; key: string; revision: number; deadline: number }): Promise<void> {
@@ -19,14 +18,18 @@ class TestWatchdog implements LeaseWatchdog {
     return this.answer();
   }
 
+  get lost(): AbortSignal {
+    return this.controller.signal;
+  }
+
   async clear(): Promise<void> {
     this.calls.push('clear');
   }
 }
 
-function world(options: Partial<ElectionOptions> = {}) {
+async function world(options: Partial<ElectionOptions> = {}) {
   const clock = new VirtualClock();
-  const kv = new TinyKv();
+  const kv = await new MemoryNats({ clock }).session().ensureKv('elections');
   const watchdog = new TestWatchdog();
   const env = { clock, random: seededRandom(1), log: silentLogger, metrics: noMetrics, tracer: noTracer };
   const election = new Election({ kv, group: 'g', instanceId: 'a', ttl: TTL, watchdog, ...options }, env);
@@ -43,7 +46,7 @@ function world(options: Partial<ElectionOptions> = {}) {
 
 describe('the watchdog', () => {
   it('knows the lease before leadership begins', async () => {
-    const { clock, watchdog, election, start } = world();
+    const { clock, watchdog, election, start } = await world();
     const known = Promise.withResolvers<void>();
     watchdog.answer = () => known.promise;
     await start();
@@ -55,7 +58,7 @@ describe('the watchdog', () => {
   });
 
   it('hears every renewal, and is cleared before the release', async () => {
-    const { clock, watchdog, election, start } = world();
+    const { clock, watchdog, election, start } = await world();
     await start();
     await clock.advance(2500);
     expect(watchdog.calls.slice(0, 3)).toEqual(['hold elections g 1', 'hold elections g 2', 'hold elections g 3']);
@@ -66,7 +69,7 @@ describe('the watchdog', () => {
   });
 
   it('that cannot guard costs the lease: released, and tried again after a rest', async () => {
-    const { clock, kv, watchdog, election, start } = world();
+    const { clock, kv, watchdog, election, start } = await world();
     watchdog.answer = async () => {
       throw new Error('no warden');
     };
@@ -79,7 +82,7 @@ describe('the watchdog', () => {
   });
 
   it('that never answers costs the lease before it ends', async () => {
-    const { clock, kv, watchdog, election, start } = world();
+    const { clock, kv, watchdog, election, start } = await world();
     watchdog.answer = () => new Promise(() => {});
     await start();
     await clock.advance(TTL);
@@ -87,29 +90,46 @@ describe('the watchdog', () => {
     await election.stop();
   });
 
-  it('that is lost ends the election: hooks first, then the release, and closed says why', async () => {
-    const { clock, watchdog, election, start } = world();
+  it('that is lost ends the term: hooks first, then the release; the next term needs a new one', async () => {
+    const { clock, watchdog, election, start } = await world();
     election.onDemote(({ reason }) => void watchdog.calls.push(`demoted ${reason}`));
     await start();
     const { leadership } = election;
     watchdog.controller.abort();
     expect([election.isLeader, leadership?.signal.aborted]).toEqual([false, true]);
+    watchdog.answer = async () => {
+      throw new Error('still gone');
+    };
     await clock.advance(10);
-    expect(await election.closed).toMatchObject({ code: 'ELECTION_WATCHDOG_LOST' });
     expect(watchdog.calls.slice(-3)).toEqual(['demoted warden_lost', 'clear', 'release 1']);
+    await clock.advance(2 * TTL);
+    expect(election.isLeader).toBe(false);
+    watchdog.controller = new AbortController();
+    watchdog.answer = async () => {};
+    await clock.advance(2 * TTL);
+    expect(election.isLeader).toBe(true);
+    watchdog.controller.abort();
+    expect(election.isLeader).toBe(false);
+    await Promise.all([election.stop(), clock.advance(10)]);
+  });
+
+  it('that refuses a renewal ends the term', async () => {
+    const { clock, watchdog, election, start } = await world();
+    await start();
+    watchdog.answer = async () => {
+      throw new Error('fenced');
+    };
+    const { leadership } = election;
+    await clock.advance(1500);
+    expect(leadership?.signal.reason).toMatchObject({ fields: { reason: 'warden_lost' } });
+    await Promise.all([election.stop(), clock.advance(10)]);
   });
 
   it('is not cleared when the hooks did not end: what still runs is fenced at the deadline', async () => {
-    const { clock, watchdog, election, start } = world({ hookTimeout: 200 });
+    const { clock, watchdog, election, start } = await world({ hookTimeout: 200 });
     election.onDemote(() => new Promise(() => {}));
     await start();
     await Promise.all([election.stop(), clock.advance(300)]);
     expect(watchdog.calls).not.toContain('clear');
-  });
-
-  it('that is lost already refuses the start', async () => {
-    const { watchdog, election } = world();
-    watchdog.controller.abort();
-    await expect(election.start()).rejects.toMatchObject({ code: 'ELECTION_WATCHDOG_LOST' });
   });
 });

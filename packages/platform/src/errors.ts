@@ -29,7 +29,7 @@ export const platformErrors = defineErrors({
   },
   APP_UNKNOWN: {
     message: 'no node of platform "{platform}" runs an app "{app}"',
-    hint: 'Check the name with `canopy app list`.',
+    hint: 'Apps there are: {known}.',
   },
   APP_NOT_ACTIVE: {
     message: 'app "{app}" is not active on node "{node}"',
@@ -107,9 +107,5 @@ export const platformErrors = defineErrors({
     message: 'app "{app}": the active instance did not answer within {timeoutMs} ms',
     hint: 'The request may or may not have been carried out. Raise proxy.responseTimeout if it needs longer.',
     retryable: true,
-  },
-  PROXY_REQUEST_INVALID: {
-    message: 'the request cannot be forwarded: {problem}',
-    hint: 'Correct the request; nothing was done with it.',
   },
 });

@@ -10,9 +10,10 @@ export const sqliteErrors = defineErrors({
     message: '{object} has pages of {actual} bytes, expected {expected}',
     hint: 'A database keeps its page size for its whole history in the log. Start a new log (another app name) after changing it.',
   },
-  SQLITE_WAL_INVALID: {
-    message: 'the WAL file is not usable: {problem}',
-    hint: 'The file beside the database is not a SQLite WAL of this database. Check that nothing else writes there.',
+  SQLITE_WAL_CHANGED: {
+    message: 'the WAL was cut off while it was read (frame at {offset})',
+    hint: 'Another program checkpoints the database. Leave checkpoints to Canopy: set wal_autocheckpoint to 0 and do not run wal_checkpoint(TRUNCATE).',
+    retryable: true,
   },
   SQLITE_FENCED: {
     message:

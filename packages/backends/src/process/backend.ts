@@ -65,7 +65,7 @@ export class ProcessBackend implements Backend {
     this.#options = options;
     this.#env = { ...context.env, log: context.env.log.with({ app }) };
     this.#events = new BackendEvents(this.#env, labels);
-    this.#record = new RecordFile(stateDir);
+    this.#record = new RecordFile(app, stateDir);
     this.#sink = makeSink(options, stateDir, this.#env, labels);
     this.#vigil = { app, clock: this.#env.clock, options, tail: this.#tail };
     this.#instanceContext = {
@@ -93,7 +93,7 @@ export class ProcessBackend implements Backend {
 
   /**
    * Resolves when healthy. Rejects, with nothing left running, with BACKEND_COMMAND_MISSING, BACKEND_CWD_MISSING,
-   * BACKEND_SPAWN_FAILED, BACKEND_EXITED, BACKEND_NEVER_HEALTHY, BACKEND_STOPPED (by `stop()`), the guard's error, or the
+   * BACKEND_SPAWN_FAILED, BACKEND_RECORD_FAILED, BACKEND_EXITED, BACKEND_NEVER_HEALTHY, BACKEND_STOPPED (by `stop()`), the guard's error, or the
    * signal's reason (then by SIGKILL, at once). STATE_INVALID while it runs already.
    */
   async start(options: { signal: AbortSignal }): Promise<void> {

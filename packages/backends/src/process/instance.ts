@@ -71,7 +71,7 @@ export class Instance {
   }
 
   /**
-   * Rejects with BACKEND_COMMAND_MISSING, BACKEND_CWD_MISSING, BACKEND_SPAWN_FAILED, the guard's error, or the signal's
+   * Rejects with BACKEND_COMMAND_MISSING, BACKEND_CWD_MISSING, BACKEND_SPAWN_FAILED, BACKEND_RECORD_FAILED, the guard's error, or the signal's
    * reason; then nothing of it runs.
    */
   static async launch(context: InstanceContext, signal: AbortSignal): Promise<Instance> {

@@ -4,7 +4,8 @@
  */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ProcessId } from '@canopy/core';
+import { messageOf, type ProcessId } from '@canopy/core';
+import { backendErrors } from '../errors.ts';
 
 export interface ProcessRecord extends ProcessId {
   readonly mark: string;
@@ -14,16 +15,24 @@ export interface ProcessRecord extends ProcessId {
 }
 
 export class RecordFile {
+  readonly #app: string;
   readonly #file: string;
 
-  constructor(stateDir: string) {
+  constructor(app: string, stateDir: string) {
+    this.#app = app;
     this.#file = join(stateDir, 'backend.json');
   }
 
+  /** Throws BACKEND_RECORD_FAILED. */
   async write(record: ProcessRecord): Promise<void> {
     const { pid, startTicks, mark, boot, command } = record;
-    await writeFile(`${this.#file}.new`, `${JSON.stringify({ pid, startTicks, mark, boot, command })}\n`);
-    await rename(`${this.#file}.new`, this.#file);
+    try {
+      await writeFile(`${this.#file}.new`, `${JSON.stringify({ pid, startTicks, mark, boot, command })}\n`);
+      await rename(`${this.#file}.new`, this.#file);
+    } catch (error) {
+      const fields = { app: this.#app, file: this.#file, reason: messageOf(error) };
+      throw backendErrors.create('BACKEND_RECORD_FAILED', fields, error);
+    }
   }
 
   /** Undefined when there is none, or none that can be read: then nothing can be told from it. */

@@ -47,11 +47,13 @@ describe('options', () => {
     );
   });
 
-  test('a command is required and names a program; url or port, not both', () => {
+  test('a command is required and names a program; one of url, port and address says where health is', () => {
     expect(() => processBackend({} as ProcessBackendOptions)).toThrow(/command is required/);
     expect(() => processBackend({ command: [] })).toThrow(/names no program/);
     expect(() => processBackend({ command: 'a', health: {} })).toThrow(/is needed/);
-    expect(() => processBackend({ command: 'a', health: { port: 1, url: 'http://x/' } })).toThrow(/not both/);
+    expect(() => processBackend({ command: 'a', health: { port: 1, url: 'http://x/' } })).toThrow(/exclude each other/);
+    const served = resolveProcessOptions({ command: 'a', address: 'http://127.0.0.1:81', health: { path: '/up' } });
+    expect(served.health?.url.href).toBe('http://127.0.0.1:81/up');
     expect(() => processBackend({ command: 'a', health: { url: 'ftp://x/' } })).toThrow(/http/);
   });
 });

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { identifyProcess, PROCESS_MARK, systemClock } from '@canopy/core';
 import { describe, expect, test } from 'vitest';
@@ -89,6 +89,14 @@ describe('start', () => {
     await expect(r.backend.start({ signal: CALM })).rejects.toThrow('lease fenced');
     expect(r.backend.logs()).toEqual([]);
     expect(existsSync(join(r.stateDir, 'backend.json'))).toBe(false);
+  });
+
+  test('a state directory that is gone: the program never runs', async () => {
+    await using r = rig({ command: ['sh', '-c', 'echo ran; sleep 1000'] });
+    rmSync(r.stateDir, { recursive: true });
+    await expect(r.backend.start({ signal: CALM })).rejects.toMatchObject({ code: 'BACKEND_RECORD_FAILED' });
+    expect(r.backend.logs()).toEqual([]);
+    expect(r.guard.seen).toEqual([]);
   });
 
   test('a second start while it runs is refused', async () => {

@@ -33,6 +33,8 @@ export interface LocalClusterOptions {
   /** Take any free ports instead of memorable ones (4222, 8081…): for clusters beside others. Default false. */
   readonly anyPorts?: boolean | undefined;
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | undefined;
+  /** Get a nats-server when none is on this machine. Default true. */
+  readonly provision?: boolean | undefined;
   readonly onProgress?: ((text: string) => void) | undefined;
 }
 
@@ -78,6 +80,7 @@ export class LocalCluster extends Lifecycle {
     this.#lock = lockDirectory(this.directory);
     const found = await findNatsServer({
       onProgress: (progress) => note(describeProgress(progress)),
+      provision: this.#options.provision ?? true,
       ...(signal === undefined ? {} : { signal }),
     });
     note(`starting nats-server ${found.version}`);

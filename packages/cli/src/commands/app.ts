@@ -1,8 +1,6 @@
 /** `canopy app list` and `canopy app status APP`. */
-import { hasCode } from '@canopy/core';
-import type { AppOverview, ControlClient } from '@canopy/platform';
+import type { AppOverview } from '@canopy/platform';
 import { type ClusterOptions, withCluster } from '../connect.ts';
-import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Printer } from '../output/printer.ts';
 import { renderFacts, renderTable } from '../output/table.ts';
@@ -22,22 +20,11 @@ export async function appList(options: ClusterOptions, printer: Printer): Promis
 }
 
 export async function appStatus(app: string, options: ClusterOptions, printer: Printer): Promise<number> {
-  return withCluster(options, async (client, { platform }) => {
-    const overview = await knownApp(client, platform, app);
+  return withCluster(options, async (client) => {
+    const overview = await client.appStatus(app);
     printer.result(overviewJson(overview), () => describe(overview));
     return overview.active === undefined ? EXIT.failed : EXIT.ok;
   });
-}
-
-/** The app, or APP_UNKNOWN with the apps there are. */
-export async function knownApp(client: ControlClient, platform: string, app: string): Promise<AppOverview> {
-  try {
-    return await client.appStatus(app);
-  } catch (error) {
-    if (!hasCode(error, 'APP_UNKNOWN', 'NAME_INVALID')) throw error;
-    const known = await client.apps();
-    throw cliErrors.create('APP_UNKNOWN', { platform, app, known: known.join(', ') || 'none' }, error);
-  }
 }
 
 function describe(overview: AppOverview): string {

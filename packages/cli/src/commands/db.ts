@@ -4,7 +4,6 @@ import { type ClusterOptions, withCluster } from '../connect.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Printer } from '../output/printer.ts';
 import { renderTable } from '../output/table.ts';
-import { knownApp } from './app.ts';
 import { appsOf, databaseRow } from './app-view.ts';
 
 export async function databaseStatus(
@@ -12,8 +11,8 @@ export async function databaseStatus(
   options: ClusterOptions,
   printer: Printer,
 ): Promise<number> {
-  return withCluster(options, async (client, { platform }) => {
-    const overviews = app === undefined ? await appsOf(client) : [await knownApp(client, platform, app)];
+  return withCluster(options, async (client) => {
+    const overviews = app === undefined ? await appsOf(client) : [await client.appStatus(app)];
     const rows = overviews.flatMap(({ app: name, instances }) =>
       instances.flatMap(({ node, status }) =>
         status?.database === undefined ? [] : [{ app: name, node, database: status.database }],

@@ -2,7 +2,7 @@
  * `canopy run`: one node of a platform, in the foreground. SIGTERM and SIGINT stop it gracefully (hand over, ship, leave);
  * a second one ends it at once, which is as safe as SIGKILL: the warden fences and releases what it held.
  */
-import { createReadStream } from 'node:fs';
+import { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { describeConnection, type LogLevel, systemEnv } from '@canopy/core';
 import type { Platform } from '@canopy/platform';
@@ -72,7 +72,8 @@ function stopOnSignals(
   process.on('SIGINT', onInt);
   // A terminal that closes is not a reason to give up leadership half-way: same as SIGTERM.
   process.on('SIGHUP', onTerm);
-  const pipe = parentPipe === undefined ? undefined : createReadStream('', { fd: parentPipe });
+  // A socket, not a file stream: a file's pending read would sit in a thread and keep this process from ending.
+  const pipe = parentPipe === undefined ? undefined : new Socket({ fd: parentPipe, readable: true, writable: false });
   pipe?.on('error', () => {});
   pipe?.on('close', () => {
     if (!controller.signal.aborted) stop('parent ended');

@@ -5,7 +5,6 @@ import { type ClusterOptions, withCluster } from '../connect.ts';
 import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Printer } from '../output/printer.ts';
-import { knownApp } from './app.ts';
 
 export interface StepDownVerbOptions extends ClusterOptions {
   readonly to?: string | undefined;
@@ -14,7 +13,7 @@ export interface StepDownVerbOptions extends ClusterOptions {
 
 export async function stepDown(app: string, options: StepDownVerbOptions, printer: Printer): Promise<number> {
   return withCluster(options, async (client, { platform }) => {
-    const before = await knownApp(client, platform, app);
+    const before = await client.appStatus(app);
     checkTarget(before, platform, options.to);
     const begun = systemClock.monotonic();
     const stepped = await client.stepdown(app, options.to === undefined ? {} : { to: options.to });

@@ -15,6 +15,7 @@ export interface UpOptions {
   readonly config?: string | undefined;
   readonly natsPort?: number | undefined;
   readonly ttl?: string | undefined;
+  readonly download?: boolean | undefined;
 }
 
 export async function upCluster(options: UpOptions, printer: Printer): Promise<number> {
@@ -33,6 +34,7 @@ export async function upCluster(options: UpOptions, printer: Printer): Promise<n
       ttl: options.ttl ?? templates.ttl,
       natsPort: options.natsPort,
       exactPorts: options.natsPort !== undefined,
+      provision: options.download ?? true,
       onProgress: (text) => printer.note(text),
     },
     systemEnv(),

@@ -15,6 +15,7 @@ export interface NodeWorld {
   send(node: SimulatedNode, request: Request): void;
   promoted(node: SimulatedNode, epoch: number): void;
   lost(node: SimulatedNode, reason: ElectionReason): void;
+  violate(what: string): void;
   /** After every step. */
   check(): void;
   trace(line: string): void;
@@ -31,6 +32,8 @@ export class SimulatedNode {
   #state: MachineState;
   #wake: (() => void) | undefined;
   #inbox: MachineEvent[] = [];
+  /** The term whose hooks run. */
+  #hooks: string | undefined;
   /** Grows at each death, so that what was meant for the dead does not reach the living. */
   life = 0;
   alive = true;
@@ -63,6 +66,7 @@ export class SimulatedNode {
       this.#inbox.push(event);
       return;
     }
+    if (event.type === 'demoted' && event.token === this.#hooks) this.#hooks = undefined;
     const { state, effects } = step(this.#rules, this.#state, event, this.#local());
     this.#state = state;
     this.#trace(event, effects);
@@ -106,6 +110,7 @@ export class SimulatedNode {
     this.linked = true;
     this.watching = true;
     this.#inbox = [];
+    this.#hooks = undefined;
     this.#offset = this.#world.random.next() * 1e6;
     this.#state = initialState({ ...this.#rules });
     this.feed({ type: 'start' });
@@ -155,10 +160,13 @@ export class SimulatedNode {
         return;
       }
       case 'promote':
+        if (this.#hooks !== undefined) this.#world.violate(`${this.id} leads while hooks of its last term run`);
         this.#world.promoted(this, effect.term.epoch);
         return;
       case 'demote': {
         if (!effect.planned) this.#world.lost(this, effect.reason);
+        if (this.#hooks !== undefined) this.#world.violate(`${this.id} ends a term while hooks of another run`);
+        this.#hooks = effect.token;
         const clean = random.next() < 0.9;
         this.later(random.next() * hookMs, { type: 'demoted', token: effect.token, clean });
         return;

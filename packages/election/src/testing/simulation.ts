@@ -119,18 +119,18 @@ class Simulation implements NodeWorld {
 
   check(): void {
     const leaders = this.#nodes.filter((node) => node.leads());
-    if (leaders.length > 1) this.#violate(`two leaders: ${leaders.map((node) => node.id).join(' and ')}`);
+    if (leaders.length > 1) this.violate(`two leaders: ${leaders.map((node) => node.id).join(' and ')}`);
   }
 
   promoted(node: SimulatedNode, epoch: number): void {
     this.#promotions += 1;
-    if (epoch <= this.#lastEpoch) this.#violate(`epoch ${epoch} of ${node.id} after ${this.#lastEpoch}`);
+    if (epoch <= this.#lastEpoch) this.violate(`epoch ${epoch} of ${node.id} after ${this.#lastEpoch}`);
     this.#lastEpoch = Math.max(this.#lastEpoch, epoch);
   }
 
   lost(node: SimulatedNode, reason: ElectionReason): void {
     this.#losses[reason] = (this.#losses[reason] ?? 0) + 1;
-    if (this.schedule.now > this.#calmFrom) this.#violate(`${node.id} lost its lease in calm: ${reason}`);
+    if (this.schedule.now > this.#calmFrom) this.violate(`${node.id} lost its lease in calm: ${reason}`);
   }
 
   /** The network: each way may lose, delay and repeat. The sender gives up after its own bound. */
@@ -267,7 +267,7 @@ class Simulation implements NodeWorld {
       this.schedule.runUntil(from + waited + 10);
     }
     const facts = this.#nodes.map((node) => `${node.id} ${node.state.phase} ${node.state.view}`).join(', ');
-    this.#violate(`no leader ${RECOVERY_MAX} ms after the faults (${facts})`);
+    this.violate(`no leader ${RECOVERY_MAX} ms after the faults (${facts})`);
     return undefined;
   }
 
@@ -278,7 +278,7 @@ class Simulation implements NodeWorld {
     this.schedule.runUntil(this.schedule.now + 10 * TTL);
   }
 
-  #violate(what: string): void {
+  violate(what: string): void {
     this.#violations.push(`${Math.round(this.schedule.now)} ms: ${what}`);
   }
 

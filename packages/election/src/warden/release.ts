@@ -68,7 +68,7 @@ async function deleteAt(
 ): Promise<'released' | 'refused' | undefined> {
   const fields = { 'KV-Operation': 'DEL', 'Nats-Expected-Last-Subject-Sequence': String(revision) };
   const answer = parse(await link.request(subjectOf(lease), '', fields, ATTEMPT_MS));
-  if (typeof answer['seq'] === 'number' && answer['error'] === undefined) return 'released';
+  if (typeof answer.seq === 'number' && answer.error === undefined) return 'released';
   return CONFLICT_CODES.includes(errorCodeOf(answer)) ? 'refused' : undefined;
 }
 
@@ -76,7 +76,7 @@ async function deleteAt(
 async function revisionOfToken(link: ReleaseLink, lease: HeldLease): Promise<number | 'refused'> {
   const body = JSON.stringify({ last_by_subj: subjectOf(lease) });
   const answer = parse(await link.request(`$JS.API.STREAM.MSG.GET.KV_${lease.bucket}`, body, {}, ATTEMPT_MS));
-  const message = answer['message'] as { seq?: number; data?: string } | undefined;
+  const message = answer.message as { seq?: number; data?: string } | undefined;
   if (message?.seq === undefined) {
     // 10037: no message for this subject. Any other error is the server's trouble and worth another try.
     if (errorCodeOf(answer) === 10037) return 'refused';
@@ -85,7 +85,7 @@ async function revisionOfToken(link: ReleaseLink, lease: HeldLease): Promise<num
   // A deletion has no data.
   if (message.data === undefined) return 'refused';
   const value = parse(Buffer.from(message.data, 'base64').toString());
-  return value['token'] === lease.token ? message.seq : 'refused';
+  return value.token === lease.token ? message.seq : 'refused';
 }
 
 function subjectOf(lease: HeldLease): string {
@@ -93,7 +93,7 @@ function subjectOf(lease: HeldLease): string {
 }
 
 function errorCodeOf(answer: Readonly<Record<string, unknown>>): number {
-  return (answer['error'] as { err_code?: number } | undefined)?.err_code ?? 0;
+  return (answer.error as { err_code?: number } | undefined)?.err_code ?? 0;
 }
 
 function parse(text: string): Readonly<Record<string, unknown>> {

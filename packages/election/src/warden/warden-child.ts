@@ -137,6 +137,6 @@ export class WardenChild {
 /** As ours, without what is meant for this process only, and with a code cache of this user's. */
 function childEnvironment(): Record<string, string> {
   const { NODE_OPTIONS: _options, NODE_CHANNEL_FD: _channel, ...rest } = inheritedEnvironment();
-  const cache = rest['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
+  const cache = rest.XDG_CACHE_HOME ?? join(homedir(), '.cache');
   return { NODE_COMPILE_CACHE: join(cache, 'canopy', 'compile'), ...rest };
 }

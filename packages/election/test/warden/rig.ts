@@ -1,5 +1,14 @@
 /** A real server with a lease in a bucket, and a parent process that holds it. */
-import { identifyProcess, isGroupGone, type ProcessId, systemClock, systemEnv } from '@canopy/core';
+import {
+  identifyProcess,
+  isGroupGone,
+  markOf,
+  type ProcessId,
+  processesWithMark,
+  signalProcess,
+  systemClock,
+  systemEnv,
+} from '@canopy/core';
 import { connectNats, type Kv, type NatsSession } from '@canopy/nats';
 import {
   type ChildNode,
@@ -55,8 +64,10 @@ export async function rig(): Promise<Rig> {
       const up = await says('up');
       const [warden, kill, drain] = [up.warden, up.kill, up.drain].map((pid) => identifyProcess(pid as number));
       const parent = { node, warden, kill, drain, drained, says } as Parent;
+      const marks = [parent.kill, parent.drain].map((id) => markOf(id.pid) as string);
       stack.defer(async () => {
-        // Whatever a failed test left behind.
+        // Whatever a failed test, or one that never ends its parent, left behind.
+        for (const stray of marks.flatMap(processesWithMark)) signalProcess(stray, 'SIGKILL');
         for (const id of [parent.kill, parent.drain]) if (!isGroupGone(id)) process.kill(-id.pid, 'SIGKILL');
         if (identifyProcess(parent.warden.pid)?.startTicks === parent.warden.startTicks)
           process.kill(parent.warden.pid, 'SIGKILL');

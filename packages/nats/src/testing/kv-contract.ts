@@ -1,4 +1,5 @@
 /** What every Kv must do, whatever is behind it. */
+import { systemClock } from '@canopy/core';
 import { describe, expect, test } from 'vitest';
 import type { Kv, KvWatchEvent } from '../kv/port.ts';
 import { bytes, type ContractSystem, codeOf, Recorder, text, useSystem } from './system.ts';
@@ -182,7 +183,7 @@ function describeWatch(sessions: ReturnType<typeof useSystem>, fresh: () => Prom
     await seen.until(synced);
     for (const key of ['a', 'a.x', 'a.x.y', 'b', 'c']) await other.put(key, bytes('1'));
     await seen.until((event) => line(event) === 'put c=1');
-    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await systemClock.sleep(1200);
     expect(seen.events.map(line)).toEqual(['synced', 'put a.x=1', 'put c=1']);
     await seen.stop();
   });

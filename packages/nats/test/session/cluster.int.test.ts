@@ -84,3 +84,22 @@ test('a watch recovers when the server with its consumer dies, soon after writes
     what: 'one consumer per watcher',
   });
 }, 120_000);
+
+test('a chain of conditional writes survives the loss of the leader without a false conflict', async () => {
+  const urls = nats.nodes.map((node) => node.url);
+  const kv = await (await open(urls)).ensureKv('cas');
+  let revision = await kv.create('n', bytes('0'));
+  const { cluster } = await ask<Placement>(urls[0] as string, '$JS.API.STREAM.INFO.KV_cas');
+  const leader = nats.nodes.find((node) => node.name === cluster.leader);
+  expect(leader).toBeDefined();
+  let killing: Promise<void> | undefined;
+  for (let n = 1; n <= 300; n++) {
+    if (n === 100) killing = leader?.kill();
+    revision = await kv.update('n', bytes(`${n}`), revision, { timeoutMs: 30_000 });
+  }
+  await killing;
+  const entry = await kv.get('n', { timeoutMs: 30_000 });
+  expect(Buffer.from(entry?.value ?? []).toString()).toBe('300');
+  expect(entry?.revision).toBe(revision);
+  await leader?.restart();
+}, 120_000);

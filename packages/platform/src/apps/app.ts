@@ -10,7 +10,6 @@ import {
   type ConnectionSpec,
   type DatabaseEvent,
   type Env,
-  formatPosition,
   hasCode,
   Lifecycle,
   messageOf,
@@ -26,10 +25,12 @@ import type { Member } from '../members/machine.ts';
 import type { AppRole, MemberApp } from '../members/record.ts';
 import { AppProxy } from '../proxy/proxy.ts';
 import { electionBucket } from '../resources.ts';
+import { coordinatorBounds, DEMOTE_TIMEOUT_MS } from './bounds.ts';
 import { Candidacy } from './candidacy.ts';
 import { Coordinator } from './coordinator.ts';
 import { DatabaseKeeper } from './database-keeper.ts';
 import { noteDatabaseEvent } from './database-notes.ts';
+import { departure, reasonOf } from './departure.ts';
 import { HoldOff } from './hold-off.ts';
 import { HookRunner } from './hooks.ts';
 import { LeaderWatch } from './leader-watch.ts';
@@ -38,13 +39,8 @@ import type { ResolvedAppOptions } from './options.ts';
 import type { Fall } from './role-machine.ts';
 import { RouteBoard } from './route-board.ts';
 import { type AppParts, type AppStatus, appRecord, appStatus, handoffProblem } from './status.ts';
-import { TermSteps } from './term-steps.ts';
+import { graceful, TermSteps } from './term-steps.ts';
 import { Timeline, type TimelineEntry, type TimelineEventName } from './timeline.ts';
-
-/** The election waits this long for a term to be cleared away before it leaves the lease to run out. */
-const DEMOTE_TIMEOUT_MS = 120_000;
-/** Reasons of the election that are a departure on purpose: the lease is renewed until everything has ended. */
-const PLANNED: ReadonlySet<string> = new Set(['step_down', 'handoff', 'stop']);
 
 /** What an app needs of the platform that runs it. */
 export interface AppHost {
@@ -118,6 +114,7 @@ export class App extends Lifecycle {
 
   get role(): AppRole {
     if (this.state === 'stopped' || this.state === 'failed') return 'stopped';
+    if (this.#candidacy === undefined) return 'starting';
     const { phase } = this.#coordinator?.state ?? { phase: 'standby' };
     if (phase === 'rising') return 'promoting';
     if (phase === 'active') return 'active';
@@ -229,34 +226,19 @@ export class App extends Lifecycle {
       await this.#hooks
         .run('onStop', this.#options.hooks.onStop, {})
         .catch((error: unknown) => this.#timeline.add('hook_failed', { detail: messageOf(error) }));
-    await this.#backend?.stop({ graceMs: this.#options.stopGraceMs });
+    await this.#backend?.stop(graceful(this.#options.stopGraceMs));
     if (this.#proxy?.state === 'running') await this.#proxy.stop();
     await this.#keeper?.stop();
     await this.#tasks.stop();
   }
 
   #makeCoordinator(steps: TermSteps): Coordinator {
-    const { promoteTimeoutMs, drainTimeoutMs, stopGraceMs } = this.#options;
-    const hookMs = DEMOTE_TIMEOUT_MS;
     return new Coordinator(
       {
         app: this.name,
         steps: steps.steps,
         undos: steps.undos,
-        stepTimeoutMs: {
-          settle: promoteTimeoutMs,
-          promote: promoteTimeoutMs,
-          activate: hookMs,
-          start_backend: 600_000,
-          serve: 10_000,
-        },
-        undoTimeoutMs: {
-          close_gate: drainTimeoutMs + 1000,
-          stop_backend: stopGraceMs + 10_000,
-          deactivate: hookMs,
-          demote: 30_000,
-        },
-        abortGraceMs: 10_000,
+        ...coordinatorBounds(this.#options),
         onGivenUp: (leadership, fall) => this.#onGivenUp(leadership, fall),
         onChanged: () => this.#onChanged(),
       },
@@ -316,10 +298,10 @@ export class App extends Lifecycle {
   /** The election ended the term. */
   #fall(leadership: Leadership, reason: string): void {
     const { epoch } = leadership;
-    const leaseHeld = PLANNED.has(reason) && this.#env.clock.monotonic() < leadership.deadline();
+    const fall = departure(leadership, reason, this.#env.clock);
     if (this.epoch === epoch && this.role !== 'demoting')
-      this.#timeline.add(leaseHeld ? 'stepping_down' : 'lost', { epoch, detail: reason });
-    this.#coordinator?.fall(epoch, { reason, leaseHeld, isFailure: false });
+      this.#timeline.add(fall.leaseHeld ? 'stepping_down' : 'lost', { epoch, detail: reason });
+    this.#coordinator?.fall(epoch, fall);
   }
 
   /** Something on this node ended the term. */
@@ -410,10 +392,4 @@ export class App extends Lifecycle {
       this.#host.onChanged();
     }
   }
-}
-
-/** The election's reason, from the error that a term's signal aborts with. */
-function reasonOf(signal: AbortSignal): string {
-  const { reason } = signal as { reason: CanopyError };
-  return typeof reason?.fields?.['reason'] === 'string' ? reason.fields['reason'] : messageOf(reason);
 }

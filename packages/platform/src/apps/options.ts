@@ -36,7 +36,7 @@ export interface AppOptions extends AppHooks {
   readonly drainTimeout?: Duration;
   /** How long the database may take to catch up, claim and verify on becoming active (default 2 min). */
   readonly promoteTimeout?: Duration;
-  /** How long the backend gets to end on a planned step-down before it is killed (default 10 s). */
+  /** How long the backend gets to end on a planned step-down before it is killed (default: the backend's own). */
   readonly stopGrace?: Duration;
 }
 
@@ -49,7 +49,7 @@ export interface ResolvedAppOptions {
   readonly hooks: AppHooks;
   readonly drainTimeoutMs: number;
   readonly promoteTimeoutMs: number;
-  readonly stopGraceMs: number;
+  readonly stopGraceMs: number | undefined;
 }
 
 const HOOKS = ['onActive', 'onPassive', 'onStandby', 'onLeaderChange', 'onStart', 'onStop'] as const;
@@ -89,7 +89,7 @@ export function resolveAppOptions(app: string, options: AppOptions, defaults: { 
       hooks: hooks as AppHooks,
       drainTimeoutMs: read.durationMs('drainTimeout', { default: 2000, maxMs: 60_000 }),
       promoteTimeoutMs: read.durationMs('promoteTimeout', { default: 120_000, minMs: 1 }),
-      stopGraceMs: read.durationMs('stopGrace', { default: 10_000, maxMs: 600_000 }),
+      stopGraceMs: options.stopGrace === undefined ? undefined : read.durationMs('stopGrace', { maxMs: 600_000 }),
     };
   });
 }

@@ -109,9 +109,12 @@ export class TermSteps {
     const { options, backend, board, timeline, clock } = this.#deps;
     signal.throwIfAborted();
     if (!leadership.isValid()) throw new Error('the lease ran out');
+    const address = options.proxy?.to ?? backend?.status().address;
+    if (options.proxy !== undefined && address === undefined)
+      throw new Error('the backend has no address: set proxy.to');
     this.#term = new ActiveTerm({
       leadership,
-      backend: options.proxy?.to ?? backend?.status().address ?? '',
+      backend: address ?? '',
       database: options.proxy?.writes === 'replicated' ? this.#database : undefined,
       clock,
     });
@@ -134,7 +137,7 @@ export class TermSteps {
     const kill = (): void => void backend.stop({ graceMs: 0 });
     urgent.addEventListener('abort', kill, { once: true });
     try {
-      await backend.stop({ graceMs: urgent.aborted ? 0 : options.stopGraceMs });
+      await backend.stop(graceful(urgent.aborted ? 0 : options.stopGraceMs));
     } finally {
       urgent.removeEventListener('abort', kill);
     }
@@ -178,4 +181,9 @@ export class TermSteps {
       .then(() => this.standby());
     await Promise.race([shipped.promise, demoting]);
   }
+}
+
+/** Without a limit the backend's own applies. */
+export function graceful(graceMs: number | undefined): { graceMs?: number } {
+  return graceMs === undefined ? {} : { graceMs };
 }

@@ -91,7 +91,10 @@ export class ControlClient {
   async appStatus(app: string, options: CallOptions = {}): Promise<AppOverview> {
     const records = await this.records(options);
     const nodes = records.filter((record) => Object.hasOwn(record.apps, app));
-    if (nodes.length === 0) throw platformErrors.create('APP_UNKNOWN', { platform: this.#platform, app });
+    if (nodes.length === 0) {
+      const known = [...new Set(records.flatMap((record) => Object.keys(record.apps)))].sort().join(', ') || 'none';
+      throw platformErrors.create('APP_UNKNOWN', { platform: this.#platform, app, known });
+    }
     const instances = await Promise.all(nodes.map((record) => this.#instance(app, record.id, options)));
     const serving = instances
       .map((instance) => instance.status)

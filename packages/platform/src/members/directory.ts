@@ -1,9 +1,20 @@
 /** The shell around the membership machine: watches the bucket, ticks the clock, tells those who listen. */
-import { Broadcast, type Env, messageOf, TaskGroup, type Timer, type WatchOptions } from '@canopy/core';
+import {
+  abortable,
+  Broadcast,
+  type Env,
+  messageOf,
+  TaskGroup,
+  type Timer,
+  type WatchOptions,
+  withDeadline,
+} from '@canopy/core';
 import type { Kv } from '@canopy/nats';
 import { type Member, type MemberEvent, type MemberHealth, MembershipMachine } from './machine.ts';
 import { memberMetrics } from './metrics.ts';
 import { decodeRecord } from './record.ts';
+
+const START_TIMEOUT_MS = 10_000;
 
 export interface DirectoryOptions {
   readonly kv: Kv;
@@ -34,11 +45,12 @@ export class Directory {
     this.#synced.promise.catch(() => {});
   }
 
-  /** Resolves when everybody present is known. */
-  async start(): Promise<void> {
+  /** Resolves when everybody present is known; DEADLINE_EXCEEDED after 10 s. */
+  async start(signal?: AbortSignal): Promise<void> {
     this.#tasks.run('watch', (signal) => this.#watch(signal));
     this.#tick();
-    await this.#synced.promise;
+    const synced = abortable(this.#synced.promise, signal);
+    await withDeadline(this.#env.clock, 'watch of the members', START_TIMEOUT_MS, synced);
   }
 
   members(): readonly Member[] {

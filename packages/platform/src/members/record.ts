@@ -4,7 +4,7 @@
  */
 import type { NodeLoad } from './load.ts';
 
-export type AppRole = 'standby' | 'promoting' | 'active' | 'demoting' | 'failed' | 'stopped';
+export type AppRole = 'starting' | 'standby' | 'promoting' | 'active' | 'demoting' | 'failed' | 'stopped';
 
 /** One app as this node runs it. */
 export interface MemberApp {

@@ -42,8 +42,9 @@ const LEAVE_TIMEOUT_MS = 2000;
 type MemberListener = (member: Member) => void;
 
 /**
- * `start()` resolves when the node is a member and its apps follow or serve. Errors: those of connectNats, NODE_ID_IN_USE,
- * DATA_DIR_UNUSABLE, LISTEN_TAKEN, and what the apps' databases report at their start.
+ * A node. `start()` resolves when the node is a member and its apps follow or serve. Errors: those of connectNats, NODE_ID_IN_USE,
+ * DATA_DIR_UNUSABLE, LISTEN_TAKEN, and what the apps' databases report at their start. `stop()` has the apps step down
+ * and stop, removes the membership record, and closes what it opened, within `stopTimeout`; then it forces.
  */
 export class Platform extends Lifecycle {
   readonly name: string;
@@ -63,7 +64,7 @@ export class Platform extends Lifecycle {
   #directory: Directory | undefined;
   #control: ControlServer | undefined;
   #http: StatusServer | undefined;
-  #isStopping = false;
+  readonly #stopping = new AbortController();
 
   /** Does no I/O. Throws OPTIONS_INVALID, NAME_INVALID. Without `env.metrics` a prom-client registry serves /metrics. */
   constructor(options: PlatformOptions, env: Partial<Env> = {}) {
@@ -159,15 +160,23 @@ export class Platform extends Lifecycle {
     if (error !== undefined) throw error;
   }
 
-  protected async onStart({ signal }: StartOptions): Promise<void> {
+  /** Idempotent. Aborts a start under way; see the class for order and bound. */
+  override stop(): Promise<void> {
+    this.#stopping.abort(new DOMException('stopped', 'AbortError'));
+    return super.stop();
+  }
+
+  protected async onStart(options: StartOptions): Promise<void> {
     const { connection, refreshMs, http, dataDir } = this.#options;
+    const given = options.signal === undefined ? [] : [options.signal];
+    const signal = AbortSignal.any([...given, this.#stopping.signal]);
     await usableDirectory(dataDir);
     const session =
       this.#options.session ?? (await connectNats(connection, { name: this.node, env: this.#env, signal }));
     this.#session = session;
     const kv = await session.ensureKv(membersBucket(this.name), { ttlMs: RECORD_TTL_MS });
     this.#directory = new Directory({ kv, refreshMs, onEvent: (event) => this.#onMember(event) }, this.#env);
-    await this.#directory.start();
+    await this.#directory.start(signal);
     const identity = new Identity(
       {
         kv,
@@ -198,14 +207,14 @@ export class Platform extends Lifecycle {
 
   /** Apps step down and stop, the record goes, then what they stood on. Bounded by `stopTimeout`, then forced. */
   protected async onStop(): Promise<void> {
-    this.#isStopping = true;
     const { clock, log } = this.#env;
     const { stopTimeoutMs } = this.#options;
     try {
       await withDeadline(clock, 'shutdown', stopTimeoutMs, this.#leave());
-    } catch (error) {
+    } catch (cause) {
+      const error = platformErrors.create('SHUTDOWN_TIMEOUT', { node: this.node, timeoutMs: stopTimeoutMs }, cause);
       const busy = [...this.#apps.values()].filter((app) => app.state === 'stopping').map((app) => app.name);
-      log.error('shutdown_forced', { error: messageOf(error), timeoutMs: stopTimeoutMs, busy });
+      log.error('shutdown_forced', { code: error.code, error: error.message, busy });
     }
     // What guards and carries the apps goes last: a forced stop leaves it to the warden to end what still runs.
     await this.#warden?.stop();
@@ -283,7 +292,7 @@ export class Platform extends Lifecycle {
     for await (const event of session.watch({ signal })) {
       if (event.type === 'connected') this.#env.log.info('nats_connected', { server: event.server });
       else if (event.type === 'disconnected') this.#env.log.warn('nats_disconnected', { reason: event.reason });
-      else if (!this.#isStopping) throw event.error ?? new Error('the NATS session was closed');
+      else if (!this.#stopping.signal.aborted) throw event.error ?? new Error('the NATS session was closed');
     }
   }
 

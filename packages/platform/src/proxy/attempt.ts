@@ -16,7 +16,10 @@ export interface AttemptOptions {
   readonly path: string;
   readonly headers: OutgoingHttpHeaders;
   readonly body: ReplayBody;
-  /** Ask the other side before sending the body. */
+  /**
+   * Ask the other proxy before sending the body (there must be one). Until it has agreed, its backend has seen nothing:
+   * it writes no byte to it before the body's first. So a try that ends before that is known to have done nothing.
+   */
   readonly expectContinue: boolean;
   /** Called just before the first byte of the body is read. */
   readonly onBody: () => void;
@@ -26,6 +29,8 @@ export interface AttemptOptions {
   readonly idleTimeoutMs: number;
   /** Ends the attempt: the client has gone, or its body grew too large. */
   readonly signal: AbortSignal;
+  /** The requests go elsewhere now: ends the attempt as failed, unless the head of a response is there. */
+  readonly moved: AbortSignal;
 }
 
 export type AttemptResult =
@@ -37,8 +42,8 @@ export type AttemptResult =
 export function attempt(options: AttemptOptions): Promise<AttemptResult> {
   const { clock, body, signal } = options;
   return new Promise((resolve) => {
-    if (signal.aborted) {
-      resolve({ type: 'aborted' });
+    if (signal.aborted || options.moved.aborted) {
+      resolve(signal.aborted ? { type: 'aborted' } : { type: 'refused' });
       return;
     }
     let isSent = false;
@@ -63,10 +68,15 @@ export function attempt(options: AttemptOptions): Promise<AttemptResult> {
         signal.removeEventListener('abort', onAbort);
         body.detach();
       }
+      options.moved.removeEventListener('abort', onMoved);
       resolve(result);
     };
     const onAbort = (): void => {
       settle({ type: 'aborted' });
+      cancel();
+    };
+    const onMoved = (): void => {
+      settle(isSent ? { type: 'broken' } : { type: 'refused' });
       cancel();
     };
     const expire = (): void => {
@@ -79,18 +89,18 @@ export function attempt(options: AttemptOptions): Promise<AttemptResult> {
     });
     const responseTimer = clock.timer(options.responseTimeoutMs, expire);
     signal.addEventListener('abort', onAbort, { once: true });
+    options.moved.addEventListener('abort', onMoved, { once: true });
 
     const sendBody = (): void => {
+      if (signal.aborted || isTimedOut || options.moved.aborted) return;
+      connectTimer.cancel();
       isSent = true;
       options.onBody();
       body.attach(upstream);
     };
     upstream.on('socket', (socket) => {
       const connected = (): void => {
-        connectTimer.cancel();
-        if (signal.aborted || isTimedOut) return;
-        if (options.expectContinue) isSent = true;
-        else sendBody();
+        if (!options.expectContinue) sendBody();
       };
       if (socket.connecting) socket.once('connect', connected);
       else connected();

@@ -21,6 +21,8 @@ import { pauseUntil, type WaitingRoom } from './waiting-room.ts';
 const KEEP_BYTES = 64 * 1024;
 /** Between attempts when nothing says that the route has changed. */
 const RETRY_PAUSE_MS = 50;
+const MOVED_GRACE_MS = 250;
+const NEVER = new AbortController().signal;
 
 export interface ExchangeContext {
   readonly app: string;
@@ -167,7 +169,11 @@ export class Exchange {
   }
 
   async #tryPeer(address: string): Promise<ProxyOutcome | AttemptFailure> {
-    const result = await this.#attempt(this.#context.peerAgent, `http://${address}`, this.#hop + 1);
+    const moved = new AbortController();
+    const over = new AbortController();
+    void this.#watchRoute(address, moved, over.signal);
+    const result = await this.#attempt(this.#context.peerAgent, `http://${address}`, this.#hop + 1, moved.signal);
+    over.abort();
     if (result.type === 'aborted') return this.#ended();
     if (result.type !== 'answered') return result;
     if (!isRefusal(result.response)) return this.#relay(result, false);
@@ -175,7 +181,21 @@ export class Exchange {
     return { type: 'refused' };
   }
 
-  #attempt(agent: Agent, origin: string, hop: number): Promise<AttemptResult> {
+  /** A node that froze keeps its connections open: when another one serves, there is nothing to wait for on the old. */
+  async #watchRoute(address: string, moved: AbortController, over: AbortSignal): Promise<void> {
+    const { target, env } = this.#context;
+    while (!over.aborted) {
+      await target.changed(over);
+      const route = usable(target.route());
+      if (over.aborted || route.kind === 'none' || (route.kind === 'remote' && route.address === address)) continue;
+      // An answer that was sent before the move may still be on its way.
+      await env.clock.sleep(MOVED_GRACE_MS, { signal: over }).catch(() => {});
+      if (!over.aborted) moved.abort();
+      return;
+    }
+  }
+
+  #attempt(agent: Agent, origin: string, hop: number, moved = NEVER): Promise<AttemptResult> {
     const { options, env } = this.#context;
     return attempt({
       clock: env.clock,
@@ -185,19 +205,19 @@ export class Exchange {
       path: this.#request.url ?? '/',
       headers: requestHeaders(this.#request, { hop }),
       body: this.#body,
-      // What can't be replayed is not sent before the other proxy has said that it will take it.
-      expectContinue: hop > 0 && this.#body.mayOutgrow,
+      expectContinue: hop > 0 && this.#body.isPresent,
       onBody: () => this.#continue(),
       connectTimeoutMs: options.connectTimeoutMs,
       responseTimeoutMs: options.responseTimeoutMs,
       idleTimeoutMs: options.idleTimeoutMs,
       signal: this.#gone.signal,
+      moved,
     });
   }
 
   /** The answer of our own backend to a mutating request: held until confirmed. */
   async #release(result: Answered, term: ServingTerm): Promise<ProxyOutcome> {
-    const { options, env, metrics, app } = this.#context;
+    const { env, metrics, app } = this.#context;
     const held = await hold(result.response, this.#client, {
       clock: env.clock,
       fromBackend: true,

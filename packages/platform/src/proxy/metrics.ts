@@ -7,7 +7,6 @@ export type ProxyOutcome =
   | 'queue_timeout'
   | 'queue_full'
   | 'too_large'
-  | 'invalid'
   | 'unknown'
   | 'not_replicated'
   | 'unreachable'

@@ -29,11 +29,10 @@ export class ReplayBody {
     return this.#read <= this.#keepBytes;
   }
 
-  /** Whether the body is, or may turn out to be, more than can be kept. */
-  get mayOutgrow(): boolean {
+  /** Whether the request has a body, as far as its head says. */
+  get isPresent(): boolean {
     const length = this.#request.headers['content-length'];
-    if (length !== undefined) return Number(length) > this.#keepBytes;
-    return this.#request.headers['transfer-encoding'] !== undefined;
+    return this.#request.headers['transfer-encoding'] !== undefined || (length !== undefined && Number(length) > 0);
   }
 
   /** Sends the body, from its start, into `sink`; the sink before gets no more. Needs `isReplayable` after the first time. */

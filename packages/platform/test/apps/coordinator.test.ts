@@ -23,10 +23,7 @@ type Overrides = {
 };
 
 function coordinator({ steps = {}, undos = {} }: Overrides = {}): Coordinator {
-  const did =
-    (name: string) =>
-    async (): Promise<void> =>
-      void calls.push(name);
+  const did = (name: string) => async (): Promise<void> => void calls.push(name);
   return new Coordinator(
     {
       app: 'x',

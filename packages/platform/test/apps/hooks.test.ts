@@ -1,7 +1,7 @@
 import { systemEnv } from '@canopy/core';
 import { settle, VirtualClock } from '@canopy/core/testing';
 import { describe, expect, it } from 'vitest';
-import { hookProblem, HookRunner, type TermHookContext } from '../../src/apps/hooks.ts';
+import { HookRunner, hookProblem, type TermHookContext } from '../../src/apps/hooks.ts';
 
 describe('hooks', () => {
   const clock = new VirtualClock();
@@ -11,12 +11,18 @@ describe('hooks', () => {
     const hooks = make();
     const order: string[] = [];
     const slow = Promise.withResolvers<void>();
-    void hooks.run('onPassive', async () => {
-      order.push('passive begins');
-      await slow.promise;
-      order.push('passive ends');
-    }, {});
-    const active = hooks.run<TermHookContext>('onActive', ({ epoch }) => void order.push(`active ${epoch}`), { epoch: 2 });
+    void hooks.run(
+      'onPassive',
+      async () => {
+        order.push('passive begins');
+        await slow.promise;
+        order.push('passive ends');
+      },
+      {},
+    );
+    const active = hooks.run<TermHookContext>('onActive', ({ epoch }) => void order.push(`active ${epoch}`), {
+      epoch: 2,
+    });
     await settle();
     expect(order).toEqual(['passive begins']);
     slow.resolve();
@@ -27,15 +33,29 @@ describe('hooks', () => {
   it('or when the time of the old one is up; its signal has aborted then', async () => {
     const hooks = make();
     let signal: AbortSignal | undefined;
-    const first = hooks.run('onPassive', { timeout: '2s', run: (context) => {
-      signal = context.signal;
-      return new Promise<void>(() => {});
-    } }, {});
-    const failed = expect(first).rejects.toMatchObject({ code: 'STEP_TIMEOUT', fields: { step: 'onPassive', timeoutMs: 2000 } });
+    const first = hooks.run(
+      'onPassive',
+      {
+        timeout: '2s',
+        run: (context) => {
+          signal = context.signal;
+          return new Promise<void>(() => {});
+        },
+      },
+      {},
+    );
+    const failed = expect(first).rejects.toMatchObject({
+      code: 'STEP_TIMEOUT',
+      fields: { step: 'onPassive', timeoutMs: 2000 },
+    });
     let ran = false;
-    const second = hooks.run('onActive', () => {
-      ran = true;
-    }, { epoch: 1 });
+    const second = hooks.run(
+      'onActive',
+      () => {
+        ran = true;
+      },
+      { epoch: 1 },
+    );
     await clock.advance(1999);
     expect([ran, signal?.aborted]).toEqual([false, false]);
     await clock.advance(1);
@@ -55,7 +75,15 @@ describe('hooks', () => {
   it('fail with what was thrown, and don’t stop those after them', async () => {
     const hooks = make();
     const error = new Error('mine');
-    await expect(hooks.run('onActive', () => { throw error; }, { epoch: 1 })).rejects.toMatchObject({
+    await expect(
+      hooks.run(
+        'onActive',
+        () => {
+          throw error;
+        },
+        { epoch: 1 },
+      ),
+    ).rejects.toMatchObject({
       code: 'HOOK_FAILED',
       message: 'app "x": hook onActive failed: mine',
       cause: error,
@@ -66,7 +94,14 @@ describe('hooks', () => {
   it('keep the signal of a term after they have ended', async () => {
     const ended = new AbortController();
     let signal: AbortSignal | undefined;
-    await make().run('onActive', (context) => { signal = context.signal; }, { epoch: 1 }, ended.signal);
+    await make().run(
+      'onActive',
+      (context) => {
+        signal = context.signal;
+      },
+      { epoch: 1 },
+      ended.signal,
+    );
     expect(signal?.aborted).toBe(false);
     ended.abort();
     expect(signal?.aborted).toBe(true);

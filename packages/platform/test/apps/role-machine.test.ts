@@ -51,14 +51,7 @@ class Play {
 describe('becoming active and stopping to be', () => {
   it('goes up in order and down in reverse', () => {
     const play = new Play().rise().feed({ type: 'fall', epoch: 1, fall: PLANNED }).undoAll();
-    expect(play.asked).toEqual([
-      ...STEPS,
-      'close_gate',
-      'stop_backend',
-      'deactivate',
-      'demote',
-      'given_up',
-    ]);
+    expect(play.asked).toEqual([...STEPS, 'close_gate', 'stop_backend', 'deactivate', 'demote', 'given_up']);
     expect(play.state).toEqual({ phase: 'standby' });
   });
 
@@ -127,7 +120,11 @@ describe('becoming active and stopping to be', () => {
     const event = fc.oneof(
       fc.record({ type: fc.constant('elected' as const), epoch: fc.integer({ min: 1, max: 6 }) }),
       fc.record({ type: fc.constant('step_done' as const), step: fc.constantFrom(...STEPS) }),
-      fc.record({ type: fc.constant('step_failed' as const), step: fc.constantFrom(...STEPS), reason: fc.constant('x') }),
+      fc.record({
+        type: fc.constant('step_failed' as const),
+        step: fc.constantFrom(...STEPS),
+        reason: fc.constant('x'),
+      }),
       fc.record({
         type: fc.constant('fall' as const),
         epoch: fc.integer({ min: 1, max: 6 }),

@@ -115,7 +115,10 @@ describe('a node id', () => {
     const one = identity('one');
     await during(one.claim());
     const revision = (await kv.get('n1'))?.revision as number;
-    const other = recordOf('n1', { incarnation: 'two', process: { host: 'beta', pid: 5, startTicks: 1, machine: 'm' } });
+    const other = recordOf('n1', {
+      incarnation: 'two',
+      process: { host: 'beta', pid: 5, startTicks: 1, machine: 'm' },
+    });
     const taken = await kv.update('n1', encodeRecord(other), revision);
     await clock.advance(1100);
     expect(lost).toMatchObject([{ code: 'NODE_ID_LOST', fields: { host: 'beta', pid: 5 } }]);

@@ -9,7 +9,14 @@ it('reads back what it writes', () => {
 
 it('reads records of other versions: unknown fields stay, missing ones get their empty value', () => {
   const bytes = new TextEncoder().encode('{"id":"a","incarnation":"i","future":1}');
-  expect(decodeRecord(bytes)).toMatchObject({ id: 'a', incarnation: 'i', labels: {}, apps: {}, cordoned: false, future: 1 });
+  expect(decodeRecord(bytes)).toMatchObject({
+    id: 'a',
+    incarnation: 'i',
+    labels: {},
+    apps: {},
+    cordoned: false,
+    future: 1,
+  });
 });
 
 it.each(['', 'x', '1', 'null', '[]', '{}', '{"id":"a"}', '{"id":1,"incarnation":"i"}'])('refuses %j', (text) => {

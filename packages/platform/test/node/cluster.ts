@@ -102,7 +102,10 @@ export class TestCluster implements AsyncDisposable {
 
   /** One request through the node's proxy. */
   async send(node: TestNode, method: 'GET' | 'POST', body?: string): Promise<{ status: number; text: string }> {
-    const response = await fetch(`http://${node.app.proxyAddress}/`, { method, ...(body === undefined ? {} : { body }) });
+    const response = await fetch(`http://${node.app.proxyAddress}/`, {
+      method,
+      ...(body === undefined ? {} : { body }),
+    });
     return { status: response.status, text: await response.text() };
   }
 

@@ -1,5 +1,5 @@
-import { connectNats, type NatsSession } from '@canopy/nats';
 import { systemEnv } from '@canopy/core';
+import { connectNats, type NatsSession } from '@canopy/nats';
 import { eventually, spawnNode, type TestNatsServer, temporaryDirectory, testNatsServer } from '@canopy/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ControlClient, Platform } from '../../src/index.ts';
@@ -74,7 +74,9 @@ describe('with a warden', () => {
       // The lease is 10 s long; only its release explains less.
       expect(clock.monotonic() - killedAt).toBeLessThan(5000);
       expect(await client.appStatus('x')).toMatchObject({ active: 'n2' });
-      expect((await client.appStatus('x')).instances.find(({ node }) => node === 'n1')?.error?.code).toBe('NODE_UNREACHABLE');
+      expect((await client.appStatus('x')).instances.find(({ node }) => node === 'n1')?.error?.code).toBe(
+        'NODE_UNREACHABLE',
+      );
     } finally {
       await session.close();
     }

@@ -3,6 +3,7 @@ import { MemoryNats } from '@canopy/nats/memory';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { singleton } from '../../src/apps/options.ts';
 import { Platform, type PlatformOptions } from '../../src/index.ts';
+import { TestCluster } from './cluster.ts';
 import { platformSuite } from './suite.ts';
 
 let nats: MemoryNats;
@@ -20,7 +21,9 @@ describe('options', () => {
     expect(() => new Platform(bad)).toThrow(
       expect.objectContaining({
         code: 'OPTIONS_INVALID',
-        message: expect.stringMatching(/servers .*http\.port .*name is required.*dataDir is required.*ttl .*nam is not an option; did you mean "name"/),
+        message: expect.stringMatching(
+          /servers .*http\.port .*name is required.*dataDir is required.*ttl .*nam is not an option; did you mean "name"/,
+        ),
       }),
     );
   });
@@ -58,4 +61,38 @@ it('says which directory it cannot use', async () => {
     code: 'DATA_DIR_UNUSABLE',
     message: expect.stringContaining('/dev/null/here'),
   });
+});
+
+it('forces a stop that takes too long, within its bound, and says what hung', async () => {
+  const cluster = await TestCluster.open(async () => nats.session({ env: systemEnv() }), {
+    platform: { stopTimeout: 200 },
+  });
+  const node = await cluster.started('n1');
+  await cluster.serving();
+  const { latest } = node.backends;
+  const stop = latest.stop.bind(latest);
+  latest.stop = () => new Promise(() => {});
+  await node.platform.stop();
+  expect(node.lines.find(({ event }) => event === 'shutdown_forced')).toMatchObject({
+    level: 'error',
+    fields: { code: 'SHUTDOWN_TIMEOUT', busy: ['ledger'] },
+  });
+  await stop();
+  await cluster[Symbol.asyncDispose]();
+});
+
+it('stop ends a start that waits', async () => {
+  await using cluster = await TestCluster.open(async () => nats.session({ env: systemEnv() }));
+  const holder = await cluster.node('n1');
+  // The database never gets ready by itself.
+  const open = holder.databases.open.bind(holder.databases);
+  holder.databases.open = (context) => {
+    const database = open(context);
+    database.start = (options) =>
+      new Promise((_, reject) => options?.signal?.addEventListener('abort', () => reject(options.signal?.reason)));
+    return database;
+  };
+  const starting = expect(holder.platform.start()).rejects.toThrow('stopped');
+  await holder.platform.stop();
+  await starting;
 });

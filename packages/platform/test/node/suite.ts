@@ -58,7 +58,14 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
       expect(first.app.role).toBe('standby');
       const events = first.app.status().timeline.map(({ event }) => event);
       expect(events.slice(events.indexOf('stepping_down'))).toEqual(
-        expect.arrayContaining(['stepping_down', 'gate_closed', 'backend_stopped', 'deactivated', 'shipped', 'given_up']),
+        expect.arrayContaining([
+          'stepping_down',
+          'gate_closed',
+          'backend_stopped',
+          'deactivated',
+          'shipped',
+          'given_up',
+        ]),
       );
       // The hooks of the old role have ended before the new one's began, and the backend went before the database.
       expect(first.hooks.indexOf('passive 1')).toBeLessThan(first.hooks.lastIndexOf('standby'));
@@ -71,7 +78,9 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
       const first = await cluster.serving();
       const to = cluster.nodes.findLast((node) => node !== first);
       const target = to?.platform.node as string;
-      await eventually(() => first.platform.members().length === 3);
+      const seen = () =>
+        first.platform.members().find(({ record }) => record.id === target)?.record.apps['ledger']?.role;
+      await eventually(() => seen() === 'standby');
       await expect(first.app.handoff('nobody')).rejects.toMatchObject({ code: 'HANDOFF_TARGET_INVALID' });
       await expect(first.app.handoff(first.platform.node)).rejects.toMatchObject({ code: 'HANDOFF_TARGET_INVALID' });
       await expect(to?.app.stepDown()).rejects.toMatchObject({ code: 'APP_NOT_ACTIVE' });
@@ -113,11 +122,15 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
       expect(overview.instances.map(({ status }) => status?.role).sort()).toEqual(['active', 'standby', 'standby']);
       expect(await client.nodeStatus('n2')).toMatchObject({ node: 'n2', state: 'running', nats: { connected: true } });
       expect((await client.timeline('ledger', active.platform.node)).map(({ event }) => event)).toContain('serving');
-      expect((await client.databaseStatus('ledger')).map(({ database }) => database?.kind)).toEqual(Array(3).fill('fake'));
+      expect((await client.databaseStatus('ledger')).map(({ database }) => database?.kind)).toEqual(
+        Array(3).fill('fake'),
+      );
       await expect(client.nodeStatus('n9')).rejects.toMatchObject({ code: 'NODE_UNREACHABLE' });
       await expect(client.appStatus('other')).rejects.toMatchObject({ code: 'APP_UNKNOWN' });
       await expect(client.stepdown('ledger', { to: 'n9' })).rejects.toMatchObject({ code: 'HANDOFF_TARGET_INVALID' });
       const standby = cluster.nodes.find((node) => node !== active)?.platform.node as string;
+      const records = async () => (await client.records()).find(({ id }) => id === standby)?.apps['ledger']?.role;
+      await eventually(async () => (await records()) === 'standby');
       expect(await client.stepdown('ledger', { to: standby })).toMatchObject({
         app: 'ledger',
         from: active.platform.node,
@@ -142,7 +155,9 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
       expect(JSON.parse((await get('/status')).text)).toMatchObject({
         platform: 'test',
         node: 'n1',
-        apps: { ledger: { role: 'active', serving: true, database: { role: 'primary' }, backend: { state: 'running' } } },
+        apps: {
+          ledger: { role: 'active', serving: true, database: { role: 'primary' }, backend: { state: 'running' } },
+        },
       });
       const metrics = (await get('/metrics')).text;
       expect(metrics).toMatch(/^gc_app_serving\{app="ledger"\} 1$/m);
@@ -211,7 +226,8 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
       expect(first.app.status().failures).toBe(1);
       expect(first.backends.latest.isRunning).toBe(false);
       // A broken database is opened anew, and follows.
-      if (part === 'database') await eventually(() => first.databases.opened.length === 2 && first.app.role === 'standby');
+      if (part === 'database')
+        await eventually(() => first.databases.opened.length === 2 && first.app.role === 'standby');
     });
 
     it('its place in the log: the write is not acknowledged, and it steps down', async () => {

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import {
   Agent,
   createServer,
-  type IncomingMessage,
   request as httpRequest,
+  type IncomingMessage,
   type RequestListener,
   type Server,
 } from 'node:http';
@@ -82,7 +82,7 @@ export interface SendOptions {
 export class Bench {
   readonly metrics = memoryMetrics();
   readonly #agent = new Agent({ keepAlive: true });
-  readonly #closers: (() => Promise<unknown> | void)[] = [];
+  readonly #closers: (() => Promise<void>)[] = [];
 
   /** Port of a backend with this handler. */
   async backend(handler: RequestListener): Promise<{ url: string; server: Server; close: () => Promise<void> }> {

@@ -120,6 +120,36 @@ describe('two nodes', () => {
     expect(await answer).toMatchObject({ status: 200, body: '2000000' });
   });
 
+  it('leaves a node that froze as soon as another one serves, and repeats what that node never took', async () => {
+    // Takes connections and never answers, as the kernel does for a stopped process.
+    const frozen = await bench.backend(() => {});
+    frozen.server.on('checkContinue', () => {});
+    const a = await bench.proxy();
+    a.target.set({ kind: 'remote', node: 'b', address: frozen.url.slice('http://'.length) });
+    const write = bench.send(a.address, { method: 'POST', body: 'kept' });
+    const read = bench.send(a.address);
+    const bare = bench.send(a.address, { method: 'POST' });
+    await until(() => a.proxy.inFlight === 3, 'all under way');
+    const backend = await bench.backend(async (request, response) => response.end(`${await bodyOf(request)}!`));
+    a.target.set({ kind: 'local', term: term(backend.url) });
+    expect(await write).toMatchObject({ status: 200, body: 'kept!' });
+    expect(await read).toMatchObject({ status: 200, body: '!' });
+    // Without a body there is nothing that could be kept back: whether it was carried out is not known.
+    expect(await bare).toMatchObject({ status: 503, headers: { 'canopy-error': 'PROXY_OUTCOME_UNKNOWN' } });
+  });
+
+  it('lets an answer of the old node through that comes right after another one serves', async () => {
+    const { a, b, serving } = await pair(async (request, response) => response.end(await bodyOf(request)));
+    const held = Promise.withResolvers<void>();
+    serving.onConfirm = () => held.promise;
+    const answer = bench.send(a.address, { method: 'POST', body: 'kept' });
+    await until(() => serving.confirms === 1, 'held');
+    a.target.set({ kind: 'remote', node: 'c', address: '127.0.0.1:1' });
+    b.target.set({ kind: 'none' });
+    held.resolve();
+    expect(await answer).toMatchObject({ status: 200, body: 'kept' });
+  });
+
   it('never loops, whatever two nodes believe of each other', async () => {
     const a = await bench.proxy({ queueTimeout: 200 });
     const b = await bench.proxy({ queueTimeout: 200 });
@@ -275,7 +305,10 @@ describe('an upgraded connection', () => {
     return backend;
   }
 
-  async function upgrade(address: string, headers = ''): Promise<{ read: () => string; write: (text: string) => void; closed: Promise<unknown>; end: () => void }> {
+  async function upgrade(
+    address: string,
+    headers = '',
+  ): Promise<{ read: () => string; write: (text: string) => void; closed: Promise<unknown>; end: () => void }> {
     const [host, port] = address.split(':') as [string, string];
     const socket = connect(Number(port), host);
     let text = '';

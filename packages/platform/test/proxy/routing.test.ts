@@ -41,7 +41,11 @@ describe('routing', () => {
       { ...WRITE, waitedMs: 10_000 },
       { ...WRITE, isReplayable: false },
     ])
-      expect(decide({ type: 'refused' }, facts)).toMatchObject({ action: 'fail', code: 'PROXY_UNREACHABLE', untouched: true });
+      expect(decide({ type: 'refused' }, facts)).toMatchObject({
+        action: 'fail',
+        code: 'PROXY_UNREACHABLE',
+        untouched: true,
+      });
   });
 
   it('leaves repeating to the proxy that the client talks to', () => {

@@ -14,9 +14,18 @@ import {
   type ProcessId,
 } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
-import { type CallMethod, type DatabaseSpec, decodeError, decodeEvent, type FromDatabase, type ToDatabase } from '../process/protocol.ts';
+import {
+  type CallMethod,
+  type DatabaseSpec,
+  decodeError,
+  decodeEvent,
+  type FromDatabase,
+  type ToDatabase,
+} from '../process/protocol.ts';
 
-const PROGRAM = fileURLToPath(new URL('../process/main.ts', import.meta.url));
+/** Beside us, as source or as built. */
+const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+const PROGRAM = fileURLToPath(new URL(`../process/main.${EXTENSION}`, import.meta.url));
 /** Small young generation, small threads pool: the process is idle most of the time and there is one per database. */
 const NODE_FLAGS = ['--max-semi-space-size=2', '--single-threaded-gc', '--v8-pool-size=1'];
 /** Bytes of the process's error output that are kept for the message about its end. */
@@ -49,7 +58,14 @@ export class DatabaseChild {
   #gone = false;
   #stderr = '';
 
-  private constructor(child: ChildProcess, id: ProcessId, spec: DatabaseSpec, env: Env, guard: ProcessGuard, hooks: ChildHooks) {
+  private constructor(
+    child: ChildProcess,
+    id: ProcessId,
+    spec: DatabaseSpec,
+    env: Env,
+    guard: ProcessGuard,
+    hooks: ChildHooks,
+  ) {
     this.#process = child;
     this.#id = id;
     this.#spec = spec;

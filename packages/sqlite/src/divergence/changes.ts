@@ -51,12 +51,18 @@ export function listChanges(kept: string, fork: string, write: (line: string) =>
 
 function tablesOf(connection: DatabaseSync, schema: 'main' | 'fork'): Table[] {
   return connection
-    .prepare(`SELECT name, sql FROM ${schema}.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`)
+    .prepare(
+      `SELECT name, sql FROM ${schema}.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'`,
+    )
     .all()
     .map((row) => ({ name: String(row.name), sql: String(row.sql) }));
 }
 
-function compareTable(connection: DatabaseSync, name: string, write: (line: string) => void): { rows: number; problem?: string } {
+function compareTable(
+  connection: DatabaseSync,
+  name: string,
+  write: (line: string) => void,
+): { rows: number; problem?: string } {
   try {
     return { rows: compareRows(connection, name, write) };
   } catch (error) {

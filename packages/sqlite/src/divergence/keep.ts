@@ -3,14 +3,24 @@
  * path, with a readable list of the rows that differ and a text that says what it is. Invariant: at no moment is the
  * file anywhere but at its path or inside a directory that this module finds again after a crash.
  */
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Env, formatPosition, formatTxid, messageOf, type Position } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
-import { isBusy } from '../process/system-errors.ts';
 import { flushDirectory } from '../process/state-file.ts';
+import { isBusy } from '../process/system-errors.ts';
 import { restore } from '../restore/restore.ts';
 import { removeDatabase } from '../standby/bootstrap.ts';
 import { type ChangesSummary, listChanges } from './changes.ts';
@@ -48,7 +58,11 @@ export async function keepDivergence(options: DivergenceOptions): Promise<KeptDi
   const compared = await restoreFork(options, scratch);
   try {
     if (readable && compared.position?.txid === options.fork.txid && comparePages(path, scratch).same) return undefined;
-    return keep(options, readable ? compared : { position: undefined, problem: 'the kept file cannot be read' }, scratch);
+    return keep(
+      options,
+      readable ? compared : { position: undefined, problem: 'the kept file cannot be read' },
+      scratch,
+    );
   } finally {
     removeDatabase(scratch);
   }
@@ -169,7 +183,8 @@ function explain(
     fork.txid === 0
       ? 'This file was here before the node joined; it has no known position in the log.'
       : `Up to ${formatPosition(fork)} it was the same as the log.`;
-  const against = position === undefined ? 'nothing (the log could not be read)' : `the log at ${formatPosition(position)}`;
+  const against =
+    position === undefined ? 'nothing (the log could not be read)' : `the log at ${formatPosition(position)}`;
   return `Kept on ${new Date(env.clock.wall()).toISOString()} by node ${node}.
 
 database.sqlite is the database that lay at ${path}. It holds changes that are not in the

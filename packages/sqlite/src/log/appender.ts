@@ -15,6 +15,8 @@ import type { CallOptions, LogView } from './view.ts';
 /** An object up to this size is one chunk and one entry in the bucket's stream, which counts both in its revisions. */
 const ONE_CHUNK_BYTES = 64 * 1024;
 const ONE_CHUNK_MESSAGES = 2;
+/** Nothing was stored, for certain. */
+const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION'] as const;
 const STREAM_TIMEOUT_MS = 60 * 60_000;
 
 export interface AppendInput {
@@ -67,9 +69,15 @@ export class Appender {
       walEnd: { salt1: header.walSalt1, salt2: header.walSalt2, offset: header.walOffset + header.walSize },
       note: input.note,
     });
-    const entry = await this.#putSegment(input, digest, headers, options);
-    await this.#guard(before, entry, input, options);
-    return entry;
+    try {
+      const entry = await this.#putSegment(input, digest, headers, options);
+      await this.#guard(before, entry, input, options);
+      return entry;
+    } catch (error) {
+      // From the put on, whatever is not a clear refusal may have left the object there.
+      if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_APPEND_UNKNOWN', ...REFUSALS)) throw error;
+      throw this.#unknown(txid, error);
+    }
   }
 
   /** The entry that this one follows; refuses to make a hole or to write under a lower epoch. */
@@ -103,27 +111,19 @@ export class Appender {
       if (input.bytes instanceof Uint8Array) return asEntry(await this.#blobs.put(name, input.bytes, put));
       return asEntry(await this.#blobs.put(name, input.bytes.chunks(), { ...put, timeoutMs: STREAM_TIMEOUT_MS }));
     } catch (error) {
-      if (hasCode(error, 'BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION')) throw error;
+      if (hasCode(error, ...REFUSALS)) throw error;
       const taken = hasCode(error, 'BLOB_EXISTS');
-      const there = await this.#lookBack(name, input.txid, taken ? options : {}, error);
+      // After a put that the caller has aborted the question still needs an answer.
+      const info = await this.#blobs.info(name, taken ? options : {});
+      const there = info === undefined ? undefined : asEntry(info);
       if (there === undefined) {
         if (taken) throw this.#fenced(input, await this.#log.listEnd(options));
-        throw sqliteErrors.create('SQLITE_APPEND_UNKNOWN', { bucket: this.#log.bucket, txid: input.txid }, error);
+        // Absent now does not mean that it won't land still.
+        throw this.#unknown(input.txid, error);
       }
       const ours = there.epoch === input.epoch && there.node === input.node && there.digest === digest;
       if (!ours) throw this.#fenced(input, there);
       return there;
-    }
-  }
-
-  /** Reads back after a put whose outcome is open. Absent now does not mean that it won't land still. */
-  async #lookBack(name: string, txid: number, options: CallOptions, cause: unknown): Promise<LogEntry | undefined> {
-    try {
-      const info = await this.#blobs.info(name, options);
-      return info === undefined ? undefined : asEntry(info);
-    } catch (error) {
-      if (hasCode(error, 'BLOB_BUCKET_MISSING')) throw error;
-      throw sqliteErrors.create('SQLITE_APPEND_UNKNOWN', { bucket: this.#log.bucket, txid }, cause);
     }
   }
 
@@ -156,6 +156,10 @@ export class Appender {
       takenNode: by?.node ?? 'unknown',
       takenTxid: by?.maxTxid ?? input.txid,
     });
+  }
+
+  #unknown(txid: number, cause: unknown): Error {
+    return sqliteErrors.create('SQLITE_APPEND_UNKNOWN', { bucket: this.#log.bucket, txid }, cause);
   }
 
   #gap(from: number, to: number, problem: string): Error {

@@ -136,21 +136,22 @@ export class SegmentLog implements LogView {
   }
 
   /**
-   * The newest level-0 entry; undefined when the log is empty. Lists once, then asks only for what follows. A reader's
+   * The newest level-0 entry; undefined when the log is empty. Lists once, then asks only for what follows what it knows:
+   * one round trip for a caller that is at the end and says so with `known`, the transaction that it has. A reader's
    * view: only an append decides. Throws BLOB_BUCKET_MISSING when there is no bucket.
    */
-  async end(options: CallOptions = {}): Promise<LogEnd | undefined> {
-    let tail = this.#tail;
-    if (tail !== undefined) {
-      // The tail must still be there: where it was trimmed, the next name is free though the log went on.
-      const [same, next] = await Promise.all([
-        this.entry(tail.maxTxid, options),
-        this.entry(tail.maxTxid + 1, options),
-      ]);
-      if (same === undefined) tail = undefined;
-      else for (let at = next; at !== undefined; at = await this.entry(at.maxTxid + 1, options)) tail = at;
+  async end(options: CallOptions & { known?: number } = {}): Promise<LogEnd | undefined> {
+    const { known = 0, ...call } = options;
+    const from = Math.max(this.#tail?.maxTxid ?? 0, known);
+    let tail: LogEntry | undefined;
+    if (from > 0) {
+      // What we know must still be there: where it was trimmed, the next name is free though the log went on.
+      const [same, next] = await Promise.all([this.entry(from, call), this.entry(from + 1, call)]);
+      tail = same;
+      if (same !== undefined)
+        for (let at = next; at !== undefined; at = await this.entry(at.maxTxid + 1, call)) tail = at;
     }
-    tail ??= await this.listEnd(options);
+    tail ??= await this.listEnd(call);
     if (!this.#appending) this.#tail = tail;
     return tail === undefined ? undefined : { entry: tail, position: { epoch: tail.epoch, txid: tail.maxTxid } };
   }

@@ -20,6 +20,10 @@ import { Lz4Encoder, lz4Bound } from './lz4-block.ts';
 const FRAME_HEADER_SIZE = PAGE_HEADER_SIZE + 4;
 const STREAM_CHUNK = 256 * 1024;
 
+/** The last segment's buffer, for the next one; away while in use. */
+let spare: Uint8Array | undefined;
+const SPARE_MAX = 4 * 1024 * 1024;
+
 /** One per process is enough: encoding never waits in the middle of a page. */
 const lz4 = new Lz4Encoder();
 
@@ -28,11 +32,15 @@ const lz4 = new Lz4Encoder();
  * page; with minTxid 1 they must be all pages. The result is the caller's own.
  */
 export function encodeLtx(header: LtxHeader, pages: Iterable<LtxPage>): Uint8Array {
-  const writer = new LtxWriter(header, 64 * 1024);
+  const buffer = spare ?? new Uint8Array(64 * 1024);
+  spare = undefined;
+  const writer = new LtxWriter(header, buffer);
   for (const page of pages) writer.page(page.pgno, page.data);
   writer.finish();
   for (const piece of writer.tail()) writer.append(piece);
-  return writer.take();
+  const bytes = writer.take();
+  if (writer.buffer.length <= SPARE_MAX) spare = writer.buffer;
+  return bytes;
 }
 
 /** Where a snapshot's pages come from. The caller guarantees that they don't change while they are read. */
@@ -49,7 +57,7 @@ export async function* encodeLtxSnapshot(header: LtxHeader, source: PageSource):
     header.commit === source.pageCount && header.pageSize === source.pageSize,
     'snapshot header and source differ',
   );
-  const writer = new LtxWriter(header, STREAM_CHUNK + 2 * lz4Bound(header.pageSize));
+  const writer = new LtxWriter(header, new Uint8Array(STREAM_CHUNK + 2 * lz4Bound(header.pageSize)));
   const skip = lockPage(header.pageSize);
   for (let pgno = 1; pgno <= header.commit; pgno++) {
     if (pgno === skip) continue;
@@ -73,13 +81,13 @@ class LtxWriter {
   #view: DataView;
   #length = 0;
 
-  constructor(header: LtxHeader, capacity: number) {
+  constructor(header: LtxHeader, buffer: Uint8Array) {
     const problem = headerProblem(header);
     assert(problem === undefined, `LTX header with ${problem}`);
     this.#header = header;
     this.#lockPage = lockPage(header.pageSize);
-    this.#out = new Uint8Array(capacity);
-    this.#view = new DataView(this.#out.buffer);
+    this.#out = buffer;
+    this.#view = new DataView(buffer.buffer);
     const bytes = encodeHeader(header);
     this.#crc.update(bytes);
     this.append(bytes);
@@ -87,6 +95,10 @@ class LtxWriter {
 
   get length(): number {
     return this.#length;
+  }
+
+  get buffer(): Uint8Array {
+    return this.#out;
   }
 
   page(pgno: number, data: Uint8Array): void {

@@ -3,13 +3,16 @@
  * no frame (SQLite grew the file without writing it) is taken from the database file.
  */
 import { readSync } from 'node:fs';
-import { encodeLtx } from '../ltx/encoder.ts';
+import type { LtxChunks } from '../log/appender.ts';
+import { encodeLtx, encodeLtxSnapshot } from '../ltx/encoder.ts';
 import { type LtxPage, lockPage } from '../ltx/header.ts';
 import { stampWal } from '../standby/page-one.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
 
 /** First frame of a WAL: what a segment says that has no frames. */
 const WAL_START = 32;
+/** Images of larger databases are streamed. */
+const IMAGE_IN_MEMORY_BYTES = 16 * 1024 * 1024;
 
 export interface PageReaders {
   readonly pageSize: number;
@@ -35,16 +38,23 @@ export function encodeFrames(
   return encodeLtx(header, pagesOf(pgnos, batch.pages, readers));
 }
 
-/** A full image: every page as it is at the pinned end of the WAL. */
+/**
+ * A full image: every page as it is at the pinned end of the WAL. Small ones as bytes, large ones as a stream that reads
+ * the database while it is sent: the image must stay frozen until then.
+ */
 export function encodeImage(
   txid: number,
   timestamp: number,
   image: { commit: number; frames: ReadonlyMap<number, number>; end: WalCursor | undefined },
   readers: PageReaders,
-): Uint8Array {
+): Uint8Array | LtxChunks {
   const { commit, frames, end } = image;
-  const header = { pageSize: readers.pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...walEndOf(end) };
-  return encodeLtx(header, pagesOf(everyPage(commit), frames, readers));
+  const { pageSize } = readers;
+  const header = { pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...walEndOf(end) };
+  if (commit * pageSize <= IMAGE_IN_MEMORY_BYTES) return encodeLtx(header, pagesOf(everyPage(commit), frames, readers));
+  const buffer = new Uint8Array(pageSize);
+  const read = (pgno: number): Uint8Array => imagePage(pgno, frames, readers, buffer);
+  return { header, chunks: () => encodeLtxSnapshot(header, { pageSize, pageCount: commit, read }) };
 }
 
 /** Page 1 alone, as it will be when the file has been switched to WAL: takes the log without changing any data. */
@@ -56,7 +66,12 @@ export function encodeClaim(txid: number, timestamp: number, page: Uint8Array, c
 }
 
 /** One page of the image of a pinned database, for streams. The result is used before the next call. */
-export function imagePage(pgno: number, frames: ReadonlyMap<number, number>, readers: PageReaders, into: Uint8Array): Uint8Array {
+export function imagePage(
+  pgno: number,
+  frames: ReadonlyMap<number, number>,
+  readers: PageReaders,
+  into: Uint8Array,
+): Uint8Array {
   const frame = frames.get(pgno);
   if (frame !== undefined) return readers.frame(frame, into);
   const length = readSync(readers.fd, into, 0, into.byteLength, (pgno - 1) * readers.pageSize);
@@ -81,7 +96,12 @@ function* everyPage(commit: number): Generator<number> {
   for (let pgno = 1; pgno <= commit; pgno++) yield pgno;
 }
 
-function walEndOf(end: WalCursor | undefined): { walOffset: number; walSize: number; walSalt1: number; walSalt2: number } {
+function walEndOf(end: WalCursor | undefined): {
+  walOffset: number;
+  walSize: number;
+  walSalt1: number;
+  walSalt2: number;
+} {
   if (end === undefined) return { walOffset: WAL_START, walSize: 0, walSalt1: 0, walSalt2: 0 };
   return { walOffset: WAL_START, walSize: end.offset - WAL_START, walSalt1: end.salt1, walSalt2: end.salt2 };
 }

@@ -46,6 +46,11 @@ export function readHeaderOf(path: string): FileHeader | undefined {
   return header;
 }
 
+/** 0 where there is no file. */
+export function inodeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.ino ?? 0;
+}
+
 /** Must not be called while this process has the database open: its descriptors here come and go. */
 export async function inspectFile(
   path: string,
@@ -59,6 +64,7 @@ export async function inspectFile(
   const state = readState(statePath);
   if (state === undefined) return { kind: 'foreign' };
   if (state.role === 'standby') return { kind: 'replica', state };
+  if (inodeOf(path) !== state.inode) return { kind: 'foreign' };
   return inspectFormer(path, header, state, node, await log.entries(1, { signal }));
 }
 

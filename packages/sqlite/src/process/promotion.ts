@@ -3,6 +3,7 @@
  * to WAL mode in place. Until the last step nobody may write; a failure at any step leaves a file from which the caller
  * begins again as a standby.
  */
+import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { backoffMs, type DatabaseEvent, type Env, type Epoch, hasCode, type Position } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
@@ -13,7 +14,7 @@ import type { Follower } from '../standby/follower.ts';
 import type { ReplicaFile } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import { switchToWal } from './file-mode.ts';
-import { readHeaderOf } from './local-file.ts';
+import { inodeOf, readHeaderOf } from './local-file.ts';
 import type { DatabaseSpec } from './protocol.ts';
 import { writeState } from './state-file.ts';
 import { wrapFileError } from './system-errors.ts';
@@ -38,22 +39,18 @@ export async function promoteReplica(
   epoch: Epoch,
   signal: AbortSignal,
 ): Promise<Primary> {
-  const { spec, env, statePath } = context;
+  const { env, statePath } = context;
   const { file, follower } = mode;
   const clock = stopwatch(env);
   context.onEvent({ type: 'promotion_started', epoch, position: file.position });
-  await catchUp(context, mode, epoch, signal);
+  const { base, claimed } = await catchUpAndClaim(context, mode, epoch, signal);
   await follower.stop();
-  const base = file.position;
-  const claimed = { epoch, txid: base.txid + 1 };
   const commit = file.sizeBytes / file.pageSize;
-  const taken = stopwatch(env);
-  await claim(context, claimed, encodeClaim(claimed.txid, env.clock.wall(), file.readPage(1), commit), signal);
-  context.onEvent({ type: 'epoch_claimed', position: claimed, ms: taken() });
   verify(context, file.connection, file.sizeBytes);
   signal.throwIfAborted();
   file.flush();
-  writeState(statePath, { role: 'primary', claimed, base, counter: file.counter }, { flush: true });
+  const inode = inodeOf(context.spec.path);
+  writeState(statePath, { role: 'primary', claimed, base, inode, counter: file.counter }, { flush: true });
   file.close();
   await switchToWal(modeOptions(context, signal));
   const start = { position: claimed, cursor: undefined, restartable: true, commit, claim: 'done' } as const;
@@ -75,21 +72,30 @@ export async function promoteLocal(
   const { spec, env, log, statePath } = context;
   const clock = stopwatch(env);
   context.onEvent({ type: 'promotion_started', epoch, position: mode.position });
-  const end = await log.end({ signal });
+  const end = await log.end({ signal, known: mode.position.txid });
   if ((end?.position.txid ?? 0) !== mode.position.txid || (end?.position.epoch ?? 0) >= epoch)
     throw sqliteErrors.create('SQLITE_EPOCH_STALE', { epoch, claimed: end?.position.epoch ?? 0 });
   mode.stop();
   const base = mode.position;
   const claimed = { epoch, txid: base.txid + 1 };
   const counter = readHeaderOf(spec.path)?.counter ?? 0;
-  writeState(statePath, { role: 'primary', claimed, base, counter }, { flush: true });
+  // An empty file is a database without content; it is there so that its inode can be named.
+  closeSync(openSync(spec.path, 'a'));
+  const inode = inodeOf(spec.path);
+  writeState(statePath, { role: 'primary', claimed, base, inode, counter }, { flush: true });
   const commit = mode.cursor === undefined ? undefined : await sizeAt(log, base, signal);
   // A WAL that proves something must not be opened and closed before it is pinned: SQLite would empty and remove it.
   if (commit === undefined) await switchToWal(modeOptions(context, signal));
   const claimBy = commit === undefined ? 'image' : 'frames';
   const cursor = commit === undefined ? undefined : mode.cursor;
   const taken = stopwatch(env);
-  const start = { position: base, cursor, restartable: cursor === undefined, commit: commit ?? 0, claim: claimBy } as const;
+  const start = {
+    position: base,
+    cursor,
+    restartable: cursor === undefined,
+    commit: commit ?? 0,
+    claim: claimBy,
+  } as const;
   const primary = await Primary.open(primaryDeps(context, epoch), start, signal);
   context.onEvent({ type: 'epoch_claimed', position: primary.position, ms: taken() });
   try {
@@ -127,7 +133,7 @@ async function catchUp(
   const clock = stopwatch(env);
   const before = follower.applied;
   for (;;) {
-    const end = await log.end({ signal });
+    const end = await log.end({ signal, known: file.position.txid });
     if (end === undefined) throw sqliteErrors.create('SQLITE_LOG_EMPTY', { bucket: log.bucket });
     if (end.position.epoch >= epoch)
       throw sqliteErrors.create('SQLITE_EPOCH_STALE', { epoch, claimed: end.position.epoch });
@@ -138,8 +144,40 @@ async function catchUp(
   context.onEvent({ type: 'wal_catchup_completed', position: file.position, applied, ms: clock() });
 }
 
+/** The former primary may still be shipping: whoever was faster than our claim is followed, and we try again behind. */
+async function catchUpAndClaim(
+  context: PromotionContext,
+  mode: { readonly file: ReplicaFile; readonly follower: Follower },
+  epoch: Epoch,
+  signal: AbortSignal,
+): Promise<{ base: Position; claimed: Position }> {
+  const { file } = mode;
+  for (;;) {
+    await catchUp(context, mode, epoch, signal);
+    const taken = stopwatch(context.env);
+    // Read without a pause in between: an apply comes whole before or after.
+    const base = file.position;
+    const claimed = { epoch, txid: base.txid + 1 };
+    const commit = file.sizeBytes / file.pageSize;
+    const bytes = encodeClaim(claimed.txid, context.env.clock.wall(), file.readPage(1), commit);
+    try {
+      await claim(context, claimed, bytes, signal);
+    } catch (error) {
+      if (hasCode(error, 'SQLITE_FENCED') && Number(error.fields.takenEpoch) < epoch) continue;
+      throw error;
+    }
+    context.onEvent({ type: 'epoch_claimed', position: claimed, ms: taken() });
+    return { base, claimed };
+  }
+}
+
 /** The very same bytes until the outcome is known. */
-async function claim(context: PromotionContext, claimed: Position, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+async function claim(
+  context: PromotionContext,
+  claimed: Position,
+  bytes: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
   const { log, env, spec } = context;
   const order = { txid: claimed.txid, epoch: claimed.epoch, node: spec.node, kind: 'claim', bytes } as const;
   for (let attempt = 0; ; attempt++) {

@@ -22,8 +22,7 @@ export class EngineServer {
   }
 
   receive(message: ToDatabase): void {
-    if (message.type === 'abort')
-      this.#calls.get(message.id)?.abort(new DOMException(message.reason, 'AbortError'));
+    if (message.type === 'abort') this.#calls.get(message.id)?.abort(new DOMException(message.reason, 'AbortError'));
     else if (message.type === 'call') void this.#call(message.id, message.method, message.argument);
   }
 
@@ -57,8 +56,10 @@ export class EngineServer {
   async #run(method: CallMethod, argument: unknown, signal: AbortSignal, id: number): Promise<unknown> {
     const engine = this.#engine;
     if (method === 'start') return engine.start({ signal });
-    if (method === 'promote') return engine.promote({ ...(argument as { epoch: Parameters<typeof engine.promote>[0]['epoch'] }), signal });
-    if (method === 'demote') return engine.demote({ onShipped: (position) => this.#send({ type: 'shipped', id, position }) });
+    if (method === 'promote')
+      return engine.promote({ ...(argument as { epoch: Parameters<typeof engine.promote>[0]['epoch'] }), signal });
+    if (method === 'demote')
+      return engine.demote({ onShipped: (position) => this.#send({ type: 'shipped', id, position }) });
     if (method === 'sync') return engine.sync({ signal });
     if (method === 'waitFor') return engine.waitFor(argument as Position, { signal });
     return engine.stop();
@@ -72,5 +73,7 @@ export class EngineServer {
 
 /** A log port whose lines are written by the parent. */
 export function forwardLog(send: (message: FromDatabase) => void): Env['log'] {
-  return createLogger((level, event, fields) => send({ type: 'log', level, event, fields: JSON.parse(JSON.stringify(fields)) }));
+  return createLogger((level, event, fields) =>
+    send({ type: 'log', level, event, fields: JSON.parse(JSON.stringify(fields)) }),
+  );
 }

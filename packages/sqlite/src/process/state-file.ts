@@ -27,6 +27,8 @@ export interface PrimaryState {
   readonly claimed: Position;
   /** The log's end before the claim; the file contains everything up to it. */
   readonly base: Position;
+  /** Of the file that was written: another one in its place is not what the log knows. */
+  readonly inode: number;
   /** The change counter before the file was switched to WAL: unchanged means that the switch never happened. */
   readonly counter: number;
 }
@@ -57,7 +59,7 @@ export function decodeState(text: string): FileState | undefined {
     const claimed = parsePosition(String(data.claimed));
     const base = parsePosition(String(data.base));
     if (claimed === undefined || base === undefined || typeof data.counter !== 'number') return undefined;
-    return { role: 'primary', claimed, base, counter: data.counter };
+    return { role: 'primary', claimed, base, inode: Number(data.inode), counter: data.counter };
   }
   const from = parsePosition(String(data.from));
   const to = parsePosition(String(data.to));

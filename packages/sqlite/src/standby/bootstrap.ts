@@ -45,7 +45,13 @@ export async function bootstrap(options: BootstrapOptions): Promise<Position> {
   });
   chmodSync(made, mode);
   removeDatabase(path);
-  const state = { role: 'standby', from: position, to: position, counterBefore: counter, counterAfter: counter } as const;
+  const state = {
+    role: 'standby',
+    from: position,
+    to: position,
+    counterBefore: counter,
+    counterAfter: counter,
+  } as const;
   writeState(statePath, { ...state, durable: true, boot }, { flush: true });
   await rename(made, path);
   return position;

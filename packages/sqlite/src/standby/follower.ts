@@ -21,14 +21,22 @@ import type { PageBatch, ReplicaFile } from './replica-file.ts';
 /** Entries and compressed bytes that one apply takes at most; one larger entry is taken alone. */
 const BATCH_ENTRIES = 256;
 const BATCH_BYTES = 4 * 1024 * 1024;
+/** A larger entry (a full image in the middle of the log) is not held in memory: the file is rebuilt, which streams it. */
+const ENTRY_BYTES_MAX = 256 * 1024 * 1024;
 /** Entries fetched at a time. */
 const FETCH_AHEAD = 8;
 /** Entries known but not yet applied; past it the log is not read on. */
 const QUEUE_MAX = 8192;
 const RETRY_MS = 1000;
+const FLUSH_EVERY_MS = 1000;
 
 /** Errors after which this file cannot be brought forward any more. */
-const FINAL = ['SQLITE_LOG_GAP', 'SQLITE_FILE_REPLACED', 'SQLITE_REPLICA_MODIFIED', 'SQLITE_PAGE_SIZE_MISMATCH'] as const;
+const FINAL = [
+  'SQLITE_LOG_GAP',
+  'SQLITE_FILE_REPLACED',
+  'SQLITE_REPLICA_MODIFIED',
+  'SQLITE_PAGE_SIZE_MISMATCH',
+] as const;
 
 export interface FollowerDeps {
   readonly file: ReplicaFile;
@@ -121,7 +129,7 @@ export class Follower {
       if (!signal.aborted) ended = error as Error;
       this.#controller.abort(error);
     };
-    const work = [this.#read(signal), this.#applyAll(signal), this.#watchStall(signal)];
+    const work = [this.#read(signal), this.#applyAll(signal), this.#watchStall(signal), this.#flushSometimes(signal)];
     await Promise.all(work.map((task) => task.catch(first)));
     const reason = ended ?? sqliteErrors.create('SQLITE_STOPPED', { path: 'this standby' });
     for (const waiter of this.#waiters.splice(0)) waiter.reject(reason);
@@ -206,14 +214,17 @@ export class Follower {
   }
 
   async #fetchOne(entry: LogEntry, signal: AbortSignal): Promise<Segment> {
+    const gap = (problem: string): Error =>
+      sqliteErrors.create('SQLITE_LOG_GAP', {
+        bucket: this.#deps.log.bucket,
+        from: entry.minTxid,
+        to: entry.maxTxid,
+        problem,
+      });
+    if (entry.size > ENTRY_BYTES_MAX) throw gap('too large to be applied at once');
     const segment = await this.#deps.log.read(entry.maxTxid, { signal });
     if (segment !== undefined) return segment;
-    throw sqliteErrors.create('SQLITE_LOG_GAP', {
-      bucket: this.#deps.log.bucket,
-      from: entry.minTxid,
-      to: entry.maxTxid,
-      problem: 'trimmed away before it was applied',
-    });
+    throw gap('trimmed away before it was applied');
   }
 
   #failed(error: unknown): void {
@@ -224,6 +235,16 @@ export class Follower {
     if (again) return;
     const code = CanopyError.is(error) ? error.code : 'APPLY_FAILED';
     this.#deps.onEvent({ type: 'warning', code, message });
+  }
+
+  /** Keeps little unflushed, so that a promotion has little to wait for. */
+  async #flushSometimes(signal: AbortSignal): Promise<void> {
+    for (let flushed = 0; ; ) {
+      await this.#deps.env.clock.sleep(FLUSH_EVERY_MS, { signal });
+      if (flushed === this.#applied) continue;
+      flushed = this.#applied;
+      await this.#deps.file.flushData().catch((error) => this.#failed(error));
+    }
   }
 
   /** Says again and again that the log has moved while nothing was applied. */

@@ -9,6 +9,7 @@ import {
   closeSync,
   fchmodSync,
   fstatSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   openSync,
@@ -146,19 +147,24 @@ export class ReplicaFile {
     }
   }
 
-  /** Notes that the file is at a later position although no page of it changes. */
-  advance(to: Position): void {
-    this.#position = to;
-    this.#writeState({ from: to, to, before: this.#counter, after: this.#counter });
+  /** Hands what was written to the disk in the background. The file must not be closed before this resolves. */
+  flushData(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fsync(this.#fd, (error) => (error === null ? resolve() : reject(wrapFileError(error, this.#options.path))));
+    });
   }
 
   /** Flushes everything, so that the file may be trusted after the machine's death too. */
   flush(): void {
     fsyncSync(this.#fd);
     const at = this.#position;
-    writeState(this.#options.statePath, this.#state({ from: at, to: at, before: this.#counter, after: this.#counter }, true), {
-      flush: true,
-    });
+    writeState(
+      this.#options.statePath,
+      this.#state({ from: at, to: at, before: this.#counter, after: this.#counter }, true),
+      {
+        flush: true,
+      },
+    );
   }
 
   /** Closes SQLite's side first: only then is no lock left that closing the descriptor could drop. */

@@ -6,7 +6,7 @@
  * It opens and closes nothing; SQLite holds no locks on the -wal file, so its descriptor may come and go freely.
  */
 import { fstatSync, readSync } from 'node:fs';
-import { assert } from '@canopy/core';
+import { sqliteErrors } from '../errors.ts';
 import { FRAME_HEADER_SIZE, parseWalHeader, WAL_HEADER_SIZE, WalChecksum, type WalHeader } from './header.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -88,11 +88,12 @@ export class WalReader {
 
   /**
    * Reads the page of a frame found by `read` into `into` (one page long) and returns it. Valid only while the WAL cannot
-   * restart (a pinned read transaction), or when a later `read(end)` still finds the cursor in place.
+   * restart (a pinned read transaction), or when a later `read(end)` still finds the cursor in place. Throws
+   * SQLITE_WAL_CHANGED when the file has become shorter.
    */
   page(frame: number, into: Uint8Array): Uint8Array {
     const length = readSync(this.#fd, into, 0, into.length, frame + FRAME_HEADER_SIZE);
-    assert(length === into.length, `the WAL ended inside a committed frame at ${frame}`);
+    if (length < into.length) throw sqliteErrors.create('SQLITE_WAL_CHANGED', { offset: frame });
     return into;
   }
 

@@ -150,6 +150,10 @@ test("a primary's file that is replaced under it ends its role and is not shippe
   const b = await cluster.started('b');
   expect(b.database.status().position).toEqual(end);
   expect(rowsOf(b.path)).toHaveLength(1);
+  // The node steps down; what lies there now is nobody's history.
+  await a.database.demote();
+  expect(rowsOf(a.path)).toEqual(rowsOf(b.path));
+  expect(a.database.status().divergences).toHaveLength(1);
 });
 
 test('a standby whose disk is full says so, stays whole, and goes on when there is space', async (context) => {

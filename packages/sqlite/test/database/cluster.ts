@@ -10,7 +10,13 @@ import {
   type Promotable,
   systemEnv,
 } from '@canopy/core';
-import { eventually, type TemporaryDirectory, type TestNatsServer, temporaryDirectory, testNatsServer } from '@canopy/testkit';
+import {
+  eventually,
+  type TemporaryDirectory,
+  type TestNatsServer,
+  temporaryDirectory,
+  testNatsServer,
+} from '@canopy/testkit';
 import { type SqliteOptions, sqlite } from '../../src/index.ts';
 
 export interface TestNode {
@@ -66,7 +72,9 @@ export class TestCluster implements AsyncDisposable {
       pid: () => pids.at(-1) as number,
       promote: (at) => database.promote({ epoch: epoch(at), signal: AbortSignal.timeout(20_000) }),
       event: (type) =>
-        eventually(() => events.findLast((event) => event.type === type), { what: `event ${type} of ${name}` }) as never,
+        eventually(() => events.findLast((event) => event.type === type), {
+          what: `event ${type} of ${name}`,
+        }) as never,
     };
     this.#nodes.push(node);
     return node;

@@ -57,7 +57,11 @@ test('the database process is killed: the successor has every row that sync() ac
 
 test('a primary that slept is fenced when it wakes, and its commits are kept and listed', async () => {
   const [a, b] = await pair();
-  write(a.path, `INSERT INTO t(writer, x) VALUES ('a', 'shared')`, `INSERT INTO t(writer, x) VALUES ('a', 'to change')`);
+  write(
+    a.path,
+    `INSERT INTO t(writer, x) VALUES ('a', 'shared')`,
+    `INSERT INTO t(writer, x) VALUES ('a', 'to change')`,
+  );
   await b.database.waitFor(await a.database.sync());
   process.kill(a.pid(), 'SIGSTOP');
   await b.promote(2);
@@ -76,7 +80,10 @@ test('a primary that slept is fenced when it wakes, and its commits are kept and
   await a.database.demote();
   const { directory, rows } = await a.event('divergence_kept');
   expect(rows).toBe(3);
-  const changes = readFileSync(join(directory, 'changes.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+  const changes = readFileSync(join(directory, 'changes.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
   expect(changes.map((change) => change.change).sort()).toEqual(['delete', 'insert', 'update']);
   expect(changes.find((change) => change.change === 'update')).toMatchObject({
     row: { x: 'changed' },
@@ -127,6 +134,21 @@ for (const how of ['SIGKILL', 'SIGTERM'] as const)
     const b = await cluster.started('b');
     expect(rowsOf(b.path)).toEqual(rows);
   });
+
+test('the log is taken from a primary that keeps shipping', async () => {
+  const [a, b] = await pair();
+  await using writer = new Writer(a.path, {});
+  await eventually(() => writer.committed.length > 50);
+  const { txid } = await b.promote(2);
+  const { position } = await a.event('fenced');
+  await writer.end('SIGKILL');
+  expect(position.txid).toBeGreaterThanOrEqual(txid - 1);
+  expect(rowsOf(b.path).length).toBeGreaterThan(0);
+  await a.database.demote();
+  write(b.path, `INSERT INTO t(writer, x) VALUES ('b', 'after')`);
+  await a.database.waitFor(await b.database.sync());
+  expect(rowsOf(a.path)).toEqual(rowsOf(b.path));
+});
 
 test('a stop and a start of a former primary loses nothing and copies nothing', async () => {
   const [a, b] = await pair();

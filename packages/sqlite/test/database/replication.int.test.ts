@@ -91,6 +91,22 @@ test('a database that was there before is replicated as it is', async () => {
   expect(a.database.status().divergences).toEqual([]);
 });
 
+test('a large database that was there before goes into the log as a stream', async () => {
+  const a = cluster.node('a');
+  write(a.path, TABLE, `INSERT INTO t(writer, x) VALUES ('before', 'small')`, 'CREATE TABLE big(x)');
+  for (let i = 0; i < 30; i++) write(a.path, 'INSERT INTO big VALUES (randomblob(1000000))');
+  await a.database.start();
+  await a.promote(1);
+  write(a.path, `INSERT INTO t(writer, x) VALUES ('a', 'after')`);
+  const end = await a.database.sync();
+  const b = await cluster.started('b');
+  await b.database.waitFor(end);
+  expect(rowsOf(b.path)).toEqual(rowsOf(a.path));
+  const sums = 'SELECT count(*), sum(length(x)), min(hex(substr(x, 1, 8))) FROM big';
+  expect(rowsOf(b.path, sums)).toEqual(rowsOf(a.path, sums));
+  expect(integrity(b.path)).toBe('ok');
+});
+
 test('a standby that was stopped goes on where it was', async () => {
   const a = await cluster.started('a');
   const b = await cluster.started('b');

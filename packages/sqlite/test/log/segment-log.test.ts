@@ -1,4 +1,5 @@
 import { epoch, hasCode } from '@canopy/core';
+import { natsErrors } from '@canopy/nats';
 import { describe, expect, test } from 'vitest';
 import { segmentName } from '../../src/log/names.ts';
 import { BUCKET, fill, memoryLog, segment, snapshotAt } from './logs.ts';
@@ -87,6 +88,30 @@ describe('append', () => {
     nats.fault = undefined;
     blobs.put = put;
     expect((await log.append(segment(4))).maxTxid).toBe(4);
+  });
+
+  test('stored, but the look behind it fails: unknown, never a plain failure', async () => {
+    const { log, nats, other } = await memoryLog();
+    await fill(log, 1, 2);
+    await snapshotAt(log, 1);
+    await snapshotAt(log, 2);
+    nats.fault = (call) => (call.operation === 'info' ? { outcome: 'fail' } : undefined);
+    await expect(log.append(segment(3))).rejects.toMatchObject({ code: 'SQLITE_APPEND_UNKNOWN' });
+    nats.fault = undefined;
+    expect((await (await other()).entry(3))?.maxTxid).toBe(3);
+    expect((await log.append(segment(3))).maxTxid).toBe(3);
+  });
+
+  test('a full bucket is a refusal, and the log can go on afterwards', async () => {
+    const { log, blobs } = await memoryLog();
+    await fill(log, 1, 2);
+    const put = blobs.put.bind(blobs);
+    blobs.put = async () => {
+      throw natsErrors.create('BUCKET_FULL', { bucket: BUCKET });
+    };
+    await expect(log.append(segment(3))).rejects.toMatchObject({ code: 'BUCKET_FULL' });
+    blobs.put = put;
+    expect((await log.append(segment(3, { version: 77 }))).maxTxid).toBe(3);
   });
 
   test('a primary that slept through a trim finds its name free, and is fenced all the same', async () => {

@@ -143,6 +143,9 @@ describe('WalReader on real databases', () => {
     expect(reader.read({ ...cursor, checksum1: cursor.checksum1 ^ 1 })).toEqual({ type: 'overwritten' });
     source.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     expect(reader.read(cursor)).toEqual({ type: 'truncated', size: 0 });
+    expect(() => reader.page(32, new Uint8Array(4096))).toThrow(
+      expect.objectContaining({ code: 'SQLITE_WAL_CHANGED' }),
+    );
   });
 });
 

@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest';
+import { readCrashOptions, repeatCommand } from '../../src/crash/options.ts';
+import { UsageError } from '../../src/demo/options.ts';
+
+const fresh = () => 'fresh';
+
+describe('the arguments of a campaign', () => {
+  it('without any it is short, with a seed of its own', () => {
+    expect(readCrashOptions([], fresh)).toEqual({ rounds: 12, seed: 'fresh', keep: false });
+  });
+  it('the command that it prints gives the same run', () => {
+    const options = readCrashOptions(['--rounds', '3', '--seed', 'x-1'], fresh);
+    if (options === undefined) throw new Error('not read');
+    const [, args = ''] = repeatCommand(options).split(' -- ');
+    expect(readCrashOptions(args.split(' '), fresh)).toEqual(options);
+  });
+  it('refuses what it does not know', () => {
+    for (const args of [['--rounds', '0'], ['--rounds', 'x'], ['--seed', 'a b'], ['--sede', 'a'], ['extra']])
+      expect(() => readCrashOptions(args, fresh), args.join(' ')).toThrow(UsageError);
+  });
+  it('gives nothing when help is asked for', () => {
+    expect(readCrashOptions(['-h'], fresh)).toBeUndefined();
+  });
+});

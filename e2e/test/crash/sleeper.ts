@@ -1,0 +1,3 @@
+/** Runs until it is ended. */
+process.stdin.resume();
+process.stdout.write('up\n');

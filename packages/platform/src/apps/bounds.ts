@@ -1,0 +1,34 @@
+/** How long each step of a term may take, from the app's options. Everything an app waits for is in this table. */
+import type { CoordinatorDeps } from './coordinator.ts';
+import type { ResolvedAppOptions } from './options.ts';
+
+/** The election waits this long for a term to be cleared away before it leaves the lease to run out. */
+export const DEMOTE_TIMEOUT_MS = 120_000;
+
+/** Hooks have limits of their own (default 30 s), and wait for those before them. */
+const HOOKS_MS = 120_000;
+/** Backends have a start timeout of their own. */
+const BACKEND_START_MS = 600_000;
+const BACKEND_STOP_MS = 60_000;
+
+export function coordinatorBounds(
+  options: ResolvedAppOptions,
+): Pick<CoordinatorDeps, 'stepTimeoutMs' | 'undoTimeoutMs' | 'abortGraceMs'> {
+  const { promoteTimeoutMs, drainTimeoutMs, stopGraceMs } = options;
+  return {
+    stepTimeoutMs: {
+      settle: promoteTimeoutMs,
+      promote: promoteTimeoutMs,
+      activate: HOOKS_MS,
+      start_backend: BACKEND_START_MS,
+      serve: 10_000,
+    },
+    undoTimeoutMs: {
+      close_gate: drainTimeoutMs + 1000,
+      stop_backend: (stopGraceMs ?? BACKEND_STOP_MS) + 10_000,
+      deactivate: HOOKS_MS,
+      demote: 30_000,
+    },
+    abortGraceMs: 10_000,
+  };
+}

@@ -1,0 +1,204 @@
+/**
+ * The file side of a primary: a WAL-mode database that other programs write, held so that nothing they commit escapes.
+ * Everything here is synchronous but for waiting until a writer lets go. Invariants: one raw descriptor, opened before
+ * SQLite's first lock and closed after its last; a checkpoint happens only with writers kept out and the WAL read to its end.
+ */
+import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
+import type { Env } from '@canopy/core';
+import type { ResolvedSqliteOptions } from '../database/options.ts';
+import { sqliteErrors } from '../errors.ts';
+import { wrapFileError } from '../process/system-errors.ts';
+import type { WalBatch, WalCursor } from '../wal/reader.ts';
+import { imagePage, type PageReaders } from './segment-builder.ts';
+import { WalPin } from './wal-pin.ts';
+import { type WalStep, WalTail } from './wal-tail.ts';
+
+/** Tries at keeping writers out are this far apart while one of them is at it. */
+const BARRIER_RETRY_MS = 250;
+/** After a checkpoint that a reader kept from completing. */
+const BLOCKED_RETRY_MS = 1000;
+
+export interface LiveOptions {
+  readonly path: string;
+  readonly env: Env;
+  readonly options: ResolvedSqliteOptions;
+}
+
+/** The database at one moment: pages that are in the WAL, all others are in the file and stay as they are. */
+export interface FrozenImage {
+  readonly commit: number;
+  readonly frames: ReadonlyMap<number, number>;
+}
+
+/**
+ * Connections to files that were replaced: SQLite would remove the -wal file of whatever lies at the path now when they
+ * are closed, so they stay open for the process's life.
+ */
+const abandoned: LiveDatabase[] = [];
+
+/** Takes what the WAL still has, with writers kept out. */
+export type TakeBatch = (batch: WalBatch) => void;
+
+export class LiveDatabase {
+  readonly readers: PageReaders;
+  readonly #live: LiveOptions;
+  readonly #fd: number;
+  readonly #pin: WalPin;
+  readonly #tail: WalTail;
+  #nextBarrierAt = 0;
+  #checkpointedPages = 0;
+  #left = false;
+  #closed = false;
+
+  constructor(live: LiveOptions, start: { cursor: WalCursor | undefined; restartable: boolean }) {
+    this.#live = live;
+    const undo: (() => void)[] = [];
+    try {
+      this.#fd = openSync(live.path, 'r');
+      undo.unshift(() => closeSync(this.#fd));
+      this.#pin = new WalPin(live.path, { busyTimeoutMs: live.options.busyTimeoutMs });
+      undo.unshift(() => this.#pin.close());
+      this.#pin.pin();
+      this.#tail = new WalTail(live.path, start);
+      const frame: PageReaders['frame'] = (offset, into) => this.#tail.page(offset, into);
+      this.readers = { pageSize: this.#pin.pageSize(), fd: this.#fd, frame };
+    } catch (error) {
+      for (const close of undo) close();
+      throw wrapFileError(error, live.path);
+    }
+  }
+
+  /** Where reading stands. */
+  get cursor(): WalCursor | undefined {
+    return this.#tail.cursor;
+  }
+
+  get walBytes(): number {
+    return this.#tail.sizeBytes;
+  }
+
+  /** What was committed since the cursor. */
+  next(): WalStep {
+    return this.#tail.next();
+  }
+
+  /** What was found up to here is taken care of. */
+  advance(end: WalCursor): void {
+    this.#tail.advance(end);
+  }
+
+  /** Throws SQLITE_FILE_REPLACED when the path no longer leads to the file that is open here. */
+  check(): void {
+    const how = this.#replacement();
+    if (how !== undefined) throw sqliteErrors.create('SQLITE_FILE_REPLACED', { path: this.#live.path, how });
+  }
+
+  #replacement(): string | undefined {
+    const now = statSync(this.#live.path, { throwIfNoEntry: false });
+    if (now === undefined) return 'deleted';
+    if (now.ino !== fstatSync(this.#fd).ino) return 'replaced';
+    return this.#tail.isGone ? 'robbed of its -wal file' : undefined;
+  }
+
+  /** Freezes the present state whatever was read before: the start of a history, or after frames were lost. */
+  async freeze(signal: AbortSignal): Promise<FrozenImage> {
+    while (!this.#pin.raiseBarrier()) await this.#live.env.clock.sleep(BARRIER_RETRY_MS, { signal });
+    try {
+      return this.#freeze();
+    } finally {
+      this.#pin.dropBarrier();
+    }
+  }
+
+  /** Freezes the state right behind what `take` is given. Undefined when this is not the moment. */
+  freezeCaptured(take: TakeBatch): FrozenImage | undefined {
+    return this.#behindBarrier(take, () => this.#freeze());
+  }
+
+  /** Whether the WAL has grown by enough since the last checkpoint. */
+  get checkpointDue(): boolean {
+    const { env, options } = this.#live;
+    if (env.clock.monotonic() < this.#nextBarrierAt) return false;
+    return this.#walPages() - this.#checkpointedPages >= options.checkpointPages;
+  }
+
+  /**
+   * Copies the WAL into the file after the rest of it was handed to `take`, so that the next writer begins it anew. Writers
+   * wait meanwhile. Where one can't be kept out, or a reader is in the way, it is tried again later.
+   */
+  checkpoint(take: TakeBatch): void {
+    this.#behindBarrier(take, () => {
+      const { complete } = this.#pin.checkpoint();
+      this.#tail.sealed(complete);
+      this.#checkpointedPages = this.#walPages();
+      if (!complete) this.#nextBarrierAt = this.#live.env.clock.monotonic() + BLOCKED_RETRY_MS;
+    });
+  }
+
+  /** One page of a frozen image; `into` is one page long and given back. */
+  page(image: FrozenImage, pgno: number, into: Uint8Array): Uint8Array {
+    return imagePage(pgno, image.frames, this.readers, into);
+  }
+
+  /**
+   * Copies the WAL into the file and switches it to rollback mode, in place. True when nothing was committed behind the
+   * cursor. Throws SQLITE_DATABASE_BUSY when another program keeps the database open past the bound.
+   */
+  async leave(): Promise<boolean> {
+    const { env, options, path } = this.#live;
+    if (this.#replacement() !== undefined) return false;
+    const deadline = env.clock.monotonic() + options.lockTimeoutMs;
+    while (!this.#pin.leaveWal()) {
+      if (env.clock.monotonic() >= deadline)
+        throw sqliteErrors.create('SQLITE_DATABASE_BUSY', { path, timeoutMs: options.lockTimeoutMs });
+      await env.clock.sleep(20);
+    }
+    this.#left = true;
+    // The -wal file is gone by now, but our descriptor still shows what was in it at the end.
+    return this.#tail.next().type === 'nothing';
+  }
+
+  /** Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (!this.#left && this.#replacement() !== undefined) {
+      abandoned.push(this);
+      return;
+    }
+    this.#tail.close();
+    this.#pin.close();
+    closeSync(this.#fd);
+  }
+
+  #behindBarrier<T>(take: TakeBatch, work: () => T): T | undefined {
+    if (!this.#pin.raiseBarrier()) {
+      this.#nextBarrierAt = this.#live.env.clock.monotonic() + BARRIER_RETRY_MS;
+      return undefined;
+    }
+    try {
+      const step = this.#tail.next();
+      if (step.type === 'frames') take(step.batch);
+      if (step.type === 'lost' || (step.type === 'frames' && step.batch.more)) return undefined;
+      return work();
+    } finally {
+      this.#pin.dropBarrier();
+    }
+  }
+
+  #freeze(): FrozenImage {
+    const { complete } = this.#pin.checkpoint();
+    const frames = this.#tail.scanAll();
+    this.#tail.sealed(complete);
+    this.#checkpointedPages = this.#walPages();
+    return { commit: this.#pin.pageCount(), frames: complete ? new Map() : frames };
+  }
+
+  /** Frames behind the cursor's generation start. After a complete checkpoint the cursor still stands behind old ones. */
+  #walPages(): number {
+    const offset = this.#tail.cursor?.offset ?? 0;
+    const pages = Math.max(0, Math.floor((offset - 32) / (24 + this.readers.pageSize)));
+    if (pages < this.#checkpointedPages) this.#checkpointedPages = 0;
+    return pages;
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * When to look at the WAL again: at once when it was written to or somebody asks, else after a pause that is short while
+ * commits come and long while none do. The watch is what notices; the pause covers for a watch that misses something.
+ */
+import { type FSWatcher, watch } from 'node:fs';
+import { basename, dirname } from 'node:path';
+import { type Env, messageOf } from '@canopy/core';
+
+const ACTIVE_POLL_MS = 20;
+const ACTIVE_FOR_MS = 1000;
+
+export class WakeUp {
+  readonly #env: Env;
+  readonly #idleMs: number;
+  #watcher: FSWatcher | undefined;
+  #wake: () => void = () => {};
+  #woken = false;
+  #activeAt = 0;
+
+  constructor(env: Env, idleMs: number) {
+    this.#env = env;
+    this.#idleMs = idleMs;
+  }
+
+  /** Watches the directory, so that a -wal file that is made anew is seen too. */
+  watch(path: string): void {
+    const name = `${basename(path)}-wal`;
+    try {
+      this.#watcher = watch(dirname(path), { persistent: false }, (_event, changed) => {
+        if (changed === null || changed === name) this.now();
+      });
+      this.#watcher.on('error', () => this.close());
+    } catch (error) {
+      // No watches left on this machine: looking now and then still works.
+      this.#env.log.warn('wal_watch_unavailable', { reason: messageOf(error) });
+    }
+  }
+
+  /** Ends the present pause, or the next one. */
+  now(): void {
+    this.#woken = true;
+    this.#wake();
+  }
+
+  /** Something was found: pauses are short for a while. */
+  active(): void {
+    this.#activeAt = this.#env.clock.monotonic();
+  }
+
+  async pause(): Promise<void> {
+    if (!this.#woken) {
+      const { clock } = this.#env;
+      const active = clock.monotonic() - this.#activeAt < ACTIVE_FOR_MS;
+      await new Promise<void>((resolve) => {
+        const timer = clock.timer(active ? Math.min(ACTIVE_POLL_MS, this.#idleMs) : this.#idleMs, resolve);
+        this.#wake = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
+      this.#wake = () => {};
+    }
+    this.#woken = false;
+  }
+
+  close(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * From primary to a closed file: the rest is shipped, the WAL goes into the file, the file becomes a rollback-mode one, in
+ * place. Only where all of it is proved to be in the log is it called a standby's; anything else stays a former
+ * primary's, and whoever looks next decides what it is.
+ */
+import type { Position } from '@canopy/core';
+import type { Primary } from '../primary/primary.ts';
+import { type SettlementDeps, writeStandbyState } from './settlement.ts';
+
+/** Bound on shipping the rest when the log does not answer. */
+const FINISH_MS = 4000;
+
+/** The primary is closed afterwards in any case. Throws SQLITE_DATABASE_BUSY while another program has the file open. */
+export async function endPrimary(
+  primary: Primary,
+  deps: Pick<SettlementDeps, 'spec' | 'statePath' | 'boot'>,
+  onShipped: ((position: Position) => void) | undefined,
+): Promise<void> {
+  try {
+    const shipped = await primary.finish(FINISH_MS);
+    if (shipped) onShipped?.(primary.position);
+    const untouched = await primary.leave();
+    await primary.close();
+    if (shipped && untouched) writeStandbyState(deps, primary.position);
+  } finally {
+    await primary.close();
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * From whatever lies on the disk to a standby: the file follows as it is where that can be proved, is converted in place
+ * where it was a primary's and all of it is in the log, waits untouched where it begins or is ahead of the log, and is
+ * rebuilt from the log otherwise, after everything in it that the log has not was kept aside.
+ */
+import { type DatabaseEvent, type Env, hasCode, type Position, START } from '@canopy/core';
+import { keepDivergence } from '../divergence/keep.ts';
+import { sqliteErrors } from '../errors.ts';
+import type { SegmentLog } from '../log/segment-log.ts';
+import { bootstrap, removeDatabase } from '../standby/bootstrap.ts';
+import { locateReplica, ReplicaFile, type ReplicaFileOptions } from '../standby/replica-file.ts';
+import type { WalCursor } from '../wal/reader.ts';
+import { switchToRollback } from './file-mode.ts';
+import { inspectFile, type LocalFile, readHeaderOf } from './local-file.ts';
+import { isEmptyDatabase } from './promotion.ts';
+import type { DatabaseSpec } from './protocol.ts';
+import { readState, type StandbyState, writeState } from './state-file.ts';
+import { wrapFileError } from './system-errors.ts';
+
+/** Progress is told at most this often. */
+const PROGRESS_MS = 200;
+
+export interface SettlementDeps {
+  readonly spec: DatabaseSpec;
+  readonly env: Env;
+  readonly log: SegmentLog;
+  readonly directory: string;
+  readonly statePath: string;
+  readonly boot: string;
+  onEvent(event: DatabaseEvent): void;
+}
+
+export type Settled =
+  /** An open file that can follow from its position; `end` is the log's end as seen. */
+  | { readonly kind: 'replica'; readonly file: ReplicaFile; readonly end: Position }
+  /** Our own file is the truth behind `position`. Without a cursor only all of it can continue the log. */
+  | { readonly kind: 'local'; readonly position: Position; readonly cursor: WalCursor | undefined };
+
+export class Settlement {
+  readonly #deps: SettlementDeps;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(deps: SettlementDeps, signal: AbortSignal | undefined) {
+    this.#deps = deps;
+    this.#signal = signal;
+  }
+
+  /**
+   * Nobody in this process may have the file open. Throws SQLITE_LOG_BEHIND, SQLITE_NOT_A_DATABASE, SQLITE_DISK_FULL,
+   * SQLITE_DATABASE_BUSY while another program has a file open that must change, and what reading the log throws.
+   */
+  async settle(): Promise<Settled> {
+    const { spec, statePath, log } = this.#deps;
+    const signal = this.#signal;
+    const end = (await log.end({ signal }))?.position;
+    const local = await inspectFile(spec.path, statePath, spec.node, log, signal);
+    const known = local.kind === 'replica' ? local.state.to : 'position' in local ? local.position : START;
+    if (known.txid > (end?.txid ?? 0))
+      throw sqliteErrors.create('SQLITE_LOG_BEHIND', { path: spec.path, position: known.txid, end: end?.txid ?? 0 });
+    if (end === undefined) return { kind: 'local', position: START, cursor: undefined };
+    if (local.kind === 'none') return this.#rebuild(end);
+    if (local.kind === 'replica') return this.#openReplica(local.state, end);
+    if (local.kind === 'shipped') return this.#convert(local, end);
+    if (local.kind === 'foreign') return isEmptyDatabase(spec.path) ? this.#rebuild(end) : this.#diverge(START, end);
+    if (local.movedOn) return this.#diverge(local.position, end);
+    return { kind: 'local', position: local.position, cursor: local.kind === 'ahead' ? local.cursor : undefined };
+  }
+
+  async #openReplica(state: StandbyState, end: Position): Promise<Settled> {
+    const { spec, boot, log } = this.#deps;
+    let file: ReplicaFile;
+    try {
+      file = new ReplicaFile(this.#fileOptions(), (header) => {
+        const at = locateReplica(state, header, boot);
+        if (at === undefined) throw sqliteErrors.create('SQLITE_REPLICA_MODIFIED', { path: spec.path });
+        return at;
+      });
+    } catch (error) {
+      if (!hasCode(error, 'SQLITE_REPLICA_MODIFIED')) throw wrapFileError(error, spec.path);
+      this.#deps.onEvent({ type: 'warning', code: error.code, message: error.message });
+      return this.#diverge(state.to, end);
+    }
+    try {
+      const entry = await log.entry(file.position.txid, { signal: this.#signal });
+      if (entry === undefined || entry.epoch === file.position.epoch) return { kind: 'replica', file, end };
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    file.close();
+    return this.#diverge(file.position, end);
+  }
+
+  /** A former primary's file, all of which is in the log, becomes a standby's without copying. */
+  async #convert(local: Extract<LocalFile, { kind: 'shipped' }>, end: Position): Promise<Settled> {
+    const { spec, env } = this.#deps;
+    const { busyTimeoutMs, lockTimeoutMs } = spec.options;
+    const options = { path: spec.path, env, busyTimeoutMs, lockTimeoutMs, signal: this.#signal };
+    if (await switchToRollback(options, local.cursor)) return this.#adopt(local.position, end);
+    return this.#diverge(local.position, end);
+  }
+
+  /** Follows with a closed rollback-mode file that holds exactly what the log holds at `position`. */
+  #adopt(position: Position, end: Position): Settled {
+    writeStandbyState(this.#deps, position);
+    return { kind: 'replica', file: new ReplicaFile(this.#fileOptions(), () => position), end };
+  }
+
+  async #diverge(fork: Position, end: Position): Promise<Settled> {
+    const { spec, env, log, directory } = this.#deps;
+    const { path, node, options } = spec;
+    const { lockTimeoutMs } = options;
+    const kept = await keepDivergence({ path, directory, node, fork, log, env, lockTimeoutMs, signal: this.#signal });
+    if (kept === undefined) return this.#adopt(fork, end);
+    env.log.warn('divergence_kept', { directory: kept.directory, fork, rows: kept.rows });
+    this.#deps.onEvent({ type: 'divergence_kept', directory: kept.directory, from: fork, rows: kept.rows });
+    return this.#rebuild(end);
+  }
+
+  async #rebuild(end: Position): Promise<Settled> {
+    const { spec, env, onEvent } = this.#deps;
+    let toldAt = 0;
+    const onProgress = (doneBytes: number, totalBytes: number | undefined): void => {
+      if (env.clock.monotonic() - toldAt < PROGRESS_MS && doneBytes !== totalBytes) return;
+      toldAt = env.clock.monotonic();
+      onEvent({ type: 'bootstrap_progress', doneBytes, totalBytes });
+    };
+    const position = await bootstrap({ ...this.#deps, path: spec.path, signal: this.#signal, onProgress });
+    return { kind: 'replica', file: new ReplicaFile(this.#fileOptions(), () => position), end };
+  }
+
+  #fileOptions(): ReplicaFileOptions {
+    const { spec, env, statePath, boot } = this.#deps;
+    const { busyTimeoutMs, lockTimeoutMs, flushStandby: flush } = spec.options;
+    return { path: spec.path, statePath, boot, env, busyTimeoutMs, lockTimeoutMs, flush };
+  }
+}
+
+/** Notes that the closed rollback-mode file, flushed by SQLite, is a standby's at `position`. */
+export function writeStandbyState(deps: Pick<SettlementDeps, 'spec' | 'statePath' | 'boot'>, position: Position): void {
+  const counter = readHeaderOf(deps.spec.path)?.counter ?? 0;
+  const at = { from: position, to: position, counterBefore: counter, counterAfter: counter };
+  writeState(deps.statePath, { role: 'standby', ...at, durable: true, boot: deps.boot }, { flush: true });
+}
+
+/** The log can't bring this copy forward any more: it is to be made anew. What it holds is the log's own. */
+export function forgetReplica({ spec, statePath }: Pick<SettlementDeps, 'spec' | 'statePath'>): void {
+  if (readState(statePath)?.role === 'standby') removeDatabase(spec.path);
+}

@@ -1,0 +1,62 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { epoch } from '@canopy/core';
+import { afterEach, expect, test } from 'vitest';
+import { decodeState, encodeState, type FileState, readState, writeState } from '../../src/process/state-file.ts';
+import { locateReplica } from '../../src/standby/replica-file.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'canopy-state-'));
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const at = (txid: number) => ({ epoch: epoch(3), txid });
+const standby = {
+  role: 'standby',
+  from: at(7),
+  to: at(9),
+  counterBefore: 100,
+  counterAfter: 101,
+  durable: false,
+  boot: 'this',
+} as const satisfies FileState;
+const primary = { role: 'primary', claimed: at(10), base: at(9), inode: 77, counter: 5 } as const satisfies FileState;
+
+test('both roles survive being written', () => {
+  for (const state of [standby, primary]) expect(decodeState(encodeState(state))).toEqual(state);
+  const path = join(directory, 'state.json');
+  expect(readState(join(directory, 'none'))).toBeUndefined();
+  writeState(path, primary, { flush: true });
+  writeState(path, standby);
+  expect(readState(path)).toEqual(standby);
+  expect(readdirSync(directory)).toEqual(['state.json']);
+});
+
+test('anything else than a complete record is not believed', () => {
+  const whole = encodeState(standby);
+  for (const text of [
+    '',
+    'null',
+    '[]',
+    '{}',
+    whole.slice(0, -4),
+    whole.replace('standby', 'other'),
+    '{"role":"primary"}',
+  ])
+    expect(decodeState(text), text).toBeUndefined();
+  expect(decodeState(whole.replace('3.0000000000000007', 'seven'))).toBeUndefined();
+});
+
+test('a replica is where its change counter says, and nowhere when that is unknown', () => {
+  const header = (counter: number, mode: 'rollback' | 'wal' = 'rollback') => ({ pageSize: 4096, mode, counter });
+  expect(locateReplica(standby, header(100), 'this')).toEqual(at(7));
+  expect(locateReplica(standby, header(101), 'this')).toEqual(at(9));
+  expect(locateReplica(standby, header(102), 'this')).toBeUndefined();
+  expect(locateReplica(standby, header(101, 'wal'), 'this')).toBeUndefined();
+});
+
+test('after the machine went down only what was flushed is believed', () => {
+  const header = { pageSize: 4096, mode: 'rollback', counter: 101 } as const;
+  expect(locateReplica(standby, header, 'another boot')).toBeUndefined();
+  expect(locateReplica({ ...standby, boot: '' }, header, '')).toBeUndefined();
+  expect(locateReplica({ ...standby, durable: true }, header, 'another boot')).toEqual(at(9));
+});
