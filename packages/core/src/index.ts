@@ -50,6 +50,7 @@ export { seededRandom } from './random/seeded.ts';
 export { systemClock } from './system/clock.ts';
 export { systemEnv } from './system/env.ts';
 export { inheritedEnvironment } from './system/inherited-environment.ts';
+export { makeDirectory } from './system/make-directory.ts';
 export {
   groupOf,
   isGroupGone,

@@ -2,9 +2,9 @@
  * A log file of bounded size: at `maxBytes` it becomes `<file>.1`, `<file>.1` becomes `<file>.2`, and so on up to `keep`.
  * Lines wait in memory, 1 MiB at most, while the disk is slow; a disk that fails loses lines, never the backend.
  */
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Logger, messageOf } from '@canopy/core';
+import { type Logger, makeDirectory, messageOf } from '@canopy/core';
 import type { OutputLine, OutputSink } from './output.ts';
 
 const QUEUE_BYTES_MAX = 1024 * 1024;
@@ -95,7 +95,7 @@ export class OutputFile implements OutputSink {
   }
 
   async #open(): Promise<void> {
-    await mkdir(dirname(this.#options.file), { recursive: true });
+    makeDirectory(dirname(this.#options.file));
     this.#handle = await open(this.#options.file, 'a');
     this.#size = (await this.#handle.stat()).size;
   }

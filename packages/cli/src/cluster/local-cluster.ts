@@ -2,9 +2,9 @@
  * A play cluster on this machine: an embedded nats-server and N nodes, each an operating-system process of its own, all
  * below one directory. Stopping it and starting it again keeps the data, the ports and the node names.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type ConnectionSpec, type Env, Lifecycle, type StartOptions } from '@canopy/core';
+import { type ConnectionSpec, type Env, Lifecycle, makeDirectory, type StartOptions } from '@canopy/core';
 import { describeProgress, findNatsServer, NatsServer } from '@canopy/nats/server';
 import { stringify } from 'yaml';
 import { defined } from '../config/build.ts';
@@ -124,7 +124,7 @@ export class LocalCluster extends Lifecycle {
   async #prepareNode(index: number): Promise<LocalNode> {
     const name = `n${index}`;
     const home = join(this.directory, name);
-    mkdirSync(home, { recursive: true });
+    makeDirectory(home);
     const httpPort = await this.#port(`${name}/http`, 8180 + index);
     const apps: Record<string, AppConfig> = {};
     for (const [app, template] of Object.entries(this.#options.apps)) {

@@ -1,10 +1,10 @@
 /** One node of a play cluster: `canopy run` as an operating-system process of its own, with its log in a file. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Clock } from '@canopy/core';
+import { type Clock, makeDirectory } from '@canopy/core';
 import { cliErrors } from '../errors.ts';
 
 const ENTRY = fileURLToPath(new URL('../../bin/canopy.js', import.meta.url));
@@ -41,7 +41,7 @@ export class NodeProcess {
 
   /** Starts the process; does not wait until it is ready. */
   spawn(): void {
-    mkdirSync(dirname(this.logFile), { recursive: true });
+    makeDirectory(dirname(this.logFile));
     const log = openSync(this.logFile, 'a');
     try {
       this.#child = spawn(

@@ -1,6 +1,7 @@
 /** Makes a directory and proves that a file can be written in it, before anything is started that would need it. */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '@canopy/core';
 import { cliErrors } from '../errors.ts';
 
 /** A node that can't even write this much would fail at its first step. */
@@ -10,7 +11,7 @@ const PROBE_BYTES = 256 * 1024;
 export function ensureWritableDirectory(directory: string): void {
   const probe = join(directory, `.canopy-probe-${process.pid}`);
   try {
-    mkdirSync(directory, { recursive: true });
+    makeDirectory(directory);
     writeFileSync(probe, Buffer.alloc(PROBE_BYTES));
   } catch (error) {
     throw cliErrors.create('DIRECTORY_UNWRITABLE', { directory, reason: (error as Error).message }, error);

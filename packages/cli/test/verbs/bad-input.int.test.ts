@@ -172,6 +172,8 @@ describe('storage', () => {
     writeFileSync(blocked, '');
     const run = await canopy(['run', '--config', config({ dataDir: join(blocked, 'data') })]);
     expect(run).toMatchObject({ code: EXIT.storage, output: expect.stringContaining('DIRECTORY_UNWRITABLE') });
+    const procfs = await canopy(['run', '--config', config({ dataDir: '/proc/canopy/data' })]);
+    expect(procfs).toMatchObject({ code: EXIT.storage, output: expect.stringContaining('DIRECTORY_UNWRITABLE') });
     const up = await canopy(['up', '--dir', join(blocked, 'up')]);
     expect(up).toMatchObject({ code: EXIT.storage, output: expect.stringContaining('DIRECTORY_UNWRITABLE') });
   });

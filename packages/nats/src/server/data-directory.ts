@@ -6,9 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, identifyProcess, isRunning, type ProcessId } from '@canopy/core';
+import { type Clock, identifyProcess, isRunning, makeDirectory, type ProcessId } from '@canopy/core';
 import { serverErrors } from './errors.ts';
-import { makeDirectory } from './machine/make-directory.ts';
 
 /** Do not change: a newer release must recognise the claims of an older one. */
 const CLAIM = /^nats-server\.(\d+)\.claim$/;
@@ -34,7 +33,7 @@ export class DataDirectory {
     const owner = identifyProcess(process.pid) ?? { pid: process.pid, startTicks: 0 };
     const staged = join(path, `.claim-${randomUUID()}`);
     try {
-      await makeDirectory(path);
+      makeDirectory(path);
       await writeFile(staged, JSON.stringify({ owner }), { mode: 0o600 });
     } catch (error) {
       throw unwritable(path, error);

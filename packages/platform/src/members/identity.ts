@@ -88,8 +88,14 @@ export class Identity {
     const revision = this.#revision;
     this.#revision = undefined;
     if (revision === undefined) return;
+    const { kv, node } = this.#options;
     try {
-      await this.#options.kv.delete(this.#options.node, revision, { timeoutMs });
+      await kv.delete(node, revision, { timeoutMs }).catch(async (error: unknown) => {
+        if (!hasCode(error, 'KV_CONFLICT')) throw error;
+        // A refresh whose answer was never heard is newer than what we know.
+        const now = await kv.get(node, { timeoutMs });
+        if (now !== undefined && this.#isOwn(now)) await kv.delete(node, now.revision, { timeoutMs });
+      });
     } catch (error) {
       this.#env.log.warn('member_leave_failed', { error: messageOf(error) });
     }
@@ -132,7 +138,7 @@ export class Identity {
       const sentAt = this.#env.clock.monotonic();
       try {
         const value = encodeRecord(await this.#options.describe());
-        await this.#write(value, signal);
+        await this.#write(value);
         this.#refreshedAt = sentAt;
       } catch (error) {
         if (signal.aborted) return;
@@ -147,9 +153,10 @@ export class Identity {
     }
   }
 
-  async #write(value: Uint8Array, signal: AbortSignal): Promise<void> {
+  /** Not ended by stop(): what an interrupted write has done would not be known. Bounded all the same. */
+  async #write(value: Uint8Array): Promise<void> {
     const { kv, node, refreshMs } = this.#options;
-    const call = { signal, timeoutMs: 2 * refreshMs };
+    const call = { timeoutMs: 2 * refreshMs };
     try {
       this.#revision = await (this.#revision === undefined
         ? kv.create(node, value, call)

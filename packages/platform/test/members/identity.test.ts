@@ -145,6 +145,23 @@ describe('a node id', () => {
     await during(one.release(1000));
   });
 
+  it('is given back also when the last refresh was stored without our knowing', async () => {
+    const one = identity('one');
+    await during(one.claim());
+    const entry = await kv.get('n1');
+    await kv.update('n1', entry?.value as Uint8Array, entry?.revision as number);
+    await during(one.release(1000));
+    expect(await stored()).toBeUndefined();
+  });
+
+  it('is given back also in the middle of a refresh', async () => {
+    const one = identity('one');
+    await during(one.claim());
+    one.kick();
+    await during(one.release(1000));
+    expect(await stored()).toBeUndefined();
+  });
+
   it('writes at once on a kick', async () => {
     const one = identity('one');
     await during(one.claim());

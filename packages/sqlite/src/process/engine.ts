@@ -117,7 +117,8 @@ export class DatabaseEngine {
         this.#setRole('primary');
         return primary.position;
       } catch (error) {
-        await this.#undo();
+        await this.#leaveMode();
+        await this.#settle(this.#stopped.signal).catch((reason: Error) => this.#fail(reason));
         throw error;
       }
     });
@@ -302,16 +303,6 @@ export class DatabaseEngine {
         told = this.#problem;
         await this.#deps.env.clock.sleep(RETRY_MS, { signal });
       }
-    }
-  }
-
-  /** After a failed promotion: a standby again, or failed. */
-  async #undo(): Promise<void> {
-    try {
-      await this.#leaveMode();
-      await this.#settle(this.#stopped.signal);
-    } catch (error) {
-      this.#fail(error as Error);
     }
   }
 

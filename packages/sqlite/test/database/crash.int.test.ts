@@ -64,6 +64,7 @@ test('no acknowledged row is lost whatever dies', async () => {
     await Promise.all(nodes.map((node) => node.database.stop()));
     for (const [i, letter] of ['a', 'b', 'c'].entries()) nodes[i] = await start(letter);
     await Promise.all(nodes.map(standsBy));
+    if (process.env.DBG) for (const n of nodes) process.stdout.write(`round ${round} was ${active.name} ${n.name} ${JSON.stringify(n.database.status().position)} ${n.database.status().divergences} ${JSON.stringify(n.events.filter((e) => e.type === 'divergence_kept' || (e.type === 'warning' && e.code !== 'LOG_NOT_REPLICATED')))}\n`);
     primary = random.int(3);
     await (nodes[primary] as TestNode).promote(++epoch);
     const rows = rowsOf((nodes[primary] as TestNode).path, `SELECT writer, max(id) AS last FROM t GROUP BY writer`);

@@ -118,12 +118,13 @@ for (const how of ['SIGKILL', 'SIGTERM'] as const)
     try {
       await eventually(() => writer.committed.length > 20);
       process.kill(a.pid(), 'SIGKILL');
+      // Only then its locks are gone, and the application's close is the last one.
+      await a.event('failed');
       const before = writer.committed.length;
       await eventually(() => writer.committed.length > before + 20);
     } finally {
       await writer.end(how);
     }
-    await a.event('failed');
     await standsBy(a);
     expect(existsSync(`${a.path}-wal`)).toBe(how === 'SIGKILL');
     await a.promote(2);
@@ -139,6 +140,7 @@ test('the log is taken from a primary that keeps shipping', async () => {
   const [a, b] = await pair();
   await using writer = new Writer(a.path, {});
   await eventually(() => writer.committed.length > 50);
+  await a.database.sync();
   const { txid } = await b.promote(2);
   const { position } = await a.event('fenced');
   await writer.end('SIGKILL');

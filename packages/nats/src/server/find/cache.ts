@@ -7,9 +7,8 @@ import { randomUUID } from 'node:crypto';
 import { access, chmod, constants, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { messageOf } from '@canopy/core';
+import { makeDirectory, messageOf } from '@canopy/core';
 import type { Environment } from '../environment.ts';
-import { makeDirectory } from '../machine/make-directory.ts';
 import { compareVersions, formatVersion, isSufficient, parseVersion, type ServerVersion } from './version.ts';
 
 const SUFFIX = `-${process.platform}-${process.arch}`;
@@ -49,7 +48,7 @@ export async function writableCache(
   const problems: string[] = [];
   for (const directory of candidates) {
     try {
-      await makeDirectory(directory);
+      makeDirectory(directory);
       const refused = await refusal(directory);
       if (refused !== undefined) throw new Error(refused);
       const probe = join(directory, `.probe-${randomUUID()}`);
