@@ -26,6 +26,8 @@ export interface TenureContext {
 export class Tenure {
   readonly #context: TenureContext;
   #leadership: HeldLeadership | undefined;
+  /** A term whose hooks still run: renewals go on meanwhile, and what ends under it may use the time they give. */
+  #ending: HeldLeadership | undefined;
   #lastHeartbeat: number | undefined;
   #clearing: Promise<void> = Promise.resolve();
   /** Ends the attention to the watchdog's `lost`, which is another signal after each `clear()`. */
@@ -86,6 +88,7 @@ export class Tenure {
       this.#leadership.extend(term.deadline);
       this.#lastHeartbeat = now;
     }
+    if (this.#ending?.token === term.token) this.#ending.extend(term.deadline);
     if (term.guard === 'none') return;
     options.watchdog?.hold(this.#held(term)).catch((error: unknown) => {
       log.warn('watchdog_failed', { error: messageOf(error) });
@@ -99,7 +102,9 @@ export class Tenure {
     const { hooks, feed } = this.#context;
     const leadership = this.end(reason);
     if (leadership === undefined) return;
+    this.#ending = leadership;
     const clean = await hooks.end(leadership, reason);
+    if (this.#ending === leadership) this.#ending = undefined;
     feed({ type: 'demoted', token, clean });
   }
 

@@ -53,6 +53,23 @@ describe('Election', () => {
     expect(a.status()).toMatchObject({ state: 'stopped', isLeader: false, token: undefined, revision: undefined });
   });
 
+  it('goes on renewing while the hooks of a planned departure run, and lets them see the time they have', async () => {
+    const { clock, make, start } = world();
+    const a = make('a', { hookTimeout: '30s' });
+    const seen: number[] = [];
+    a.onDemote(async ({ leadership }) => {
+      seen.push(leadership.deadline());
+      await clock.sleep(2 * TTL);
+      seen.push(leadership.deadline());
+      expect(leadership.isValid()).toBe(false);
+    });
+    await start(a);
+    await Promise.all([a.stepDown(), clock.advance(3 * TTL)]);
+    const [first, last] = seen as [number, number];
+    expect(last - first).toBeGreaterThan(TTL);
+    await Promise.all([a.stop(), clock.advance(3 * TTL)]);
+  });
+
   it('hands over on stop: signal, hook, release, then the next with a higher epoch', async () => {
     const { clock, make, start } = world();
     const order: string[] = [];

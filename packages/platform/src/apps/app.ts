@@ -2,7 +2,6 @@
  * One app on one node: it follows while another node is active, becomes active when it is elected, and serves. Invariant:
  * `serving` implies a lease that holds by the clock and, with a database, an epoch claimed in its log.
  */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Backend,
@@ -12,6 +11,7 @@ import {
   type Env,
   hasCode,
   Lifecycle,
+  makeDirectory,
   messageOf,
   noGuard,
   type ProcessGuard,
@@ -180,9 +180,11 @@ export class App extends Lifecycle {
     // The proxy first: a taken port is told before anything runs, and requests wait instead of being refused.
     await this.#proxy?.start({ signal });
     const stateDir = join(host.dataDir, this.name);
-    await mkdir(stateDir, { recursive: true }).catch((error: Error) => {
-      throw platformErrors.create('DATA_DIR_UNUSABLE', { directory: stateDir, problem: error.message }, error);
-    });
+    try {
+      makeDirectory(stateDir);
+    } catch (error) {
+      throw platformErrors.create('DATA_DIR_UNUSABLE', { directory: stateDir, problem: messageOf(error) }, error);
+    }
     const lease = host.warden(this.name);
     const { platform, node, connection } = host;
     const context = { platform, app: this.name, node, env: this.#env, guard: lease ?? noGuard };

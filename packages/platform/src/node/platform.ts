@@ -3,13 +3,15 @@
  * while this process holds the node id; when another process takes it, they are stopped and the platform fails.
  */
 import { constants } from 'node:fs';
-import { access, mkdir } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import {
   type CanopyError,
   checkName,
   type Env,
   Lifecycle,
+  makeDirectory,
   messageOf,
+  noMetrics,
   type StartOptions,
   systemEnv,
   TaskGroup,
@@ -66,13 +68,14 @@ export class Platform extends Lifecycle {
   #http: StatusServer | undefined;
   readonly #stopping = new AbortController();
 
-  /** Does no I/O. Throws OPTIONS_INVALID, NAME_INVALID. Without `env.metrics` a prom-client registry serves /metrics. */
+  /** Does no I/O. Throws OPTIONS_INVALID, NAME_INVALID. Without `env.metrics` (or with `noMetrics`) a prom-client registry serves /metrics. */
   constructor(options: PlatformOptions, env: Partial<Env> = {}) {
     super('platform');
     this.#options = resolvePlatformOptions(options);
     this.name = this.#options.name;
     this.node = this.#options.node;
-    const full = systemEnv({ metrics: new PromMetrics(), ...env });
+    const metrics = env.metrics === undefined || env.metrics === noMetrics ? new PromMetrics() : env.metrics;
+    const full = systemEnv({ ...env, metrics });
     this.#env = { ...full, log: full.log.with({ platform: this.name, node: this.node }) };
     this.#incarnation = full.random.uuid();
     this.#startedAt = full.clock.wall();
@@ -198,6 +201,8 @@ export class Platform extends Lifecycle {
     if (this.#options.warden) {
       this.#warden = new Warden({ connection, node: this.node }, this.#env);
       await this.#warden.start({ signal });
+      // Without a warden nothing may run under a lease: a supervisor had better start this node anew.
+      void this.#warden.closed.then((error) => error !== undefined && this.fail(error));
     }
     this.#serveControl(session);
     this.#tasks.run('session', (stopped) => this.#watchSession(session, stopped));
@@ -324,7 +329,7 @@ export class Platform extends Lifecycle {
 
 async function usableDirectory(directory: string): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true });
+    makeDirectory(directory);
     await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     throw platformErrors.create('DATA_DIR_UNUSABLE', { directory, problem: messageOf(error) }, error);

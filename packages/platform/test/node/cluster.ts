@@ -7,8 +7,8 @@ import type { App } from '../../src/apps/app.ts';
 import { type AppOptions, singleton } from '../../src/apps/options.ts';
 import type { PlatformOptions } from '../../src/node/options.ts';
 import { Platform } from '../../src/node/platform.ts';
-import { type FakeBackend, FakeBackends } from '../fakes/backend.ts';
-import { type FakeDatabase, FakeDatabases, FakeLog } from '../fakes/database.ts';
+import { FakeBackends } from '../fakes/backend.ts';
+import { FakeDatabases, FakeLog } from '../fakes/database.ts';
 
 export interface TestNode {
   readonly platform: Platform;
@@ -62,7 +62,7 @@ export class TestCluster implements AsyncDisposable {
         http: { port: 0 },
         ...options.platform,
       },
-      { log },
+      systemEnv({ log }),
     );
     const app = platform.app('ledger', {
       mode: singleton(),
@@ -124,10 +124,4 @@ class SharedLogDatabases extends FakeDatabases {
     super();
     this.log = log;
   }
-}
-
-export type { FakeBackend, FakeDatabase };
-
-export function environment(): ReturnType<typeof systemEnv> {
-  return systemEnv();
 }

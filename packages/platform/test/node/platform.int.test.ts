@@ -3,6 +3,7 @@ import { connectNats, type NatsSession } from '@canopy/nats';
 import { eventually, spawnNode, type TestNatsServer, temporaryDirectory, testNatsServer } from '@canopy/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ControlClient, Platform } from '../../src/index.ts';
+import { TestCluster } from './cluster.ts';
 import { platformSuite } from './suite.ts';
 
 let nats: TestNatsServer;
@@ -90,6 +91,23 @@ describe('with a warden', () => {
     expect(await first.exited).toMatchObject({ code: 0 });
     await first.line(/^stopped/);
   });
+});
+
+it('survives the death of the NATS server: nobody serves without a lease, and all go on when it is back', async () => {
+  await using cluster = await TestCluster.open(connect, { ttl: 800 });
+  for (const id of ['n1', 'n2']) await cluster.started(id);
+  const first = await cluster.serving();
+  await cluster.send(first, 'POST', 'before');
+  await nats.server.kill();
+  await eventually(() => !first.app.serving && !first.backends.latest.isRunning, { what: 'the lease ran out' });
+  // Sent while nobody can serve, it waits for those who can again.
+  const waiting = cluster.send(first, 'POST', 'during');
+  await nats.server.restart();
+  expect(await waiting).toMatchObject({ status: 200 });
+  await cluster.serving();
+  expect(cluster.log.entries).toEqual(['before', 'during']);
+  expect(cluster.nodes.map(({ platform }) => platform.state)).toEqual(['running', 'running']);
+  await eventually(() => first.platform.members().every(({ health }) => health === 'alive'));
 });
 
 it('says what is wrong when no server answers', async () => {

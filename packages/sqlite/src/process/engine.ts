@@ -102,6 +102,7 @@ export class DatabaseEngine {
       if (this.#mode.kind !== 'replica' && this.#mode.kind !== 'local') throw this.#wrongRole();
       this.#setRole('promoting');
       const mode = this.#mode;
+      const signal = AbortSignal.any([options.signal, this.#stopped.signal]);
       const context = {
         ...this.#deps,
         log: this.#log,
@@ -110,8 +111,8 @@ export class DatabaseEngine {
       };
       try {
         const primary = await (mode.kind === 'replica'
-          ? promoteReplica(context, mode, options.epoch, options.signal)
-          : promoteLocal(context, mode, options.epoch, options.signal));
+          ? promoteReplica(context, mode, options.epoch, signal)
+          : promoteLocal(context, mode, options.epoch, signal));
         this.#mode = { kind: 'primary', primary };
         this.#problem = undefined;
         this.#setRole('primary');

@@ -55,7 +55,6 @@ export function inodeOf(path: string): number {
 export async function inspectFile(
   path: string,
   statePath: string,
-  node: string,
   log: SegmentLog,
   signal?: AbortSignal,
 ): Promise<LocalFile> {
@@ -65,17 +64,11 @@ export async function inspectFile(
   if (state === undefined) return { kind: 'foreign' };
   if (state.role === 'standby') return { kind: 'replica', state };
   if (inodeOf(path) !== state.inode) return { kind: 'foreign' };
-  return inspectFormer(path, header, state, node, await log.entries(1, { signal }));
+  return inspectFormer(path, header, state, await log.entries(1, { signal }));
 }
 
-function inspectFormer(
-  path: string,
-  header: FileHeader,
-  state: PrimaryState,
-  node: string,
-  entries: readonly LogEntry[],
-): LocalFile {
-  const ours = entries.findLast((entry) => entry.epoch === state.claimed.epoch && entry.node === node);
+function inspectFormer(path: string, header: FileHeader, state: PrimaryState, entries: readonly LogEntry[]): LocalFile {
+  const ours = entries.findLast((entry) => entry.epoch === state.claimed.epoch && entry.node === state.node);
   const last = ours ?? entries.find((entry) => entry.maxTxid === state.base.txid && entry.epoch === state.base.epoch);
   const end = entries.at(-1)?.maxTxid ?? 0;
   if (last === undefined) {
@@ -88,7 +81,7 @@ function inspectFormer(
     const untouched = header.counter === state.counter && last.maxTxid <= state.claimed.txid;
     return untouched ? { kind: 'shipped', position, cursor: undefined } : { kind: 'unproven', position, movedOn };
   }
-  const proof = last.node === node ? proveWal(path, last) : undefined;
+  const proof = last.node === state.node ? proveWal(path, last) : undefined;
   if (proof === undefined) return { kind: 'unproven', position, movedOn };
   return proof.more
     ? { kind: 'ahead', position, cursor: proof.cursor, movedOn }

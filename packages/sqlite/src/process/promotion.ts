@@ -50,7 +50,8 @@ export async function promoteReplica(
   signal.throwIfAborted();
   file.flush();
   const inode = inodeOf(context.spec.path);
-  writeState(statePath, { role: 'primary', claimed, base, inode, counter: file.counter }, { flush: true });
+  const { node } = context.spec;
+  writeState(statePath, { role: 'primary', claimed, base, node, inode, counter: file.counter }, { flush: true });
   file.close();
   await switchToWal(modeOptions(context, signal));
   const start = { position: claimed, cursor: undefined, restartable: true, commit, claim: 'done' } as const;
@@ -82,10 +83,14 @@ export async function promoteLocal(
   // An empty file is a database without content; it is there so that its inode can be named.
   closeSync(openSync(spec.path, 'a'));
   const inode = inodeOf(spec.path);
-  writeState(statePath, { role: 'primary', claimed, base, inode, counter }, { flush: true });
+  const { node } = spec;
+  writeState(statePath, { role: 'primary', claimed, base, node, inode, counter }, { flush: true });
   const commit = mode.cursor === undefined ? undefined : await sizeAt(log, base, signal);
   // A WAL that proves something must not be opened and closed before it is pinned: SQLite would empty and remove it.
-  if (commit === undefined) await switchToWal(modeOptions(context, signal));
+  if (commit === undefined) {
+    await switchToWal(modeOptions(context, signal));
+    verifyFile(context);
+  }
   const claimBy = commit === undefined ? 'image' : 'frames';
   const cursor = commit === undefined ? undefined : mode.cursor;
   const taken = stopwatch(env);
@@ -99,7 +104,7 @@ export async function promoteLocal(
   const primary = await Primary.open(primaryDeps(context, epoch), start, signal);
   context.onEvent({ type: 'epoch_claimed', position: primary.position, ms: taken() });
   try {
-    verifyPinned(context);
+    if (commit !== undefined) verifyFile(context);
   } catch (error) {
     await primary.close();
     throw error;
@@ -207,8 +212,8 @@ function verify(context: PromotionContext, connection: DatabaseSync, sizeBytes: 
   onEvent({ type: 'database_verified', method, ms: clock() });
 }
 
-/** Beside the pin, so that closing this connection is never the last close. */
-function verifyPinned(context: PromotionContext): void {
+/** On a connection of its own: where the WAL is to stay, only while it is pinned. */
+function verifyFile(context: PromotionContext): void {
   const connection = new DatabaseSync(context.spec.path, { timeout: context.spec.options.busyTimeoutMs });
   try {
     const pages = Number(connection.prepare('PRAGMA page_count').get()?.page_count);

@@ -53,7 +53,7 @@ export class Settlement {
     const { spec, statePath, log } = this.#deps;
     const signal = this.#signal;
     const end = (await log.end({ signal }))?.position;
-    const local = await inspectFile(spec.path, statePath, spec.node, log, signal);
+    const local = await inspectFile(spec.path, statePath, log, signal);
     const known = local.kind === 'replica' ? local.state.to : 'position' in local ? local.position : START;
     if (known.txid > (end?.txid ?? 0))
       throw sqliteErrors.create('SQLITE_LOG_BEHIND', { path: spec.path, position: known.txid, end: end?.txid ?? 0 });

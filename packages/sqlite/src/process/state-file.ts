@@ -25,6 +25,8 @@ export interface PrimaryState {
   readonly role: 'primary';
   /** The epoch that it writes under and the position of its claim, which may not have been stored yet. */
   readonly claimed: Position;
+  /** The node's name then; it may have another by now. */
+  readonly node: string;
   /** The log's end before the claim; the file contains everything up to it. */
   readonly base: Position;
   /** Of the file that was written: another one in its place is not what the log knows. */
@@ -59,7 +61,8 @@ export function decodeState(text: string): FileState | undefined {
     const claimed = parsePosition(String(data.claimed));
     const base = parsePosition(String(data.base));
     if (claimed === undefined || base === undefined || typeof data.counter !== 'number') return undefined;
-    return { role: 'primary', claimed, base, inode: Number(data.inode), counter: data.counter };
+    const { counter } = data;
+    return { role: 'primary', claimed, base, node: String(data.node), inode: Number(data.inode), counter };
   }
   const from = parsePosition(String(data.from));
   const to = parsePosition(String(data.to));

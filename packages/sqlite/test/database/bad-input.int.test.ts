@@ -96,6 +96,18 @@ test('a log that ends before the database does is refused', async () => {
   await expect(elsewhere.database.start()).rejects.toMatchObject({ code: 'SQLITE_LOG_BEHIND' });
 });
 
+test('a damaged database is not promoted, and not a byte of it goes into the log', async () => {
+  write(place('a.db'), TABLE);
+  for (let i = 0; i < 20; i++) write(place('a.db'), `INSERT INTO t(writer, x) VALUES ('a', hex(randomblob(2000)))`);
+  const bytes = readFileSync(place('a.db'));
+  bytes.fill(0xee, 2 * 4096 + 8, 2 * 4096 + 2000);
+  bytes.fill(0xee, 4096, 4096 + 100);
+  writeFileSync(place('a.db'), bytes);
+  const a = await cluster.started('a');
+  await expect(a.promote(1)).rejects.toMatchObject({ code: 'SQLITE_CORRUPT' });
+  expect(a.database.status()).toMatchObject({ role: 'standby', position: { txid: 0 } });
+});
+
 test('data that were there before a node joins a log are kept aside', async () => {
   const a = await cluster.started('a');
   await a.promote(1);
@@ -120,6 +132,7 @@ test('a standby that another program wrote to is kept aside and made anew', asyn
   const end = await a.database.sync();
   const { rows } = await b.event('divergence_kept');
   expect(rows).toBe(1);
+  expect(b.events.some((event) => event.type === 'warning' && event.code === 'SQLITE_REPLICA_MODIFIED')).toBe(true);
   await b.database.waitFor(end);
   expect(rowsOf(b.path)).toEqual(rowsOf(a.path));
 });

@@ -2,7 +2,7 @@ import { epoch, hasCode, noGuard, systemEnv } from '@canopy/core';
 import { expect, test } from 'vitest';
 import { resolveSqliteOptions } from '../../src/database/options.ts';
 import { sqlite, sqliteErrors } from '../../src/index.ts';
-import { requireVersion } from '../../src/process/file-mode.ts';
+import { requireVersion, switchToWal } from '../../src/process/file-mode.ts';
 import { decodeError, decodeEvent, encodeError, encodeEvent } from '../../src/process/protocol.ts';
 
 test('defaults are filled in, and every mistake is named at once', () => {
@@ -31,9 +31,17 @@ test('opening is cheap and says where it would be', async () => {
 
 test('a SQLite that loses pages at checkpoints is refused', () => {
   for (const version of ['3.51.2', '3.46.1', '2.99.99', '3.51'])
-    expect(() => requireVersion(version), version).toThrow(/too old/);
+    expect(() => requireVersion(version), version).toThrow(expect.objectContaining({ code: 'SQLITE_TOO_OLD' }));
   for (const version of ['3.51.3', '3.52.0', '4.0', '3.53.4']) expect(() => requireVersion(version)).not.toThrow();
   expect(() => requireVersion()).not.toThrow();
+});
+
+test('a database that cannot have a WAL is refused', async () => {
+  const options = { path: ':memory:', env: systemEnv(), busyTimeoutMs: 10, lockTimeoutMs: 10 };
+  await expect(switchToWal(options)).rejects.toMatchObject({
+    code: 'SQLITE_WAL_UNAVAILABLE',
+    fields: { mode: 'memory' },
+  });
 });
 
 test('errors and events cross the process border as what they are', () => {

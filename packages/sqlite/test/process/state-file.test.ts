@@ -19,7 +19,14 @@ const standby = {
   durable: false,
   boot: 'this',
 } as const satisfies FileState;
-const primary = { role: 'primary', claimed: at(10), base: at(9), inode: 77, counter: 5 } as const satisfies FileState;
+const primary = {
+  role: 'primary',
+  claimed: at(10),
+  base: at(9),
+  node: 'a',
+  inode: 77,
+  counter: 5,
+} as const satisfies FileState;
 
 test('both roles survive being written', () => {
   for (const state of [standby, primary]) expect(decodeState(encodeState(state))).toEqual(state);

@@ -33,11 +33,13 @@ if (seq !== replica.position.txid) fail(`position says ${replica.position.txid},
 function change(): number {
   source.exec('BEGIN');
   source.exec('UPDATE meta SET seq = seq + 1');
+  // Touches every page of the table, so that a file between two states can be told from either.
+  source.exec('UPDATE account SET stamp = (SELECT seq FROM meta)');
   const { seq: at } = source.prepare('SELECT seq FROM meta').get() as { seq: number };
   for (let i = 0; i < 1 + random.int(6); i++) {
     const amount = random.int(50);
-    source.prepare('UPDATE account SET balance = balance - ? WHERE id = ?').run(amount, 1 + random.int(100));
-    source.prepare('UPDATE account SET balance = balance + ? WHERE id = ?').run(amount, 1 + random.int(100));
+    source.prepare('UPDATE account SET balance = balance - ? WHERE id = ?').run(amount, 1 + random.int(400));
+    source.prepare('UPDATE account SET balance = balance + ? WHERE id = ?').run(amount, 1 + random.int(400));
   }
   source.prepare('INSERT INTO entry(seq, note) VALUES (?, ?)').run(at, 'x'.repeat(random.int(3000)));
   if (random.int(12) === 0) source.prepare('DELETE FROM entry WHERE seq < ?').run(at - random.int(60));

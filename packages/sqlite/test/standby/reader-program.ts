@@ -16,9 +16,12 @@ while (!stop && problems.length < 5) {
     connection.exec('BEGIN');
     const seq = connection.prepare('SELECT seq FROM meta').get()?.seq;
     const total = connection.prepare('SELECT sum(balance) AS total FROM account').get()?.total;
+    const stamps = connection.prepare('SELECT min(stamp) AS low, max(stamp) AS high FROM account').get();
     const last = connection.prepare('SELECT max(seq) AS last FROM entry').get()?.last;
     connection.exec('COMMIT');
-    if (total !== 100_000) problems.push(`balances add up to ${total} at ${seq}`);
+    if (stamps?.low !== stamps?.high || stamps?.low !== seq)
+      problems.push(`stamps ${JSON.stringify(stamps)} at ${seq}`);
+    if (total !== 400_000) problems.push(`balances add up to ${total} at ${seq}`);
     if (last !== null && last !== seq) problems.push(`meta says ${seq}, the newest entry is ${last}`);
     if (checks % 50 === 0) {
       const result = Object.values(connection.prepare('PRAGMA quick_check').get() ?? {})[0];

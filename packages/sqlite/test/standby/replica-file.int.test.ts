@@ -1,5 +1,5 @@
 /** Recipe of the replica file under SIGKILL: readers in other processes must never see anything torn. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,9 @@ import { bootId, writeState } from '../../src/process/state-file.ts';
 const APPLIER = fileURLToPath(new URL('./applier-program.ts', import.meta.url));
 const READER = fileURLToPath(new URL('./reader-program.ts', import.meta.url));
 const ROUNDS = 20;
+/** Another SQLite, of another version and in another program, is a reader like any other. */
+const SHELL = spawnSync('sqlite3', ['--version']).status === 0;
+const CHECK = 'PRAGMA integrity_check; SELECT sum(balance) FROM account;';
 
 const directories: string[] = [];
 const children = new Set<ChildProcess>();
@@ -46,8 +49,8 @@ function prepare(directory: string): { path: string; statePath: string; source: 
   const connection = new DatabaseSync(source);
   connection.exec(`PRAGMA page_size=1024; PRAGMA journal_mode=DELETE;
     CREATE TABLE meta(seq INTEGER); INSERT INTO meta VALUES (0);
-    CREATE TABLE account(id INTEGER PRIMARY KEY, balance INTEGER); CREATE TABLE entry(seq INTEGER, note TEXT);
-    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) INSERT INTO account SELECT i, 1000 FROM n;`);
+    CREATE TABLE account(id INTEGER PRIMARY KEY, balance INTEGER, stamp INTEGER, pad TEXT); CREATE TABLE entry(seq INTEGER, note TEXT);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) INSERT INTO account SELECT i, 1000, 0, hex(zeroblob(150)) FROM n;`);
   connection.close();
   copyFileSync(source, path);
   const probe = new DatabaseSync(path, { readOnly: true });
@@ -86,6 +89,10 @@ test('an applier that is killed at random points never shows a reader a torn pag
     await ended(applier);
     expect(applier.output, `seed ${seed}, round ${round}`).toBe('');
     if (existsSync(`${path}-journal`)) hotJournals += 1;
+    if (SHELL)
+      expect(execFileSync('sqlite3', ['-cmd', '.timeout 10000', path, CHECK], { encoding: 'utf8' })).toBe(
+        'ok\n400000\n',
+      );
   }
   for (const reader of readers) {
     reader.kill('SIGTERM');

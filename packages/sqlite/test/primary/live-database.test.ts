@@ -1,0 +1,162 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { systemEnv } from '@canopy/core';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { resolveSqliteOptions } from '../../src/database/options.ts';
+import { LiveDatabase } from '../../src/primary/live-database.ts';
+import type { WalBatch, WalCursor } from '../../src/wal/reader.ts';
+
+let directory: string;
+let path: string;
+let application: DatabaseSync;
+let live: LiveDatabase | undefined;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'canopy-live-'));
+  path = join(directory, 'a.db');
+  application = new DatabaseSync(path, { timeout: 1000 });
+  application.exec('PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, x)');
+});
+afterEach(() => {
+  live?.close();
+  live = undefined;
+  application.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function open(start: { cursor: WalCursor | undefined; restartable: boolean }): LiveDatabase {
+  const options = resolveSqliteOptions({ busyTimeout: 50, lockTimeout: 200, checkpointPages: 10 });
+  live = new LiveDatabase({ path, env: systemEnv(), options }, start);
+  return live;
+}
+
+function insert(rows = 1): void {
+  for (let i = 0; i < rows; i++) application.exec('INSERT INTO t(x) VALUES (hex(randomblob(500)))');
+}
+
+/** Reads what is there, and says how many commits it was. */
+function take(database: LiveDatabase): number {
+  const step = database.next();
+  if (step.type !== 'frames') return step.type === 'nothing' ? 0 : -1;
+  database.advance(step.batch.end);
+  return step.batch.transactions;
+}
+
+test("no checkpoint of the application's can hide a commit", () => {
+  const database = open({ cursor: undefined, restartable: true });
+  take(database);
+  for (const mode of ['PASSIVE', 'FULL', 'RESTART', 'TRUNCATE', 'PASSIVE']) {
+    insert(3);
+    application.exec(`PRAGMA busy_timeout=10; PRAGMA wal_checkpoint(${mode})`);
+    insert(2);
+    expect(take(database), mode).toBe(5);
+  }
+});
+
+test('our checkpoint hands over the rest, and the next writer begins the WAL anew', () => {
+  const database = open({ cursor: undefined, restartable: true });
+  take(database);
+  const salt = database.cursor?.salt1;
+  for (let round = 0; round < 5; round++) {
+    insert(20);
+    const rest: WalBatch[] = [];
+    expect(take(database)).toBe(20);
+    expect(database.checkpointDue).toBe(true);
+    insert(2);
+    database.checkpoint((batch) => {
+      rest.push(batch);
+      database.advance(batch.end);
+    });
+    expect(rest.map((batch) => batch.transactions)).toEqual([2]);
+    insert(3);
+    expect(take(database)).toBe(3);
+    expect(database.checkpointDue).toBe(false);
+  }
+  expect(database.cursor?.salt1).not.toBe(salt);
+  expect(database.walBytes).toBeLessThan(60 * 5000);
+});
+
+test('a WAL that was truncated after our checkpoint loses nothing', () => {
+  const database = open({ cursor: undefined, restartable: true });
+  insert(5);
+  take(database);
+  database.checkpoint(() => {});
+  application.exec('PRAGMA busy_timeout=10; PRAGMA wal_checkpoint(TRUNCATE)');
+  expect(database.next().type).toBe('nothing');
+  insert(4);
+  expect(take(database)).toBe(4);
+});
+
+test('a reader that stays makes the checkpoint incomplete, and nothing is missed all the same', () => {
+  const database = open({ cursor: undefined, restartable: true });
+  insert(5);
+  take(database);
+  const reader = new DatabaseSync(path);
+  reader.exec('BEGIN; SELECT count(*) FROM t');
+  insert(20);
+  take(database);
+  database.checkpoint(() => {});
+  insert(6);
+  expect(take(database)).toBe(6);
+  reader.close();
+});
+
+test('a cursor of a WAL that is gone is lost, not empty', () => {
+  const first = open({ cursor: undefined, restartable: true });
+  insert(5);
+  take(first);
+  const { cursor } = first;
+  first.close();
+  application.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  insert(1);
+  expect(open({ cursor, restartable: false }).next().type).toBe('lost');
+});
+
+test('a commit that was shipped and then overwritten is noticed', () => {
+  const database = open({ cursor: undefined, restartable: true });
+  insert(2);
+  take(database);
+  const { offset } = database.cursor as WalCursor;
+  const wal = readFileSync(`${path}-wal`);
+  wal.fill(0x11, offset - 4096 - 24 + 16, offset);
+  writeFileSync(`${path}-wal`, wal);
+  expect(database.next()).toMatchObject({ type: 'lost' });
+});
+
+test('a frozen image is the database, also while it is written on', async () => {
+  const database = open({ cursor: undefined, restartable: true });
+  insert(30);
+  const rows = application.prepare('SELECT * FROM t').all();
+  const image = await database.freeze(AbortSignal.timeout(1000));
+  insert(30);
+  const { pageSize } = database.readers;
+  const pages = Array.from({ length: image.commit }, (_, i) => database.page(image, i + 1, new Uint8Array(pageSize)));
+  const copy = join(directory, 'copy.db');
+  writeFileSync(copy, Buffer.concat(pages));
+  const restored = new DatabaseSync(copy);
+  expect(restored.prepare('SELECT * FROM t').all()).toEqual(rows);
+  restored.close();
+  expect(take(database)).toBe(30);
+});
+
+test('leaving is refused while a program has the database open, and true when nothing was written behind us', async () => {
+  const database = open({ cursor: undefined, restartable: true });
+  insert(3);
+  take(database);
+  await expect(database.leave()).rejects.toMatchObject({ code: 'SQLITE_DATABASE_BUSY' });
+  application.close();
+  expect(await database.leave()).toBe(true);
+  application = new DatabaseSync(path);
+  expect(application.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'delete' });
+});
+
+test('leaving tells when something was written that nobody has read', async () => {
+  const database = open({ cursor: undefined, restartable: true });
+  take(database);
+  insert(1);
+  application.close();
+  expect(await database.leave()).toBe(false);
+  application = new DatabaseSync(path);
+});
