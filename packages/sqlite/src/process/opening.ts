@@ -1,8 +1,9 @@
 /** What has to be there before a database can be worked with: a directory of ours beside the file, and the log's bucket. */
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Env } from '@canopy/core';
+import { type Env, makeDirectory } from '@canopy/core';
 import type { NatsSession } from '@canopy/nats';
+import { sqliteErrors } from '../errors.ts';
 import { SegmentLog } from '../log/segment-log.ts';
 import type { DatabaseSpec } from './protocol.ts';
 import { wrapFileError } from './system-errors.ts';
@@ -13,10 +14,13 @@ const REPLICAS_WANTED = 3;
 /** Throws SQLITE_UNWRITABLE or SQLITE_DISK_FULL. */
 export function prepareDirectory(path: string, directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    makeDirectory(directory);
     accessSync(dirname(path), constants.W_OK);
     accessSync(directory, constants.W_OK);
   } catch (error) {
+    // "No such file" of a directory that is being made: the file system does not take one there (procfs).
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw sqliteErrors.create('SQLITE_UNWRITABLE', { path, reason: (error as Error).message }, error);
     throw wrapFileError(error, path);
   }
 }

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { epoch, systemClock, systemEnv } from '@canopy/core';
 import { connectNats } from '@canopy/nats';
 import { eventually, temporaryDirectory, testNatsServer } from '@canopy/testkit';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { SegmentLog } from '../../src/log/segment-log.ts';
 import { restore } from '../../src/restore/restore.ts';
 import { createSnapshot } from '../../src/restore/snapshot.ts';
@@ -41,7 +41,11 @@ async function rig(bucket: string) {
   return { log, path, config, theirs, ours, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-describe.skipIf(version() === undefined)('Litestream', () => {
+describe('Litestream', () => {
+  beforeEach((context) => {
+    if (version() === undefined) context.skip('there is no litestream in PATH');
+  });
+
   test('restores our bucket byte for byte: single transactions, snapshot and tail, a point in time', async () => {
     await using given = await rig('test_ours_wal');
     using source = new WalDatabase();
