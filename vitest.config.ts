@@ -27,6 +27,7 @@ export default defineConfig({
             'examples/*/test/**/*.int.test.ts',
             'e2e/test/**/*.int.test.ts',
             'bench/test/**/*.int.test.ts',
+            'scripts/test/**/*.int.test.ts',
           ],
           testTimeout: 90_000,
           hookTimeout: 90_000,

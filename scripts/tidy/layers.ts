@@ -16,6 +16,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   '@canopy/cli': ['core', 'nats', 'election', 'sqlite', 'backends', 'platform'],
   '@canopy/testkit': ['core', 'nats'],
   '@canopy/example-ledger': [],
+  '@canopy/example-library': ['sqlite', 'backends', 'platform'],
   '@canopy/e2e': ['core', 'nats', 'election', 'sqlite', 'backends', 'platform', 'cli', 'testkit', 'example-ledger'],
   '@canopy/bench': [
     'core',

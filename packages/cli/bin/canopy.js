@@ -12,6 +12,9 @@ if (parts[0] < 22 || (parts[0] === 22 && parts[1] < 18)) {
   );
   process.exitCode = 69;
 } else {
+  // Before the first module of ours: with the cache, a second start neither strips types nor compiles, which saves a
+  // third of a second and the memory of the stripper.
+  process.getBuiltinModule('node:module').enableCompileCache();
   import('../src/main.ts').catch((error) => {
     process.stderr.write(String((error && error.stack) || error) + '\n');
     process.exitCode = 70;

@@ -1,9 +1,5 @@
 /** The entry point behind bin/canopy.js: this process's arguments, environment and streams; its exit code. */
-import { enableCompileCache } from 'node:module';
 import { runCli } from './program.ts';
-
-// Sources are TypeScript: with the cache, a second start neither strips nor compiles them again.
-enableCompileCache();
 
 // A reader that goes away (`canopy status | head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

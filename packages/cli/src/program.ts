@@ -1,16 +1,11 @@
 /**
  * The command tree: what each verb is called, takes and explains. Parsing only: each action calls one function of
- * `commands/` and its number becomes the exit code.
+ * `commands/` and its number becomes the exit code. A verb's code is loaded when it is run: a node must not carry the
+ * play cluster's, and help must be quick.
  */
 
 import { parseDuration } from '@canopy/core';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { appList, appStatus } from './commands/app.ts';
-import { databaseStatus } from './commands/db.ts';
-import { runNode } from './commands/run.ts';
-import { clusterStatus } from './commands/status.ts';
-import { stepDown } from './commands/stepdown.ts';
-import { upCluster } from './commands/up.ts';
 import type { ClusterOptions } from './connect.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { createPrinter, type OutputFormat, type Streams } from './output/printer.ts';
@@ -90,7 +85,7 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
     .option('--no-download', 'fail when no nats-server is on this machine, instead of getting one')
     .addOption(new Option('--ttl <duration>', 'lease time of apps that do not say their own').argParser(durationText))
     .addHelpText('after', UP_HELP)
-    .action(async (options) => done(await upCluster(options, printer())));
+    .action(async (options) => done(await (await import('./commands/up.ts')).upCluster(options, printer())));
 
   verb(program, 'run', 'run one node in the foreground')
     .requiredOption('-c, --config <file>', 'configuration file, YAML or JSON')
@@ -108,31 +103,36 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
         platform: options.platform ?? environment.PLATFORM,
         servers: servers?.split(',').map((url: string) => url.trim()),
       };
-      done(await runNode({ ...options, ...overrides }, printer()));
+      done(await (await import('./commands/run.ts')).runNode({ ...options, ...overrides }, printer()));
     });
 
   findsCluster(verb(program, 'status', 'who is there, who is active, what is wrong')).action(async (options) =>
-    done(await clusterStatus(cluster(options), printer())),
+    done(await (await import('./commands/status.ts')).clusterStatus(cluster(options), printer())),
   );
 
   const app = verb(program, 'app', 'look at apps');
   findsCluster(verb(app, 'list', 'all apps with their active node')).action(async (options) =>
-    done(await appList(cluster(options), printer())),
+    done(await (await import('./commands/app.ts')).appList(cluster(options), printer())),
   );
   findsCluster(verb(app, 'status <app>', 'one app: its nodes, its database, the last hand-overs and failovers')).action(
-    async (name, options) => done(await appStatus(name, cluster(options), printer())),
+    async (name, options) =>
+      done(await (await import('./commands/app.ts')).appStatus(name, cluster(options), printer())),
   );
 
   const db = verb(program, 'db', 'look at databases');
   findsCluster(
     verb(db, 'status [app]', 'who is primary, how far behind the others are, when the last snapshot was'),
-  ).action(async (name, options) => done(await databaseStatus(name, cluster(options), printer())));
+  ).action(async (name, options) =>
+    done(await (await import('./commands/db.ts')).databaseStatus(name, cluster(options), printer())),
+  );
 
   findsCluster(verb(program, 'stepdown <app>', 'hand an app over to another node, losing nothing'))
     .option('--to <node>', 'the node that shall take over (default: whichever is first)')
     .option('--no-wait', 'do not wait until another node serves')
     .addHelpText('after', STEPDOWN_HELP)
-    .action(async (name, options) => done(await stepDown(name, cluster(options), printer())));
+    .action(async (name, options) =>
+      done(await (await import('./commands/stepdown.ts')).stepDown(name, cluster(options), printer())),
+    );
 
   return program;
 }

@@ -27,12 +27,14 @@ export async function runNode(options: RunOptions, printer: Printer): Promise<nu
   const log = pinoLogger({
     level: options.logLevel ?? plan.config.log?.level ?? 'info',
     file: options.logFile ?? plan.config.log?.file,
-    base: { platform: plan.platform, node: plan.node, pid: process.pid },
+    // The platform puts its name and its node on every line itself.
+    base: { pid: process.pid },
   });
+  const own = log.with({ platform: plan.platform, node: plan.node });
   const platform = buildPlatform(plan, systemEnv({ log }));
   const stopper = stopOnSignals(platform, printer, options.parentPipe);
   try {
-    log.info('node_starting', { servers: describeConnection(plan.connection), node_version: process.version });
+    own.info('node_starting', { servers: describeConnection(plan.connection), node_version: process.version });
     await platform.start({ signal: stopper.signal });
     const url = platform.httpAddress;
     printer.note(
@@ -43,7 +45,7 @@ export async function runNode(options: RunOptions, printer: Printer): Promise<nu
     return EXIT.ok;
   } catch (error) {
     if (stopper.signal.aborted) return EXIT.ok;
-    log.error('node_failed', { error });
+    own.error('node_failed', { error });
     throw error;
   } finally {
     await platform.stop();

@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { temporaryDirectory, testNatsServer } from '@canopy/testkit';
 import { expect, it } from 'vitest';
-import { packAll } from '../../../scripts/pack/build.ts';
+import { packAll } from '../pack/build.ts';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** npm's scripts and the installed command run under the Node that runs this. */
 const environment = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` };
 
@@ -48,7 +48,7 @@ it('packed packages install, run, and need none of the sources', async ({ skip }
 
   expect(run(join(project, 'node_modules/.bin/canopy'), ['--version'], project).trim()).toMatch(/^\d+\.\d+\.\d+$/);
   await using nats = await testNatsServer();
-  copyFileSync(fileURLToPath(new URL('./program.mjs', import.meta.url)), join(project, 'program.mjs'));
+  copyFileSync(fileURLToPath(new URL('./packed-program.mjs', import.meta.url)), join(project, 'program.mjs'));
   const said = run(process.execPath, ['program.mjs', nats.url, join(project, 'data')], project);
   expect(said).toMatch(/^active under epoch \d+\nstopped$/m);
 });
