@@ -1,41 +1,25 @@
 /** `npm run demo`. Exit code 0 only if every promise held. */
-import { CanopyError } from '@canopy/core';
 import type { FaultName } from './demo/faults.ts';
-import { readDemoOptions, USAGE, UsageError } from './demo/options.ts';
+import { readDemoOptions, USAGE } from './demo/options.ts';
 import { type DemoResult, runDemo } from './demo/run-demo.ts';
+import { runProgram } from './program.ts';
 
-process.exitCode = await main();
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
-async function main(): Promise<number> {
-  const say = (text: string): void => void process.stderr.write(`${text}\n`);
-  const interrupted = new AbortController();
-  const onSignal = (): void => {
-    if (interrupted.signal.aborted) process.exit(130);
-    say('\ninterrupted: stopping what was started');
-    interrupted.abort(new DOMException('interrupted', 'AbortError'));
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
-  try {
-    const options = readDemoOptions(process.argv.slice(2));
+process.exitCode = await runProgram({
+  usage: USAGE,
+  say,
+  run: async (args, signal) => {
+    const options = readDemoOptions(args);
     if (options === undefined) {
       process.stdout.write(`${USAGE}\n`);
       return 0;
     }
-    const result = await runDemo(options, say, interrupted.signal);
+    const result = await runDemo(options, say, signal);
     if (options.json) process.stdout.write(`${JSON.stringify(summary(result))}\n`);
     return result.verdict.holds ? 0 : 1;
-  } catch (error) {
-    if (interrupted.signal.aborted) return 130;
-    if (error instanceof UsageError) {
-      say(`error: ${error.message}\n${USAGE}`);
-      return 2;
-    }
-    if (CanopyError.is(error))
-      say(`error: ${error.message} (${error.code})${error.hint === undefined ? '' : `\nhint:  ${error.hint}`}`);
-    else say(`error: ${error instanceof Error ? error.stack : String(error)}`);
-    return 1;
-  }
-}
+  },
+});
 
 function summary({ rounds, verdict, ttlMs }: DemoResult): object {
   const gap = (name: FaultName): number =>
