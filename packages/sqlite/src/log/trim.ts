@@ -20,6 +20,8 @@ export interface TrimOptions {
   readonly keepSnapshotsMs?: number;
   /** This many of the newest snapshots stay. Default 2; at least 1. */
   readonly keepSnapshots?: number;
+  /** Of the older snapshots one per stretch of this length stays, however often they were made. Default 1 h. */
+  readonly snapshotSpacingMs?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -63,11 +65,20 @@ export function oldSegments(
   return end < 0 ? candidates : candidates.slice(0, end);
 }
 
+/** Beside the newest: what is past its age, and all but the first of each stretch of time. Stretches are multiples of
+ * the spacing since the epoch, so what stays does not depend on when one looks. */
 export function oldSnapshots(snapshots: readonly LogEntry[], now: number, options: TrimOptions = {}): LogEntry[] {
   const keepMs = options.keepSnapshotsMs ?? 24 * 3_600_000;
   const keep = Math.max(options.keepSnapshots ?? 2, 1);
+  const spacingMs = Math.max(options.snapshotSpacingMs ?? 3_600_000, 1);
   assert(keepMs >= 0, 'a retention must not be negative');
-  return snapshots.slice(0, Math.max(0, snapshots.length - keep)).filter((entry) => now - entry.storedAt >= keepMs);
+  const stretches = new Set<number>();
+  return snapshots.slice(0, Math.max(0, snapshots.length - keep)).filter((entry) => {
+    const stretch = Math.floor(entry.storedAt / spacingMs);
+    const isFirst = !stretches.has(stretch);
+    stretches.add(stretch);
+    return now - entry.storedAt >= keepMs || !isFirst;
+  });
 }
 
 async function verifyOnce(log: LogView, snapshot: LogEntry, signal: AbortSignal | undefined): Promise<boolean> {

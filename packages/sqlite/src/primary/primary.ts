@@ -21,17 +21,15 @@ import type { ResolvedSqliteOptions } from '../database/options.ts';
 import { sqliteErrors } from '../errors.ts';
 import type { LtxChunks } from '../log/appender.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
-import { createSnapshot } from '../restore/snapshot.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
-import { type FrozenImage, LiveDatabase } from './live-database.ts';
+import { LiveDatabase } from './live-database.ts';
 import { encodeFrames, encodeImage } from './segment-builder.ts';
+import { SnapshotKeeper } from './snapshot-keeper.ts';
 import { WakeUp } from './wake-up.ts';
 
 const RETRY = { initialMs: 50, maxMs: 2000 };
 /** The log can't take anything until somebody acts. */
 const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION'] as const;
-/** Entries after which a snapshot is due before its time: a new node has to fetch them one by one. */
-const SNAPSHOT_ENTRIES = 5000;
 
 export interface PrimaryDeps {
   readonly path: string;
@@ -83,17 +81,13 @@ export class Primary {
   #ended: CanopyError | undefined;
   #problem: string | undefined;
   #warnedWal = false;
-  #snapshotTxid: number;
-  #snapshotting = false;
-  #snapshotDueAt: number;
-  #lastSnapshotAt: number | undefined;
+  readonly #snapshots: SnapshotKeeper;
 
   private constructor(deps: PrimaryDeps, start: PrimaryStart) {
     this.#deps = deps;
     this.#position = start.position;
     this.#commit = start.commit;
-    this.#snapshotTxid = start.position.txid;
-    this.#snapshotDueAt = deps.env.clock.monotonic() + deps.options.snapshotIntervalMs;
+    this.#snapshots = new SnapshotKeeper(deps, start.position.txid);
     this.#tasks = new TaskGroup((error, task) => this.#fail(error, task));
     this.#wakeUp = new WakeUp(deps.env, deps.options.pollIntervalMs);
     this.#live = new LiveDatabase(deps, start);
@@ -125,7 +119,7 @@ export class Primary {
   }
 
   get lastSnapshotAt(): number | undefined {
-    return this.#lastSnapshotAt;
+    return this.#snapshots.lastStoredAt;
   }
 
   get isFenced(): boolean {
@@ -184,6 +178,7 @@ export class Primary {
     this.#wakeUp.watch(this.#deps.path);
     this.#tasks.run('ship', (signal) => this.#ship(signal));
     this.#tasks.run('fence', (signal) => this.#watchFence(signal));
+    this.#tasks.run('snapshots', (signal) => this.#snapshots.inherit(signal));
   }
 
   async #claim(how: 'frames' | 'image', signal: AbortSignal): Promise<void> {
@@ -200,7 +195,7 @@ export class Primary {
       if (this.#ended !== undefined) return;
       this.#live.check();
       // The pages of an image that is being read must stay where they are.
-      if (this.#live.checkpointDue && !this.#snapshotting) this.#checkpoint();
+      if (this.#live.checkpointDue && !this.#snapshots.isStoring) this.#checkpoint();
       else if (this.#snapshotDue()) await this.#snapshot(signal);
       if (!busy && this.#pending === undefined && this.#waiters.length === 0) await this.#wakeUp.pause();
     }
@@ -213,7 +208,7 @@ export class Primary {
       if (this.#pending !== undefined) await this.#put(signal);
       const step = this.#live.next();
       // A full image must not move pages that a snapshot is reading: it waits for the snapshot.
-      if (step.type === 'lost' && this.#snapshotting) {
+      if (step.type === 'lost' && this.#snapshots.isStoring) {
         this.#waiters.unshift(...this.#covered.splice(0));
         await this.#deps.env.clock.sleep(RETRY.initialMs, { signal });
         return false;
@@ -275,6 +270,9 @@ export class Primary {
     }
     this.#pending = undefined;
     this.#problem = undefined;
+    this.#snapshots.entryStored(
+      entry.bytes instanceof Uint8Array ? entry.bytes.length : entry.commit * this.#live.readers.pageSize,
+    );
     this.#position = { epoch, txid: entry.txid };
     this.#commit = entry.commit;
     this.#deps.onChange();
@@ -304,49 +302,21 @@ export class Primary {
   }
 
   #snapshotDue(): boolean {
-    const entries = this.#position.txid - this.#snapshotTxid;
-    if (entries === 0 || this.#snapshotting) return false;
-    return entries >= SNAPSHOT_ENTRIES || this.#deps.env.clock.monotonic() >= this.#snapshotDueAt;
+    return this.#snapshots.isDue({ txid: this.#position.txid, sizeBytes: this.sizeBytes });
   }
 
   /** Freezes the present state, then stores it as a full image beside the shipping, which goes on. */
   async #snapshot(signal: AbortSignal): Promise<void> {
-    const { env, options } = this.#deps;
     const image = this.#live.freezeCaptured((batch) => this.#prepareFrames(batch, 'commit'));
     const txid = this.#pending?.txid ?? this.#position.txid;
     // The image is that of the entry just prepared: it must be in the log first.
     if (this.#pending !== undefined) await this.#pass(signal);
     if (image === undefined || this.#ended !== undefined || this.#position.txid < txid) return;
-    this.#snapshotDueAt = env.clock.monotonic() + options.snapshotIntervalMs;
     const position = { ...this.#position, txid };
-    this.#snapshotTxid = txid;
-    this.#snapshotting = true;
-    this.#tasks.run('snapshot', (stopped) =>
-      this.#store(position, image, stopped).finally(() => {
-        this.#snapshotting = false;
-      }),
-    );
-  }
-
-  async #store(position: Position, image: FrozenImage, signal: AbortSignal): Promise<void> {
-    const { env, options, log, epoch, node } = this.#deps;
-    const startedAt = env.clock.monotonic();
-    const { pageSize } = this.#live.readers;
-    const buffer = new Uint8Array(pageSize);
+    const buffer = new Uint8Array(this.#live.readers.pageSize);
     const read = (pgno: number): Uint8Array => this.#live.page(image, pgno, buffer);
-    const source = { pageSize, pageCount: image.commit, read };
-    try {
-      const { txid } = position;
-      const entry = await createSnapshot({ log, epoch, node, txid, timestamp: env.clock.wall(), source, signal });
-      this.#lastSnapshotAt = entry.storedAt;
-      const ms = env.clock.monotonic() - startedAt;
-      this.#deps.onEvent({ type: 'snapshot_created', position, bytes: entry.size, ms });
-      await log.trim({ keepSnapshotsMs: options.retentionMs, signal });
-    } catch (error) {
-      if (signal.aborted) return;
-      // The log goes on without it; the next interval tries again.
-      this.#deps.onEvent({ type: 'warning', code: 'SNAPSHOT_FAILED', message: messageOf(error) });
-    }
+    const source = { pageSize: buffer.length, pageCount: image.commit, read };
+    this.#tasks.run('snapshot', (stopped) => this.#snapshots.store(position, source, stopped));
   }
 
   /** Hears of a successor without writing. What goes wrong here is no reason to stop: the next append asks too. */

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { LogEntry } from '../../src/log/names.ts';
 import { segmentName } from '../../src/log/names.ts';
-import { oldSegments } from '../../src/log/trim.ts';
+import { oldSegments, oldSnapshots } from '../../src/log/trim.ts';
 import { fill, memoryLog, snapshotAt } from './logs.ts';
 
 const txids = (entries: readonly { maxTxid: number }[]): number[] => entries.map((entry) => entry.maxTxid);
@@ -80,5 +81,21 @@ describe('trim', () => {
         },
       ),
     );
+  });
+});
+
+describe('snapshots made often', () => {
+  const HOUR = 3_600_000;
+  const at = (storedAt: number): LogEntry => ({ storedAt }) as LogEntry;
+
+  test('are thinned to one per stretch, so that a busy day does not keep thousands', () => {
+    const made = Array.from({ length: 24 * 360 }, (_, i) => at(i * 10_000));
+    const now = 24 * HOUR;
+    const gone = new Set(oldSnapshots(made, now, { keepSnapshotsMs: 24 * HOUR, snapshotSpacingMs: HOUR }));
+    const kept = made.filter((entry) => !gone.has(entry));
+    expect(kept).toHaveLength(23 + 2);
+    expect(kept.slice(-2)).toEqual(made.slice(-2));
+    // Looking again later takes nothing more of what is young enough.
+    expect(oldSnapshots(kept, now, { keepSnapshotsMs: 24 * HOUR, snapshotSpacingMs: HOUR })).toEqual([]);
   });
 });

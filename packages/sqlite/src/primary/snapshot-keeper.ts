@@ -1,0 +1,90 @@
+/**
+ * Full images of a primary's database: when one is due, storing it beside the shipping, and deleting what it makes
+ * superfluous. Invariant: one image at a time; a failure never stops the log.
+ */
+import { messageOf, type Position } from '@canopy/core';
+import type { PageSource } from '../ltx/encoder.ts';
+import { createSnapshot } from '../restore/snapshot.ts';
+import type { PrimaryDeps } from './primary.ts';
+import { SnapshotSchedule } from './snapshot-schedule.ts';
+
+/** Looking for what may be deleted lists the whole bucket: not after every image. */
+const TRIM_INTERVAL_MS = 60_000;
+
+export class SnapshotKeeper {
+  readonly #deps: PrimaryDeps;
+  readonly #schedule: SnapshotSchedule;
+  #isStoring = false;
+  #trimDueAt = Number.NEGATIVE_INFINITY;
+  #lastStoredAt: number | undefined;
+
+  /** `txid`: the transaction at which the primary begins. */
+  constructor(deps: PrimaryDeps, txid: number) {
+    this.#deps = deps;
+    this.#schedule = new SnapshotSchedule({
+      clock: deps.env.clock,
+      intervalMs: deps.options.snapshotIntervalMs,
+      txid,
+    });
+  }
+
+  /** An image is being read: its pages must stay where they are. */
+  get isStoring(): boolean {
+    return this.#isStoring;
+  }
+
+  /** Unix ms of the newest image in the log; undefined while it is not known, or where there is none. */
+  get lastStoredAt(): number | undefined {
+    return this.#lastStoredAt;
+  }
+
+  entryStored(bytes: number): void {
+    this.#schedule.stored(bytes);
+  }
+
+  isDue(now: { readonly txid: number; readonly sizeBytes: number }): boolean {
+    return !this.#isStoring && this.#schedule.isDue(now);
+  }
+
+  /** What earlier primaries left to replay counts as well. Without an answer the schedule begins anew. */
+  async inherit(signal: AbortSignal): Promise<void> {
+    const { log, env } = this.#deps;
+    try {
+      const newest = (await log.snapshots({ signal })).at(-1);
+      this.#lastStoredAt ??= newest?.storedAt;
+      const ageMs = newest === undefined ? undefined : env.clock.wall() - newest.storedAt;
+      this.#schedule.inherit({ txid: newest?.maxTxid ?? 0, ageMs });
+    } catch (error) {
+      if (!signal.aborted) env.log.warn('snapshots_not_listed', { reason: messageOf(error) });
+    }
+  }
+
+  /** Stores the image of `position`. Resolves also when it failed: the next interval tries again. */
+  async store(position: Position, source: PageSource, signal: AbortSignal): Promise<void> {
+    const { env, log, epoch, node, onEvent } = this.#deps;
+    const startedAt = env.clock.monotonic();
+    this.#isStoring = true;
+    this.#schedule.begun(position.txid);
+    try {
+      const timestamp = env.clock.wall();
+      const entry = await createSnapshot({ log, epoch, node, txid: position.txid, timestamp, source, signal });
+      this.#lastStoredAt = entry.storedAt;
+      const ms = env.clock.monotonic() - startedAt;
+      onEvent({ type: 'snapshot_created', position, bytes: entry.size, ms });
+      this.#isStoring = false;
+      await this.#trim(signal);
+    } catch (error) {
+      if (!signal.aborted) onEvent({ type: 'warning', code: 'SNAPSHOT_FAILED', message: messageOf(error) });
+    } finally {
+      this.#isStoring = false;
+    }
+  }
+
+  async #trim(signal: AbortSignal): Promise<void> {
+    const { env, log, options } = this.#deps;
+    if (env.clock.monotonic() < this.#trimDueAt) return;
+    this.#trimDueAt = env.clock.monotonic() + TRIM_INTERVAL_MS;
+    const { retentionMs, snapshotIntervalMs } = options;
+    await log.trim({ keepSnapshotsMs: retentionMs, snapshotSpacingMs: snapshotIntervalMs, signal });
+  }
+}
