@@ -9,6 +9,11 @@ export interface LeaseInterval {
   readonly from: number;
   /** Until when it may (given up, or the deadline passed); undefined where it still holds. */
   readonly to: number | undefined;
+  /**
+   * Until when its processes must have been ended: the earliest time at which another may hold the lease. Default `to`.
+   * What they commit between the two is as harmless as before.
+   */
+  readonly fencedBy?: number | undefined;
 }
 
 export interface Commit {
@@ -54,6 +59,8 @@ export interface WritersVerdict {
   readonly orphanCommits: number;
   /** Commits of just-woken processes that nobody saw acknowledged. Not dual writers: divergent, to be kept aside. */
   readonly divergent: number;
+  /** Those commits: each must be in the log after all, or in what its node kept aside. */
+  readonly divergentCommits: readonly Commit[];
   /** Commits outside the own lease while nobody held one. Harmless to data, and still a broken promise. */
   readonly unleased: number;
   /** A later lease with an epoch that is not higher. */
@@ -74,13 +81,22 @@ export function checkWriters(history: WritersHistory): WritersVerdict {
   const epochsOutOfOrder = countEpochsOutOfOrder(leases, note);
   const context: Context = { history, leases, leased: leasedIds(history.commits, leases) };
   const counts = { orphanCommits: 0, divergent: 0, unleased: 0 };
+  const divergentCommits: Commit[] = [];
   for (const commit of history.commits) {
     const kind = judgeCommit(commit, context);
     if (kind === undefined) continue;
     counts[kind] += 1;
+    if (kind === 'divergent') divergentCommits.push(commit);
     note(`${kind}: process ${commit.pid} of ${commit.node} committed ${commit.id} at ${commit.at}`);
   }
-  return { dualWriters: overlaps + counts.orphanCommits, overlaps, epochsOutOfOrder, ...counts, details };
+  return {
+    dualWriters: overlaps + counts.orphanCommits,
+    overlaps,
+    epochsOutOfOrder,
+    ...counts,
+    divergentCommits,
+    details,
+  };
 }
 
 interface Context {
@@ -96,7 +112,9 @@ function leasedIds(commits: readonly Commit[], leases: readonly LeaseInterval[])
 }
 
 function isLeased(commit: Commit, leases: readonly LeaseInterval[]): boolean {
-  return leases.some((lease) => lease.node === commit.node && covers(lease, commit.at));
+  return leases.some(
+    (lease) => lease.node === commit.node && lease.from <= commit.at && commit.at <= (lease.fencedBy ?? endOf(lease)),
+  );
 }
 
 function covers(lease: LeaseInterval, at: number): boolean {

@@ -73,7 +73,7 @@ async function onStage(
     const wake = await runRound(round, `round ${index + 1}/${plan.length}`, stage, { census, env, say, signal });
     if (wake !== undefined) wakes.push(wake);
   }
-  return await stage.judge(wakes);
+  return await stage.judge(wakes, { observerMayBeBlind: true });
 }
 
 interface RoundContext {

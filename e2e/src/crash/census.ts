@@ -45,6 +45,8 @@ export class Census {
     const named = readdirSync('/proc')
       .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
       .filter((entry) => commandLine(Number(entry)).some((argument) => argument.includes(this.#directory)))
+      // Whoever started us may have named the directory as well; it is not ours to end.
+      .filter((entry) => !processTree(Number(entry)).some(({ pid }) => pid === process.pid))
       .map((entry) => identifyProcess(Number(entry)))
       .filter((id) => id !== undefined);
     for (const id of named) this.#seen.set(`${id.pid}/${id.startTicks}`, id);

@@ -8,6 +8,7 @@ import { identifyProcess, type ProcessId } from '@canopy/core';
 import type { ControlClient } from '@canopy/platform';
 import { freezeTree, killTree, signalProcess } from '@canopy/testkit';
 import type { Wake } from '../check/index.ts';
+import type { InstanceView } from './cluster-view.ts';
 
 export type FaultName = 'handover' | 'nodeKill' | 'treeKill' | 'nodeFreeze' | 'treeFreeze';
 
@@ -16,8 +17,10 @@ export interface Fault {
   readonly title: string;
   /** The lease has to run out first, so the gap can't be shorter than the lease time. */
   readonly waitsForLease: boolean;
-  strike(node: LocalNode): Promise<void>;
+  strike(target: InstanceView): Promise<void>;
   heal(node: LocalNode): Promise<Wake | undefined>;
+  /** Wakes what it has stopped, whatever happened meanwhile. Idempotent. */
+  calm(): void;
 }
 
 const APP = 'ledger';
@@ -30,20 +33,23 @@ export function faults(client: ControlClient, clock: Clock): readonly Fault[] {
       waitsForLease: false,
       strike: async () => void (await client.stepdown(APP)),
       heal: async () => undefined,
+      calm: () => {},
     },
     {
       name: 'nodeKill',
       title: "SIGKILL of the active node's own process",
       waitsForLease: false,
-      strike: async (node) => void signalProcess(identityOf(node), 'SIGKILL'),
+      strike: async ({ node }) => void signalProcess(identityOf(node), 'SIGKILL'),
       heal: restart,
+      calm: () => {},
     },
     {
       name: 'treeKill',
       title: 'SIGKILL of its whole process tree, warden and backend included',
       waitsForLease: true,
-      strike: async (node) => void (await killTree(pidOf(node))),
+      strike: async ({ node }) => void (await killTree(pidOf(node))),
       heal: restart,
+      calm: () => {},
     },
     freeze('nodeFreeze', "SIGSTOP of the node's own process past its lease", clock, (pid) =>
       [identifyProcess(pid)].filter((id) => id !== undefined),
@@ -55,22 +61,54 @@ export function faults(client: ControlClient, clock: Clock): readonly Fault[] {
 function freeze(name: FaultName, title: string, clock: Clock, victims: (pid: number) => readonly ProcessId[]): Fault {
   let frozen: readonly ProcessId[] = [];
   let frozenAt = 0;
+  let backend: { readonly pid: number; readonly address: string } | undefined;
+  const calm = (): void => {
+    for (const id of [...frozen].reverse()) signalProcess(id, 'SIGCONT');
+    frozen = [];
+  };
   return {
     name,
     title,
     waitsForLease: true,
-    strike: async (node) => {
+    strike: async ({ node, app }) => {
       frozenAt = clock.monotonic();
       frozen = victims(pidOf(node));
+      const { pid, address } = app.backend ?? {};
+      const isFrozen = frozen.some((id) => id.pid === pid);
+      backend = isFrozen && pid !== undefined && address !== undefined ? { pid, address } : undefined;
       for (const id of frozen) signalProcess(id, 'SIGSTOP');
     },
     heal: async (node) => {
       const wokenAt = clock.monotonic();
-      // The backend first: whatever it had begun gets its chance to do harm before its guards are awake.
-      for (const id of [...frozen].reverse()) signalProcess(id, 'SIGCONT');
+      if (backend !== undefined) await straggle(backend, frozen, clock);
+      calm();
       return { node: node.name, frozenAt, wokenAt };
     },
+    calm,
   };
+}
+
+/** How long a woken backend may be on its own before its guards are woken too. */
+const ALONE_MS = 200;
+
+/**
+ * The worst that a frozen tree can do: its backend wakes first, and a request that was on its way to it is carried out.
+ * It goes straight to the backend, past the proxy, and nobody counts its answer: it has to end up kept aside.
+ */
+async function straggle(
+  backend: { readonly pid: number; readonly address: string },
+  frozen: readonly ProcessId[],
+  clock: Clock,
+): Promise<void> {
+  const body = JSON.stringify({ from: 'acct-0', to: 'acct-1', amount: 1 });
+  const url = `${backend.address}/transfers/straggler-${Math.round(clock.monotonic())}`;
+  const sent = fetch(url, { method: 'PUT', body, signal: AbortSignal.timeout(2000) }).then(
+    (response) => response.body?.cancel(),
+    () => undefined,
+  );
+  const process = frozen.find(({ pid }) => pid === backend.pid);
+  if (process !== undefined) signalProcess(process, 'SIGCONT');
+  await Promise.race([sent, clock.sleep(ALONE_MS)]);
 }
 
 async function restart(node: LocalNode): Promise<undefined> {

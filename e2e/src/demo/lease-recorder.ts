@@ -43,10 +43,12 @@ export class LeaseRecorder {
   /** Every term so far; the present one has no end. */
   intervals(): LeaseInterval[] {
     const now = this.#clock.monotonic();
-    return this.#terms.map(({ node, epoch, from, lastSeen, releasedAt }) => {
+    return this.#terms.map(({ node, epoch, from, lastSeen, releasedAt }, i) => {
       const runsOut = lastSeen + this.#ttlMs - marginOf(this.#ttlMs);
       const to = releasedAt ?? (runsOut <= now ? runsOut : undefined);
-      return { node, epoch, from, to };
+      if (to === undefined || releasedAt !== undefined) return { node, epoch, from, to };
+      const next = this.#terms[i + 1]?.from ?? Number.POSITIVE_INFINITY;
+      return { node, epoch, from, to, fencedBy: Math.max(to, Math.min(next, lastSeen + this.#ttlMs)) };
     });
   }
 

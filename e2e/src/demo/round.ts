@@ -10,6 +10,8 @@ export interface Round {
   readonly fault: Fault;
   readonly from: string;
   readonly to: string;
+  /** Monotonic ms of the blow; the timeline's times count from it. */
+  readonly struckAt: number;
   /** The longest time without a served write, as the load saw it. */
   readonly gapMs: number;
   readonly timeline: readonly TimelineEntry[];
@@ -34,26 +36,32 @@ export async function runRound(fault: Fault, { load, view, clock, ttlMs, signal 
   const epoch = before.app.epoch ?? 0;
   const known = new Set(before.app.database?.divergences ?? []);
   const struckAt = clock.monotonic();
-  await fault.strike(before.node);
-  const after = await view.active({ above: epoch, timeoutMs: ttlMs * 4 + 20_000, signal });
-  const servedFrom = clock.monotonic();
-  while (load.acknowledgedSince(servedFrom) < SERVED_AGAIN) {
-    if (clock.monotonic() - servedFrom > 20_000) throw new Error('writes are not served again');
-    await clock.sleep(20, { signal });
+  try {
+    await fault.strike(before);
+    const after = await view.active({ above: epoch, timeoutMs: ttlMs * 4 + 20_000, signal });
+    const servedFrom = clock.monotonic();
+    while (load.acknowledgedSince(servedFrom) < SERVED_AGAIN) {
+      if (clock.monotonic() - servedFrom > 20_000) throw new Error('writes are not served again');
+      await clock.sleep(20, { signal });
+    }
+    const gap = load.gap(struckAt, clock.monotonic());
+    const settled = await view.instance(after.node);
+    const wake = await fault.heal(before.node);
+    const back = await view.standby(before.node, { timeoutMs: 60_000, signal });
+    return {
+      fault,
+      from: before.node.name,
+      to: after.node.name,
+      struckAt,
+      gapMs: gap.ms,
+      timeline: lastTransition(settled?.app.timeline ?? after.app.timeline, struckAt),
+      wake,
+      divergences: (back.app.database?.divergences ?? []).filter((directory) => !known.has(directory)),
+    };
+  } finally {
+    // Also after ctrl-C: what is stopped could not follow the cluster's end.
+    fault.calm();
   }
-  const gap = load.gap(struckAt, clock.monotonic());
-  const settled = await view.instance(after.node);
-  const wake = await fault.heal(before.node);
-  const back = await view.standby(before.node, { timeoutMs: 60_000, signal });
-  return {
-    fault,
-    from: before.node.name,
-    to: after.node.name,
-    gapMs: gap.ms,
-    timeline: lastTransition(settled?.app.timeline ?? after.app.timeline, struckAt),
-    wake,
-    divergences: (back.app.database?.divergences ?? []).filter((directory) => !known.has(directory)),
-  };
 }
 
 /** The entries from the loss (or the election) that followed the blow, up to serving. */

@@ -11,7 +11,7 @@ export function showRound(say: Say, number: number, round: Round, ttlMs: number)
   const letter = 'abcde'[number] ?? '?';
   say('');
   say(`(${letter}) ${round.fault.title}: ${round.from} → ${round.to}`);
-  const origin = round.timeline[0]?.monotonic ?? 0;
+  const origin = round.struckAt;
   for (const entry of round.timeline) {
     const ms = `+${(entry.monotonic - origin).toFixed(0)} ms`.padStart(10);
     say(`   ${ms}  ${entry.event.replaceAll('_', ' ')}${entry.detail === undefined ? '' : ` (${entry.detail})`}`);
@@ -36,7 +36,10 @@ export function showVerdict(say: Say, rounds: readonly Round[], verdict: Verdict
   say(`${mark(ledger.duplicated === 0)} ${ledger.duplicated} duplicated`);
   say(`${mark(ledger.invariant)} money neither made nor lost`);
   say(
-    `${mark(writers.dualWriters === 0)} ${writers.dualWriters} writers outside their lease; ${writers.divergent} commits of woken backends, refused by the log`,
+    `${mark(writers.dualWriters + writers.unleased === 0)} ${writers.dualWriters} commits while another held the lease, ${writers.unleased} outside of any lease`,
+  );
+  say(
+    `${mark(verdict.thrownAway === 0)} ${writers.divergent} commits of woken backends, refused by the log; ${verdict.thrownAway} of them not kept aside`,
   );
   say(
     `${mark(verdict.unequal.length === 0)} every node's own copy agrees${verdict.unequal.length === 0 ? '' : `, except ${verdict.unequal.join('; ')}`}`,

@@ -95,7 +95,7 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Ends the load and judges all that happened. Once. */
-  async judge(wakes: readonly Wake[]): Promise<Verdict> {
+  async judge(wakes: readonly Wake[], options: { observerMayBeBlind: boolean }): Promise<Verdict> {
     const { load, view, client, opening, recorder } = this.#parts;
     await load.finish(15_000);
     const active = await view.active({ signal: this.#signal });
@@ -107,6 +107,7 @@ export class Stage implements AsyncDisposable {
       leases: recorder.intervals(),
       wakes,
       clock: this.#env.clock,
+      ...options,
     });
   }
 

@@ -13,6 +13,7 @@ import {
 } from '../check/index.ts';
 import type { LedgerState, Load } from '../load/index.ts';
 import { readJournals } from './journal.ts';
+import { thrownAway } from './kept-aside.ts';
 
 export interface Verdict {
   readonly ledger: LedgerVerdict;
@@ -20,6 +21,8 @@ export interface Verdict {
   readonly acknowledged: number;
   /** Nodes whose own copy of the database disagrees with the active one. */
   readonly unequal: readonly string[];
+  /** Commits of woken processes that are neither in the log nor kept aside. */
+  readonly thrownAway: number;
   readonly holds: boolean;
 }
 
@@ -31,26 +34,36 @@ export interface VerdictInput {
   readonly leases: readonly LeaseInterval[];
   readonly wakes: readonly Wake[];
   readonly clock: Clock;
+  /**
+   * The observer of the lease may have missed renewals, because the NATS server was killed: commits outside of any lease
+   * that it saw are then counted and no verdict.
+   */
+  readonly observerMayBeBlind: boolean;
 }
 
 export async function reachVerdict(input: VerdictInput): Promise<Verdict> {
-  const { load, nodes, initialSum, final, leases, wakes, clock } = input;
+  const { load, nodes, initialSum, final, leases, wakes, clock, observerMayBeBlind } = input;
   const acknowledged = load.acknowledged();
   const commits = readJournals(nodes);
   const ledger = checkLedger({ acknowledged, finalTransfers: final.transfers, accounts: final.accounts, initialSum });
   const writers = checkWriters({ leases, commits, wakes, acknowledged: new Set(acknowledged.map(({ id }) => id)) });
   const unequal = await unequalCopies(nodes, final, clock);
+  const stored = new Set(final.transfers.map(({ id }) => id));
+  const gone = thrownAway(writers.divergentCommits, stored, nodes).length;
   return {
     ledger,
     writers,
     acknowledged: acknowledged.length,
     unequal,
+    thrownAway: gone,
     holds:
       ledger.lost === 0 &&
       ledger.duplicated === 0 &&
       ledger.invariant &&
       writers.dualWriters === 0 &&
+      (observerMayBeBlind || writers.unleased === 0) &&
       writers.epochsOutOfOrder === 0 &&
+      gone === 0 &&
       unequal.length === 0 &&
       acknowledged.length > 0,
   };

@@ -16,6 +16,7 @@ const clean = {
   divergent: 0,
   unleased: 0,
   epochsOutOfOrder: 0,
+  divergentCommits: [],
   details: [],
 };
 
@@ -26,6 +27,18 @@ describe('checkWriters accepts', () => {
     const pieces = [...leases, { node: 'n1', epoch: 1, from: 20, to: 60 }].reverse();
     expect(checkWriters({ ...correct, leases: pieces })).toEqual(clean);
   });
+});
+
+describe('the time in which a holder is being fenced', () => {
+  const fenced = leases.map((lease) => (lease.epoch === 1 ? { ...lease, fencedBy: 120 } : lease));
+
+  it('still belongs to it', () => {
+    expect(checkWriters({ leases: fenced, commits: [commit('n1', 115)] })).toEqual(clean);
+    expect(checkWriters({ leases: fenced, commits: [commit('n1', 121)] })).toMatchObject({ unleased: 1 });
+  });
+
+  it('is nobody else’s', () =>
+    expect(checkWriters({ leases: fenced, commits: [commit('n2', 115)] })).toMatchObject({ unleased: 1 }));
 });
 
 describe('checkWriters rejects', () => {

@@ -34,8 +34,10 @@ describe('the lease recorder', () => {
     await clock.advance(TTL - marginOf(TTL) - 1);
     expect(recorder.intervals()).toEqual([{ node: 'a', epoch: 1, from, to: undefined }]);
     await clock.advance(2);
-    expect(recorder.intervals()).toEqual([{ node: 'a', epoch: 1, from, to: from + 500 + TTL - marginOf(TTL) }]);
+    const to = from + 500 + TTL - marginOf(TTL);
+    expect(recorder.intervals()).toEqual([{ node: 'a', epoch: 1, from, to, fencedBy: from + 500 + TTL }]);
   });
+
   it('puts what it hears late where it happened', async () => {
     const { clock, kv, observer, recorder, hold } = await rig();
     const from = clock.monotonic();
