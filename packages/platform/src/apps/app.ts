@@ -5,11 +5,9 @@
 import { join } from 'node:path';
 import {
   type Backend,
-  type CanopyError,
   type ConnectionSpec,
   type DatabaseEvent,
   type Env,
-  hasCode,
   Lifecycle,
   makeDirectory,
   messageOf,
@@ -17,6 +15,7 @@ import {
   type ProcessGuard,
   type StartOptions,
   TaskGroup,
+  withDeadline,
 } from '@canopy/core';
 import type { Leadership, LeaseWatchdog } from '@canopy/election';
 import type { NatsSession } from '@canopy/nats';
@@ -24,20 +23,22 @@ import { platformErrors } from '../errors.ts';
 import type { Member } from '../members/machine.ts';
 import type { AppRole, MemberApp } from '../members/record.ts';
 import { AppProxy } from '../proxy/proxy.ts';
-import { electionBucket } from '../resources.ts';
-import { coordinatorBounds, DEMOTE_TIMEOUT_MS } from './bounds.ts';
+import { coordinatorBounds } from './bounds.ts';
 import { Candidacy } from './candidacy.ts';
 import { Coordinator } from './coordinator.ts';
 import { DatabaseKeeper } from './database-keeper.ts';
 import { noteDatabaseEvent } from './database-notes.ts';
-import { departure, reasonOf } from './departure.ts';
+import { departure, leave, reasonOf } from './departure.ts';
+import { electionOptions } from './election-options.ts';
 import { HoldOff } from './hold-off.ts';
 import { HookRunner } from './hooks.ts';
 import { LeaderWatch } from './leader-watch.ts';
 import { type AppMetrics, appMetrics } from './metrics.ts';
 import type { ResolvedAppOptions } from './options.ts';
+import { canAnotherTakeOver, idleRole, patienceMs } from './readiness.ts';
 import type { Fall } from './role-machine.ts';
 import { RouteBoard } from './route-board.ts';
+import { Standing } from './standing.ts';
 import { type AppParts, type AppStatus, appRecord, appStatus, handoffProblem } from './status.ts';
 import { graceful, TermSteps } from './term-steps.ts';
 import { Timeline, type TimelineEntry, type TimelineEventName } from './timeline.ts';
@@ -59,6 +60,8 @@ export interface AppHost {
   readonly onChanged: () => void;
 }
 
+const SETTLE_AT_STOP_MS = 10_000;
+
 export class App extends Lifecycle {
   readonly name: string;
   readonly #host: AppHost;
@@ -77,6 +80,7 @@ export class App extends Lifecycle {
   #steps: TermSteps | undefined;
   #coordinator: Coordinator | undefined;
   #candidacy: Candidacy | undefined;
+  #standing: Standing | undefined;
   #problem: string | undefined;
 
   /** Made by `platform.app()`. */
@@ -119,7 +123,7 @@ export class App extends Lifecycle {
     if (phase === 'rising') return 'promoting';
     if (phase === 'active') return 'active';
     if (phase === 'falling') return 'demoting';
-    return this.#keeper?.problem === undefined ? 'standby' : 'failed';
+    return idleRole(this.#keeper?.status(), this.#keeper?.problem !== undefined);
   }
 
   /** Whether requests are answered here at this moment, from the clock. */
@@ -135,7 +139,10 @@ export class App extends Lifecycle {
 
   /** As this node sees it. */
   get leader(): string | undefined {
-    return this.#candidacy?.leader?.id;
+    const known = this.#candidacy?.leader;
+    if (known !== undefined) return known.id;
+    const route = this.#board.route();
+    return route.kind === 'remote' ? route.node : undefined;
   }
 
   /** `host:port` where this node's proxy for the app listens. */
@@ -148,14 +155,14 @@ export class App extends Lifecycle {
 
   /** Gives up being active; another node takes over. Resolves when it has been given up. APP_NOT_ACTIVE. */
   async stepDown(): Promise<void> {
-    await this.#leave(() => this.#candidacy?.stepDown());
+    await leave(this.name, this.#host.node, this.#candidacy, (candidacy) => candidacy.stepDown());
   }
 
   /** As `stepDown`, naming the node that should take over. APP_NOT_ACTIVE, HANDOFF_TARGET_INVALID. */
   async handoff(to: string): Promise<void> {
     const problem = handoffProblem(this.name, this.#host.node, to, this.#host.member(to));
     if (problem !== undefined) throw platformErrors.create('HANDOFF_TARGET_INVALID', { app: this.name, to, problem });
-    await this.#leave(() => this.#candidacy?.handoff(to));
+    await leave(this.name, this.#host.node, this.#candidacy, (candidacy) => candidacy.handoff(to));
   }
 
   status(): AppStatus {
@@ -207,6 +214,7 @@ export class App extends Lifecycle {
       board: this.#board,
       hooks: this.#hooks,
       timeline: this.#timeline,
+      patience: (shortMs) => this.#patience(shortMs),
       clock: this.#env.clock,
       log: this.#env.log,
     });
@@ -214,16 +222,26 @@ export class App extends Lifecycle {
     const backend = this.#backend;
     if (backend !== undefined) this.#tasks.run('backend', (stopped) => this.#watchBackend(backend, stopped));
     void this.#steps.standby();
-    this.#candidacy = this.#makeCandidacy(lease);
-    await this.#candidacy.start(signal);
+    const candidacy = this.#makeCandidacy(lease);
+    if (this.#keeper?.obstacle !== undefined) candidacy.allow(false, this.#keeper.obstacle);
+    this.#candidacy = candidacy;
+    await candidacy.start(signal);
+    if (this.#keeper === undefined) return;
+    const [isIdle, onChanged] = [() => this.epoch === undefined, () => this.#host.onChanged()];
+    const parts = { clock: this.#env.clock, keeper: this.#keeper, steps: this.#steps, candidacy, isIdle, onChanged };
+    this.#standing = new Standing(parts);
+    this.#standing.start();
   }
 
   protected async onStop(): Promise<void> {
+    this.#standing?.stop();
     await this.#candidacy?.stop();
     const { epoch } = this;
     if (epoch !== undefined) this.#coordinator?.fall(epoch, { reason: 'stop', leaseHeld: false, isFailure: false });
     await this.#coordinator?.idle();
-    await this.#steps?.settled();
+    const settled = this.#steps?.settled() ?? Promise.resolve();
+    // What has not settled by then, the end of the database ends.
+    await withDeadline(this.#env.clock, 'settling', SETTLE_AT_STOP_MS, settled).catch(() => {});
     if (this.#candidacy !== undefined)
       await this.#hooks
         .run('onStop', this.#options.hooks.onStop, {})
@@ -240,7 +258,7 @@ export class App extends Lifecycle {
         app: this.name,
         steps: steps.steps,
         undos: steps.undos,
-        ...coordinatorBounds(this.#options),
+        ...coordinatorBounds(this.#options, (shortMs) => this.#patience(shortMs)),
         onGivenUp: (leadership, fall) => this.#onGivenUp(leadership, fall),
         onChanged: () => this.#onChanged(),
       },
@@ -250,22 +268,12 @@ export class App extends Lifecycle {
 
   #makeCandidacy(lease: LeaseWatchdog | undefined): Candidacy {
     const { platform, node, session } = this.#host;
-    const { ttlMs, heartbeatMs } = this.#options.election;
+    const { election } = this.#options;
     return new Candidacy(
       {
         options: () => {
           const database = this.#keeper?.status();
-          return {
-            session: session(),
-            bucket: electionBucket(platform),
-            group: this.name,
-            instanceId: node,
-            ttl: ttlMs,
-            hookTimeout: DEMOTE_TIMEOUT_MS,
-            epochFloor: Math.max(database?.position.epoch ?? 0, database?.logEnd?.epoch ?? 0),
-            ...(heartbeatMs === undefined ? {} : { heartbeatInterval: heartbeatMs }),
-            ...(lease === undefined ? {} : { watchdog: lease }),
-          };
+          return electionOptions({ app: this.name, platform, node, session: session(), election, lease, database });
         },
         onElected: (leadership) => this.#onElected(leadership),
         onDemoted: async ({ leadership, reason }) => {
@@ -325,6 +333,11 @@ export class App extends Lifecycle {
     if (leadership.isValid()) this.#candidacy?.stepDown({ holdOffMs }).catch(() => {});
   }
 
+  #patience(shortMs: number): number {
+    const canAnother = canAnotherTakeOver(this.name, this.#host.node, this.#host.members());
+    return patienceMs(this.#options.promoteTimeoutMs, shortMs, canAnother, this.#holdOff.failures);
+  }
+
   #onChanged(): void {
     const state = this.#coordinator?.state;
     this.#metrics.active.set(state?.phase === 'active' ? 1 : 0, { app: this.name });
@@ -335,6 +348,7 @@ export class App extends Lifecycle {
   #onDatabase(event: DatabaseEvent): void {
     const verdict = noteDatabaseEvent(event, this.epoch, this.#timeline, this.#env.log);
     if (verdict !== undefined) this.#failTerm(verdict.reason, verdict.event);
+    this.#standing?.look();
     if (event.type === 'role_changed' || event.type === 'failed') this.#host.onChanged();
   }
 
@@ -343,17 +357,6 @@ export class App extends Lifecycle {
       if (event.type === 'failed') this.#failTerm(`backend: ${messageOf(event.error)}`);
       else if (event.type === 'state_changed')
         this.#env.log.info('backend_state_changed', { state: event.state, reason: event.reason });
-    }
-  }
-
-  async #leave(go: () => Promise<void> | undefined): Promise<void> {
-    const inactive = (): CanopyError =>
-      platformErrors.create('APP_NOT_ACTIVE', { app: this.name, node: this.#host.node });
-    if (this.#candidacy?.leadership === undefined) throw inactive();
-    try {
-      await go();
-    } catch (error) {
-      throw hasCode(error, 'ELECTION_NOT_LEADER') ? inactive() : error;
     }
   }
 
@@ -367,7 +370,7 @@ export class App extends Lifecycle {
       leader: this.leader,
       leaderEpoch: this.#leaders.epoch,
       holdOff: this.#holdOff,
-      problem: this.#keeper?.problem ?? this.#problem,
+      problem: (this.epoch === undefined ? this.#keeper?.obstacle : this.#keeper?.problem) ?? this.#problem,
       options: this.#options,
       election: this.#candidacy?.status(),
       database: this.#keeper?.status(),

@@ -1,8 +1,9 @@
 /**
  * Standing for election for as long as the app runs: an Election runs once and may fail (its warden died, or fenced it
- * during a freeze); this makes the next one, after a rest, until stopped.
+ * during a freeze); this makes the next one, after a rest, until stopped. While it is not allowed to stand there is no
+ * Election at all, and so no knowledge of the leader either.
  */
-import { backoffMs, type Env, messageOf, TaskGroup } from '@canopy/core';
+import { abortable, backoffMs, type Env, messageOf, TaskGroup } from '@canopy/core';
 import { type Demotion, Election, type ElectionOptions, type ElectionStatus, type Leadership } from '@canopy/election';
 import type { KnownLeader } from './route-board.ts';
 
@@ -23,6 +24,9 @@ export class Candidacy {
   readonly #env: Env;
   readonly #tasks: TaskGroup;
   #election: Election | undefined;
+  #isAllowed = true;
+  #allowed = Promise.withResolvers<void>();
+  #departures = 0;
 
   constructor(deps: CandidacyDeps, env: Env) {
     this.#deps = deps;
@@ -46,20 +50,35 @@ export class Candidacy {
     return this.#election?.status();
   }
 
-  /** Resolves when the first Election runs; rejects as its start does. */
+  /** Resolves when the first Election runs, or at once when it may not stand; rejects as the Election's start does. */
   async start(signal?: AbortSignal): Promise<void> {
-    const election = this.#make();
-    await election.start({ signal });
+    const election = this.#isAllowed ? this.#make() : undefined;
+    await election?.start({ signal });
     this.#tasks.run('stand', (stopped) => this.#stand(election, stopped));
   }
 
-  /** ELECTION_NOT_LEADER when it does not lead. */
-  async stepDown(options: { holdOffMs?: number } = {}): Promise<void> {
-    await this.#election?.stepDown(options);
+  /** Withdraws the candidacy, or takes it up again. A leader is not touched: ask again when it has stepped down. */
+  allow(isAllowed: boolean, reason: string | undefined): void {
+    if (isAllowed === this.#isAllowed) return;
+    if (!isAllowed && (this.leadership !== undefined || this.#departures > 0)) return;
+    this.#isAllowed = isAllowed;
+    if (isAllowed) {
+      this.#env.log.info('candidacy_resumed', {});
+      this.#allowed.resolve();
+    } else {
+      this.#env.log.warn('candidacy_withdrawn', { reason });
+      this.#allowed = Promise.withResolvers();
+      void this.#election?.stop();
+    }
   }
 
-  async handoff(to: string): Promise<void> {
-    await this.#election?.handoff(to);
+  /** ELECTION_NOT_LEADER when it does not lead. */
+  stepDown(options: { holdOffMs?: number } = {}): Promise<void> {
+    return this.#depart(async () => this.#election?.stepDown(options));
+  }
+
+  handoff(to: string): Promise<void> {
+    return this.#depart(async () => this.#election?.handoff(to));
   }
 
   /** Gives leadership up, releases the lease, and stands no more. Bounded by the hook timeout of the election. */
@@ -69,26 +88,43 @@ export class Candidacy {
     await stopping;
   }
 
-  async #stand(first: Election, signal: AbortSignal): Promise<void> {
-    let election = first;
-    for (let failures = 0; !signal.aborted; ) {
-      const [error] = await Promise.all([election.closed, this.#follow(election, signal)]);
-      this.#deps.onLeader(undefined, undefined);
-      if (signal.aborted) return;
-      this.#env.log.warn('election_ended', { error: error === undefined ? 'stopped' : messageOf(error) });
-      for (;;) {
-        await this.#env.clock.sleep(backoffMs(failures, RETRY, this.#env.random), { signal });
-        election = this.#make();
-        try {
-          await election.start({ signal });
-          failures = 0;
-          break;
-        } catch (failure) {
-          failures += 1;
-          this.#env.log.warn('election_start_failed', { error: messageOf(failure), failures });
-        }
-      }
+  async #depart(go: () => Promise<void>): Promise<void> {
+    this.#departures += 1;
+    try {
+      await go();
+    } finally {
+      this.#departures -= 1;
     }
+  }
+
+  async #stand(first: Election | undefined, signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    for (let election = first; ; election = undefined) {
+      try {
+        election ??= await this.#next(signal);
+        failures = 0;
+      } catch (failure) {
+        if (signal.aborted) return;
+        failures += 1;
+        this.#env.log.warn('election_start_failed', { error: messageOf(failure), failures });
+      }
+      if (election !== undefined) {
+        const [error] = await Promise.all([election.closed, this.#follow(election, signal)]);
+        this.#deps.onLeader(undefined, undefined);
+        if (signal.aborted) return;
+        if (!this.#isAllowed) continue;
+        this.#env.log.warn('election_ended', { error: error === undefined ? 'stopped' : messageOf(error) });
+      }
+      await this.#env.clock.sleep(backoffMs(failures, RETRY, this.#env.random), { signal });
+    }
+  }
+
+  /** A running Election, as soon as it may stand. */
+  async #next(signal: AbortSignal): Promise<Election> {
+    if (!this.#isAllowed) await abortable(this.#allowed.promise, signal);
+    const election = this.#make();
+    await election.start({ signal });
+    return election;
   }
 
   #make(): Election {
@@ -103,7 +139,8 @@ export class Candidacy {
   /** Tells of leader changes until the election ends. */
   async #follow(election: Election, signal: AbortSignal): Promise<void> {
     for await (const event of election.watch()) {
-      if (signal.aborted && event.state === 'stopped') break;
+      // Our own end says nothing of the leader.
+      if (event.state === 'stopped' && (signal.aborted || !this.#isAllowed)) break;
       this.#deps.onLeader({ id: event.leaderId }, event.epoch);
     }
   }

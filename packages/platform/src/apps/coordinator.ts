@@ -34,8 +34,8 @@ export interface CoordinatorDeps {
   readonly steps: Readonly<Record<Step, (context: StepContext) => Promise<void>>>;
   /** May reject: that is logged, and the way down goes on. */
   readonly undos: Readonly<Record<Undo, (context: UndoContext) => Promise<void>>>;
-  /** Bounds, ms. */
-  readonly stepTimeoutMs: Readonly<Record<Step, number>>;
+  /** Bounds, ms. One that is a function is asked again and again while the step runs. */
+  readonly stepTimeoutMs: Readonly<Record<Step, number | (() => number)>>;
   readonly undoTimeoutMs: Readonly<Record<Undo, number>>;
   /** How long an aborted step may take to end before the way down begins without it. */
   readonly abortGraceMs: number;
@@ -43,6 +43,8 @@ export interface CoordinatorDeps {
   readonly onGivenUp: (leadership: Leadership, fall: Fall) => void;
   readonly onChanged: (state: RoleState) => void;
 }
+
+const BOUND_LOOK_MS = 500;
 
 export class Coordinator {
   readonly #deps: CoordinatorDeps;
@@ -109,7 +111,6 @@ export class Coordinator {
     const leadership = this.#term(epoch);
     const controller = new AbortController();
     const { clock } = this.#env;
-    const timeoutMs = this.#deps.stepTimeoutMs[step];
     const overdue = Promise.withResolvers<never>();
     let graceTimer: Timer | undefined;
     const abort = (reason: Error): void => {
@@ -118,22 +119,39 @@ export class Coordinator {
       graceTimer = clock.timer(this.#deps.abortGraceMs, () => overdue.reject(reason));
     };
     this.#abortStep = abort;
-    const timer = clock.timer(timeoutMs, () =>
-      abort(platformErrors.create('STEP_TIMEOUT', { app: this.#deps.app, step, timeoutMs })),
-    );
+    const unbound = this.#bound(step, abort);
     try {
       const work = this.#deps.steps[step]({ leadership, signal: controller.signal });
       work.catch(() => {});
       await Promise.race([work, overdue.promise]);
+      // It did not heed the abort: what came too late counts as failed, and is undone like everything before it.
+      controller.signal.throwIfAborted();
       this.#dispatch({ type: 'step_done', step });
     } catch (error) {
       const cause = controller.signal.aborted ? controller.signal.reason : error;
       this.#env.log.warn('app_step_failed', { app: this.#deps.app, step, epoch, error: messageOf(cause) });
       this.#dispatch({ type: 'step_failed', step, reason: messageOf(cause) });
     } finally {
-      timer.cancel();
+      unbound();
       graceTimer?.cancel();
     }
+  }
+
+  /** Aborts the step when its time is up, as judged while it runs. Returns how to end that. */
+  #bound(step: Step, abort: (reason: Error) => void): () => void {
+    const { clock } = this.#env;
+    const { app, stepTimeoutMs } = this.#deps;
+    const begunAt = clock.monotonic();
+    const bound = stepTimeoutMs[step];
+    let timer: Timer | undefined;
+    const look = (): void => {
+      const timeoutMs = typeof bound === 'number' ? bound : bound();
+      const leftMs = begunAt + timeoutMs - clock.monotonic();
+      if (leftMs <= 0) abort(platformErrors.create('STEP_TIMEOUT', { app, step, timeoutMs }));
+      else timer = clock.timer(typeof bound === 'number' ? leftMs : Math.min(leftMs, BOUND_LOOK_MS), look);
+    };
+    look();
+    return () => timer?.cancel();
   }
 
   async #runUndo(undo: Undo, epoch: number, fall: Fall): Promise<void> {

@@ -13,6 +13,7 @@ import {
   type Promotable,
   TaskGroup,
 } from '@canopy/core';
+import { databaseObstacle } from './readiness.ts';
 
 const REOPEN = { initialMs: 500, maxMs: 30_000 };
 
@@ -40,6 +41,16 @@ export class DatabaseKeeper {
   /** Why there is no usable database now. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** Why it can't be promoted now. */
+  get obstacle(): string | undefined {
+    return this.#problem ?? databaseObstacle(this.status());
+  }
+
+  /** The present one; also one that has failed. */
+  get database(): Promotable | undefined {
+    return this.#database;
   }
 
   /** Resolves when it follows the log; rejects as the database's start does, with nothing left open. */

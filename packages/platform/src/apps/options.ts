@@ -34,7 +34,10 @@ export interface AppOptions extends AppHooks {
   readonly election?: AppElectionOptions;
   /** How long a planned step-down waits for requests under way at the backend (default 2 s). */
   readonly drainTimeout?: Duration;
-  /** How long the database may take to catch up, claim and verify on becoming active (default 2 min). */
+  /**
+   * How long the database may take to catch up, claim and verify on becoming active (default 2 min). While another node
+   * could take over at once it is 20 s, doubled with each failure in a row, at most.
+   */
   readonly promoteTimeout?: Duration;
   /** How long the backend gets to end on a planned step-down before it is killed (default: the backend's own). */
   readonly stopGrace?: Duration;

@@ -1,7 +1,7 @@
 /**
  * The order in which an app becomes active and stops being it. Pure. Up: settle (what an earlier term left is over) →
- * promote → activate → start_backend → serve. Down: the undo of each step that was done, in reverse. One step runs at a
- * time. A step that fails, and a loss of leadership at any point, lead to the same way down; leadership is given up only
+ * promote → activate → start_backend → serve. Down: the undo of each step that was begun, in reverse; a step that failed
+ * may have done half of its work, or all of it too late, so it is undone as well. One step runs at a time. A step that fails, and a loss of leadership at any point, lead to the same way down; leadership is given up only
  * when everything is undone. Invariant: `serve` is done only between a completed `start_backend` and `close_gate`.
  */
 
@@ -138,15 +138,13 @@ function stepDone(state: RoleState, step: Step): RoleStep {
 
 function stepFailed(state: RoleState, step: Step, reason: string): RoleStep {
   if (state.phase !== 'rising' || state.running !== step) return { state, effects: [] };
-  // A failed promotion or start has undone itself; a hook that failed half-way gets the chance to clear up.
-  const done = STEPS.slice(0, STEPS.indexOf(step) + (step === 'activate' ? 1 : 0));
   const why = state.fall ?? { reason: `${step}: ${reason}`, leaseHeld: true, isFailure: true };
-  return descend(state.epoch, done, why, []);
+  return descend(state.epoch, STEPS.slice(0, STEPS.indexOf(step) + 1), why, []);
 }
 
-/** Starts the way down from the steps that were done. */
-function descend(epoch: number, done: readonly Step[], why: Fall, before: readonly RoleEffect[]): RoleStep {
-  const undos = done
+/** Starts the way down from the steps that were begun. */
+function descend(epoch: number, begun: readonly Step[], why: Fall, before: readonly RoleEffect[]): RoleStep {
+  const undos = begun
     .map((step) => UNDO_OF[step])
     .filter((undo) => undo !== undefined)
     .reverse();

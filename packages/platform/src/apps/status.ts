@@ -85,10 +85,15 @@ export function appStatus(parts: AppParts): AppStatus {
   };
 }
 
+/** Records are small: they are sent once a second. */
+const SHOWN_PROBLEM_LENGTH = 200;
+
 /** The app's part of the membership record. */
 export function appRecord(parts: AppParts): MemberApp {
-  const { role, serving, epoch, proxyAddress, database } = parts;
-  const { ms, tx } = database?.lag ?? { ms: undefined, tx: undefined };
+  const { role, serving, epoch, proxyAddress, database, problem } = parts;
+  // A database that does not follow knows no distance, whatever it says.
+  const knowsLag = role !== 'starting' && role !== 'demoting' && role !== 'failed';
+  const { ms, tx } = (knowsLag ? database?.lag : undefined) ?? { ms: undefined, tx: undefined };
   return {
     role,
     serving,
@@ -97,6 +102,7 @@ export function appRecord(parts: AppParts): MemberApp {
     ...(database === undefined ? {} : { position: formatPosition(database.position) }),
     ...(ms === undefined ? {} : { lagMs: ms }),
     ...(tx === undefined ? {} : { lagTx: tx }),
+    ...(problem === undefined ? {} : { problem: problem.slice(0, SHOWN_PROBLEM_LENGTH) }),
   };
 }
 
@@ -106,7 +112,8 @@ export function handoffProblem(app: string, from: string, to: string, member: Me
   if (member === undefined) return 'there is no such member';
   if (member.health !== 'alive') return `it is ${member.health}`;
   if (member.record.cordoned) return 'it is cordoned';
-  const role = member.record.apps[app]?.role;
-  if (role === undefined) return 'it does not run the app';
-  return role === 'standby' ? undefined : `its role is ${role}`;
+  const shown = member.record.apps[app];
+  if (shown === undefined) return 'it does not run the app';
+  if (shown.role === 'standby') return undefined;
+  return `its role is ${shown.role}${shown.problem === undefined ? '' : ` (${shown.problem})`}`;
 }

@@ -19,6 +19,8 @@ import type { CoordinatorDeps, StepContext, UndoContext } from './coordinator.ts
 import type { DatabaseKeeper } from './database-keeper.ts';
 import type { HookRunner } from './hooks.ts';
 import type { ResolvedAppOptions } from './options.ts';
+import { Promotion } from './promotion.ts';
+import { SHORT_SETTLE_MS } from './readiness.ts';
 import type { RouteBoard } from './route-board.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -30,16 +32,22 @@ export interface TermStepsDeps {
   readonly board: RouteBoard;
   readonly hooks: HookRunner;
   readonly timeline: Timeline;
+  /** How long something may take that takes `shortMs` when another node could do it instead. */
+  readonly patience: (shortMs: number) => number;
   readonly clock: Clock;
   readonly log: Logger;
 }
+
+const SETTLE_LOOK_MS = 20;
 
 export class TermSteps {
   readonly #deps: TermStepsDeps;
   #term: ActiveTerm | undefined;
   #database: Promotable | undefined;
+  #promotion: Promotion | undefined;
   /** What goes on in the background after a term was given up: the database's way back to following. */
-  #settling: Promise<void> = Promise.resolve();
+  #settling: Promise<unknown> = Promise.resolve();
+  #isSettling = false;
 
   constructor(deps: TermStepsDeps) {
     this.#deps = deps;
@@ -65,8 +73,19 @@ export class TermSteps {
   }
 
   /** Resolves when nothing goes on in the background any more. */
-  settled(): Promise<void> {
-    return this.#settling;
+  async settled(): Promise<void> {
+    await this.#settling;
+  }
+
+  /** Sends a database back to following that is primary though there is no term. Only between terms. */
+  retire(): void {
+    const { keeper, log } = this.#deps;
+    const database = keeper?.database;
+    if (database === undefined || this.#isSettling) return;
+    log.warn('database_retired', {});
+    this.#inBackground(
+      database.demote().catch((error: unknown) => log.warn('database_demote_failed', { error: messageOf(error) })),
+    );
   }
 
   /** The app follows: tell the user's code, after everything that went before. Never rejects. */
@@ -79,13 +98,23 @@ export class TermSteps {
   }
 
   async #settle({ signal }: StepContext): Promise<void> {
-    await abortable(this.#settling, signal);
-    this.#database = await this.#deps.keeper?.ready(signal);
+    const { clock, keeper, patience } = this.#deps;
+    const begunAt = clock.monotonic();
+    for (;;) {
+      signal.throwIfAborted();
+      const obstacle = this.#isSettling ? 'what an earlier term left has not ended' : keeper?.obstacle;
+      if (obstacle === undefined) break;
+      if (clock.monotonic() - begunAt >= patience(SHORT_SETTLE_MS)) throw new Error(obstacle);
+      const pause = clock.sleep(SETTLE_LOOK_MS, { signal });
+      await (this.#isSettling ? Promise.race([this.#settling, pause]) : pause);
+    }
+    this.#database = await keeper?.ready(signal);
   }
 
   async #promote({ leadership, signal }: StepContext): Promise<void> {
     if (this.#database === undefined) return;
-    const position = await this.#database.promote({ epoch: leadership.epoch, signal });
+    this.#promotion = new Promotion(this.#database, { epoch: leadership.epoch, signal });
+    const position = await this.#promotion.position;
     // Lets the database's own events of this promotion be read first: the timeline is in order then.
     await this.#deps.clock.sleep(0);
     this.#deps.timeline.add('promoted', { epoch: leadership.epoch, detail: formatPosition(position) });
@@ -124,7 +153,8 @@ export class TermSteps {
 
   async #closeGate({ leadership, fall, urgent }: UndoContext): Promise<void> {
     const { board, proxy, options, timeline } = this.#deps;
-    if (fall.leaseHeld) this.#term?.leave();
+    if (this.#term === undefined) return;
+    if (fall.leaseHeld) this.#term.leave();
     board.term = undefined;
     if (!urgent.aborted && proxy !== undefined)
       await abortable(proxy.drain(options.drainTimeoutMs), urgent).catch(() => {});
@@ -151,35 +181,55 @@ export class TermSteps {
     timeline.add('deactivated', { epoch: leadership.epoch });
   }
 
-  /** Resolves as soon as a successor can have everything; the way back to following goes on in the background. */
+  /**
+   * Resolves as soon as a successor can have everything; the way back to following goes on in the background. A promotion
+   * that heeds no abort is not waited for: nothing was written under it, and the log keeps it from its successor's.
+   */
   async #demote({ leadership }: UndoContext): Promise<void> {
     const { timeline, log } = this.#deps;
     this.#term?.end();
     this.#term = undefined;
-    const database = this.#database;
+    const promotion = this.#promotion;
+    this.#promotion = undefined;
     this.#database = undefined;
-    if (database === undefined) {
-      this.#settling = this.standby();
+    if (promotion === undefined) {
+      this.#inBackground(this.standby());
       return;
     }
     const epoch = epochOf(leadership.epoch);
     const shipped = Promise.withResolvers<void>();
-    const demoting = database.demote({
+    const { isRunning } = promotion;
+    const undoing = promotion.undo({
       onShipped: (position) => {
         timeline.add('shipped', { epoch, detail: formatPosition(position) });
         shipped.resolve();
       },
     });
-    this.#settling = demoting
-      .then(
-        () => timeline.add('demoted', { epoch }),
+    this.#inBackground(
+      undoing.then(
+        (wasUndone) => {
+          if (!wasUndone) return undefined;
+          timeline.add('demoted', { epoch });
+          return this.standby();
+        },
         (error: unknown) => {
           timeline.add('failed', { epoch, detail: `demote: ${messageOf(error)}` });
           log.warn('database_demote_failed', { epoch, error: messageOf(error) });
+          return this.standby();
         },
-      )
-      .then(() => this.standby());
-    await Promise.race([shipped.promise, demoting]);
+      ),
+    );
+    if (isRunning) log.warn('promotion_does_not_end', { epoch });
+    else await Promise.race([shipped.promise, undoing]);
+  }
+
+  /** The next term waits for it. */
+  #inBackground(work: Promise<void>): void {
+    this.#isSettling = true;
+    const settling = Promise.all([this.#settling, work]).finally(() => {
+      if (this.#settling === settling) this.#isSettling = false;
+    });
+    this.#settling = settling;
   }
 }
 

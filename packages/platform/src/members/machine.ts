@@ -121,6 +121,7 @@ function shownFacts(record: MemberRecord): string {
     app.epoch ?? null,
     app.serving,
     app.proxyAddress ?? null,
+    app.problem ?? null,
   ]);
   return JSON.stringify([record.address, record.http ?? null, record.labels, record.cordoned, apps]);
 }

@@ -20,6 +20,8 @@ export interface MemberApp {
   /** Distance to the log's end; undefined = unknown. */
   readonly lagMs?: number;
   readonly lagTx?: number;
+  /** Why it can't be active, or why its last term failed. */
+  readonly problem?: string;
 }
 
 export interface MemberProcess {

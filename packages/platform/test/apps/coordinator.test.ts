@@ -20,9 +20,10 @@ beforeEach(() => {
 type Overrides = {
   steps?: Partial<CoordinatorDeps['steps']>;
   undos?: Partial<CoordinatorDeps['undos']>;
+  promoteTimeoutMs?: () => number;
 };
 
-function coordinator({ steps = {}, undos = {} }: Overrides = {}): Coordinator {
+function coordinator({ steps = {}, undos = {}, promoteTimeoutMs = () => 1000 }: Overrides = {}): Coordinator {
   const did = (name: string) => async (): Promise<void> => void calls.push(name);
   return new Coordinator(
     {
@@ -42,7 +43,7 @@ function coordinator({ steps = {}, undos = {} }: Overrides = {}): Coordinator {
         demote: did('demote'),
         ...undos,
       },
-      stepTimeoutMs: { settle: 1000, promote: 1000, activate: 1000, start_backend: 1000, serve: 1000 },
+      stepTimeoutMs: { settle: 1000, promote: promoteTimeoutMs, activate: 1000, start_backend: 1000, serve: 1000 },
       undoTimeoutMs: { close_gate: 1000, stop_backend: 1000, deactivate: 1000, demote: 1000 },
       abortGraceMs: 500,
       onGivenUp: (_leadership, fall) => givenUp.push(fall),
@@ -90,7 +91,7 @@ describe('the coordinator', () => {
     expect(it_.state.phase).toBe('rising');
     await clock.advance(500);
     expect(it_.state.phase).toBe('standby');
-    expect(calls).toEqual(['settle', 'promote', 'activate', 'deactivate', 'demote']);
+    expect(calls).toEqual(['settle', 'promote', 'activate', 'stop_backend', 'deactivate', 'demote']);
     expect(givenUp[0]).toMatchObject({ isFailure: true, leaseHeld: true });
     expect(givenUp[0]?.reason).toContain('did not end within 1000 ms');
   });
@@ -114,6 +115,32 @@ describe('the coordinator', () => {
     await clock.advance(1);
     expect(it_.state.phase).toBe('standby');
     expect(givenUp).toEqual([LOST]);
+  });
+
+  it.each([LOST, undefined])('demotes after a promotion that succeeds although it was aborted (%o)', async (fall) => {
+    const late = Promise.withResolvers<void>();
+    const it_ = coordinator({ steps: { promote: () => late.promise } });
+    it_.elected(new FakeLeadership(clock));
+    await settle();
+    if (fall === undefined) await clock.advance(1000);
+    else it_.fall(1, fall);
+    await clock.advance(100);
+    late.resolve();
+    await settle();
+    expect(calls).toEqual(['settle', 'demote']);
+    expect(givenUp).toMatchObject([fall ?? { isFailure: true, leaseHeld: true }]);
+  });
+
+  it('asks for a bound again while the step runs', async () => {
+    let boundMs = 60_000;
+    const it_ = coordinator({ steps: { promote: never }, promoteTimeoutMs: () => boundMs });
+    it_.elected(new FakeLeadership(clock));
+    await clock.advance(5000);
+    expect(it_.state.phase).toBe('rising');
+    boundMs = 4000;
+    await clock.advance(1000);
+    expect(it_.state.phase).toBe('standby');
+    expect(givenUp[0]?.reason).toContain('did not end within 4000 ms');
   });
 
   it('goes on down when an undo fails or hangs', async () => {

@@ -57,11 +57,11 @@ describe('becoming active and stopping to be', () => {
 
   it.each<[Step, Undo[]]>([
     ['settle', []],
-    ['promote', []],
+    ['promote', ['demote']],
     ['activate', ['deactivate', 'demote']],
-    ['start_backend', ['deactivate', 'demote']],
-    ['serve', ['stop_backend', 'deactivate', 'demote']],
-  ])('undoes what was done when %s fails', (failing, undone) => {
+    ['start_backend', ['stop_backend', 'deactivate', 'demote']],
+    ['serve', ['close_gate', 'stop_backend', 'deactivate', 'demote']],
+  ])('undoes what was begun when %s fails', (failing, undone) => {
     const play = new Play();
     play.feed({ type: 'elected', epoch: 7 });
     for (const step of STEPS.slice(0, STEPS.indexOf(failing))) play.feed({ type: 'step_done', step });
@@ -87,6 +87,15 @@ describe('becoming active and stopping to be', () => {
     expect(play.asked.slice(play.asked.indexOf('abort_step') + 1)).toEqual([...undos, 'given_up']);
     // A loss is not a failure of this node, also when the aborted step reports one.
     expect(play.effects.at(-1)).toMatchObject({ fall: LOST });
+  });
+
+  it('demotes, and only then gives up, when the term is lost during a promotion that fails', () => {
+    const play = new Play().feed({ type: 'elected', epoch: 3 }, { type: 'step_done', step: 'settle' });
+    play.feed({ type: 'fall', epoch: 3, fall: LOST }, { type: 'step_failed', step: 'promote', reason: 'aborted' });
+    expect(play.asked).toEqual(['settle', 'promote', 'abort_step', 'demote']);
+    // A term won meanwhile begins after it.
+    play.feed({ type: 'elected', epoch: 4 }).undoAll();
+    expect(play.asked.slice(4)).toEqual(['given_up', 'settle']);
   });
 
   it('turns to haste when the lease goes during a planned step-down', () => {
@@ -138,6 +147,7 @@ describe('becoming active and stopping to be', () => {
     fc.assert(
       fc.property(fc.array(event, { maxLength: 60 }), (events) => {
         const done = new Set<string>();
+        const begun = new Set<string>();
         const undoOf: Record<string, Step> = {
           close_gate: 'serve',
           stop_backend: 'start_backend',
@@ -151,6 +161,11 @@ describe('becoming active and stopping to be', () => {
             done.delete(undoOf[next.undo] as string);
           const result = stepRole(state, next);
           for (const effect of result.effects) {
+            // What was begun is undone before the lease is free, however it ended.
+            if (effect.type === 'run') begun.add(effect.step);
+            if (effect.type === 'undo') begun.delete(undoOf[effect.undo] as string);
+            if (effect.type === 'given_up' && (state.phase === 'standby' || effect.epoch === epochOf(state)))
+              expect([...begun].filter((step) => step !== 'settle')).toEqual([]);
             // Nothing starts before what it stands on, and a lease is free only when nothing is left.
             if (effect.type === 'run' && effect.step === 'promote') expect([...done]).toEqual(['settle']);
             if (effect.type === 'run' && effect.step === 'start_backend') expect(done.has('promote')).toBe(true);

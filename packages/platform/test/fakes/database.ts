@@ -31,9 +31,13 @@ export class FakeDatabase implements Promotable {
   readonly committed: string[] = [];
   readonly calls: string[] = [];
   role: DatabaseRole = 'closed';
+  startRole: DatabaseRole = 'standby';
   epoch: Epoch = NO_EPOCH;
   /** Set by tests. */
   promoteError: Error | undefined;
+  /** Goes on after its signal has aborted. */
+  isDeaf = false;
+  problem: string | undefined;
   beforePromote: (signal: AbortSignal) => Promise<void> = async () => {};
   afterShipped: () => Promise<void> = async () => {};
 
@@ -43,13 +47,13 @@ export class FakeDatabase implements Promotable {
 
   async start(): Promise<void> {
     this.calls.push('start');
-    this.role = 'standby';
+    this.role = this.startRole;
   }
 
   async promote({ epoch, signal }: PromoteOptions): Promise<Position> {
     this.calls.push('promote');
     await this.beforePromote(signal);
-    signal.throwIfAborted();
+    if (!this.isDeaf) signal.throwIfAborted();
     if (this.promoteError !== undefined) throw this.promoteError;
     if (epoch <= this.#log.epoch) throw new Error(`the log has epoch ${this.#log.epoch}, not below ${epoch}`);
     const position = this.#log.end;
@@ -85,7 +89,7 @@ export class FakeDatabase implements Promotable {
   async waitFor(): Promise<void> {}
 
   status(): DatabaseStatus {
-    const lag = this.role === 'primary' ? 0 : undefined;
+    const lag = this.role === 'primary' || this.role === 'standby' ? 0 : undefined;
     return {
       role: this.role,
       path: '/fake',
@@ -95,12 +99,19 @@ export class FakeDatabase implements Promotable {
       sizeBytes: undefined,
       lastSnapshotAt: undefined,
       divergences: [],
-      problem: undefined,
+      problem: this.problem,
     };
   }
 
   watch(options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<DatabaseEvent> {
     return this.#events.watch(options);
+  }
+
+  /** As if it had begun or ended to look for a way to follow. */
+  become(role: DatabaseRole, problem?: string): void {
+    this.role = role;
+    this.problem = problem;
+    this.#events.send({ type: 'role_changed', role, position: this.#log.end });
   }
 
   /** As if it had broken. */
@@ -132,9 +143,11 @@ export class FakeDatabases implements DatabaseProvider {
   readonly log = new FakeLog();
   readonly opened: FakeDatabase[] = [];
   startError: Error | undefined;
+  startRole: DatabaseRole = 'standby';
 
   open(_context: DatabaseContext): Promotable {
     const database = new FakeDatabase(this.log);
+    database.startRole = this.startRole;
     const { startError } = this;
     if (startError !== undefined)
       database.start = async () => {

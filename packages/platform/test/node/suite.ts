@@ -212,6 +212,47 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
     });
   });
 
+  describe('a node whose database is not settled', () => {
+    it('does not stand for election; it does as soon as the database is', async () => {
+      await using cluster = await TestCluster.open(connect);
+      const first = await cluster.node('n1');
+      first.databases.startRole = 'opening';
+      await first.platform.start();
+      first.databases.latest.become('opening', 'the log has a gap');
+      expect(first.app.role).toBe('starting');
+      expect(first.app.status().problem).toBe('the database is opening: the log has a gap');
+      await expect(fetch(`${first.platform.httpAddress}/ready`)).resolves.toMatchObject({ status: 503 });
+      const second = await cluster.started('n2');
+      expect(await cluster.serving()).toBe(second);
+      const shown = () => second.platform.members().find(({ record }) => record.id === 'n1')?.record.apps['ledger'];
+      await eventually(() => shown()?.problem?.includes('the log has a gap'));
+      expect(shown()).not.toHaveProperty('lagMs');
+      await expect(second.app.handoff('n1')).rejects.toThrow(/starting \(the database is opening: the log has a gap\)/);
+      expect(first.app.status().timeline.map(({ event }) => event)).not.toContain('elected');
+      first.databases.latest.become('standby');
+      expect(first.app.role).toBe('standby');
+      await eventually(() => shown()?.role === 'standby');
+      await second.app.handoff('n1');
+      expect(await cluster.serving(second)).toBe(first);
+      expect(first.app.status().problem).toBeUndefined();
+    });
+
+    it('withdraws when that begins while it follows', async () => {
+      await using cluster = await TestCluster.open(connect);
+      const first = await cluster.started('n1');
+      await cluster.serving();
+      const second = await cluster.started('n2');
+      const third = await cluster.started('n3');
+      second.databases.latest.become('opening', 'rebuilding');
+      await eventually(() => second.app.status().election?.state === 'stopped');
+      await first.app.stepDown();
+      expect(await cluster.serving(first)).toBe(third);
+      second.databases.latest.become('standby');
+      await eventually(() => second.app.status().election?.state === 'follower');
+      expect(second.app.leader).toBe('n3');
+    });
+  });
+
   describe('what breaks on the active node', () => {
     it.each(['backend', 'database'] as const)('its %s: another node takes over', async (part) => {
       await using cluster = await TestCluster.open(connect);
@@ -228,6 +269,36 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
       // A broken database is opened anew, and follows.
       if (part === 'database')
         await eventually(() => first.databases.opened.length === 2 && first.app.role === 'standby');
+    });
+
+    it('its database, which takes long to follow again: it does not stand until then', async () => {
+      await using cluster = await TestCluster.open(connect);
+      const first = await cluster.started('n1');
+      await cluster.serving();
+      const second = await cluster.started('n2');
+      const reader = Promise.withResolvers<void>();
+      first.databases.latest.afterShipped = () => reader.promise;
+      await first.app.stepDown();
+      expect(await cluster.serving(first)).toBe(second);
+      expect(first.app.role).toBe('demoting');
+      await eventually(() => first.app.status().election?.state === 'stopped');
+      const shown = () => second.platform.members().find(({ record }) => record.id === 'n1')?.record.apps['ledger'];
+      await eventually(() => shown()?.role === 'demoting');
+      expect(shown()?.problem).toContain('the database is demoting');
+      await expect(second.app.handoff('n1')).rejects.toMatchObject({
+        code: 'HANDOFF_TARGET_INVALID',
+        message: expect.stringContaining('the database is demoting'),
+      });
+      // Its proxy still knows the way.
+      expect(await cluster.send(first, 'POST', 'through n1')).toEqual({ status: 200, text: 'n2' });
+      expect(first.app.leader).toBe('n2');
+      await second.app.stepDown();
+      await cluster.serving();
+      expect(second.app.serving).toBe(true);
+      reader.resolve();
+      await eventually(() => first.app.role === 'standby' && shown()?.role === 'standby');
+      await second.app.handoff('n1');
+      expect(await cluster.serving(second)).toBe(first);
     });
 
     it('its place in the log: the write is not acknowledged, and it steps down', async () => {
