@@ -2,13 +2,19 @@
  * Which cluster a verb talks to. Strong to weak: --server/--platform, --config, NATS_URL/PLATFORM, a `canopy up` running in
  * --dir. Opens one connection, runs the verb's work under the timeout, and closes it.
  */
-import { type ConnectionSpec, systemEnv } from '@canopy/core';
+import { resolve } from 'node:path';
+import { CanopyError, type ConnectionSpec, systemEnv } from '@canopy/core';
 import { connectNats } from '@canopy/nats';
 import { ControlClient } from '@canopy/platform';
-import { readClusterFile } from './cluster/cluster-file.ts';
+import { DEFAULT_DIRECTORY, readClusterFile } from './cluster/cluster-file.ts';
+import { diskSpace } from './cluster/disk-space.ts';
 import { planNode } from './config/build.ts';
 import { loadConfig } from './config/load.ts';
 import { cliErrors } from './errors.ts';
+import { formatBytes } from './output/bytes.ts';
+
+/** Codes that begin so may come from a full disk of the NATS server. */
+const SYMPTOMS = ['NATS_', 'JETSTREAM_', 'KV_', 'BLOB_', 'BUS_', 'NODE_', 'DEADLINE_'];
 
 export interface ClusterOptions {
   readonly server?: string | undefined;
@@ -22,21 +28,26 @@ export interface ClusterOptions {
 export interface ClusterAddress {
   readonly platform: string;
   readonly connection: ConnectionSpec;
+  /** Of the `canopy up` on this machine that the cluster belongs to. */
+  readonly directory?: string | undefined;
 }
 
 export function findCluster(options: ClusterOptions): ClusterAddress {
   const { environment } = options;
   const configured = options.config === undefined ? undefined : planNode(loadConfig(options.config), 'cli');
   const servers = options.server ?? (configured === undefined ? environment.NATS_URL : undefined);
-  const running =
-    configured === undefined && servers === undefined ? readClusterFile(options.dir ?? '.canopy') : undefined;
+  const directory = options.dir ?? DEFAULT_DIRECTORY;
+  const running = configured === undefined && servers === undefined ? readClusterFile(directory) : undefined;
   const known = configured ?? running;
   const connection =
     servers === undefined ? known?.connection : { servers: servers.split(',').map((url) => url.trim()) };
   const platform = options.platform ?? known?.platform ?? environment.PLATFORM;
-  if (connection === undefined) throw cliErrors.create('CLUSTER_UNKNOWN', { problem: 'no NATS server is named' });
+  if (connection === undefined)
+    throw cliErrors.create('CLUSTER_UNKNOWN', {
+      problem: `no NATS server is named, and no canopy up runs in ${resolve(directory)}`,
+    });
   if (platform === undefined) throw cliErrors.create('CLUSTER_UNKNOWN', { problem: 'no platform is named' });
-  return { platform, connection };
+  return { platform, connection, directory: running === undefined ? undefined : resolve(directory) };
 }
 
 /** Runs `work` with a control client; the connection is closed afterwards whatever happens. */
@@ -46,10 +57,24 @@ export async function withCluster<T>(
 ): Promise<T> {
   const address = findCluster(options);
   const env = systemEnv();
-  const session = await connectNats(address.connection, { name: 'canopy-cli', env, timeoutMs: options.timeoutMs });
   try {
-    return await work(new ControlClient(session, address.platform), address);
-  } finally {
-    await session.close();
+    const session = await connectNats(address.connection, { name: 'canopy-cli', env, timeoutMs: options.timeoutMs });
+    try {
+      return await work(new ControlClient(session, address.platform), address);
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    throw fullDisk(address.directory, error) ?? error;
   }
+}
+
+/** A full disk shows in many ways, JetStream that is off among them: where it can be seen, it is the thing to tell. */
+function fullDisk(directory: string | undefined, cause: unknown): Error | undefined {
+  const code = CanopyError.is(cause) ? cause.code : '';
+  const space = directory === undefined ? undefined : diskSpace(directory);
+  if (space?.full !== true || !SYMPTOMS.some((start) => code.startsWith(start))) return undefined;
+  const { freeBytes, totalBytes } = space;
+  const [free, total] = [formatBytes(freeBytes), formatBytes(totalBytes)];
+  return cliErrors.create('DISK_FULL', { directory, free, total }, cause);
 }

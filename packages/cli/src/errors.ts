@@ -4,7 +4,7 @@ import { defineErrors } from '@canopy/core';
 export const cliErrors = defineErrors({
   CONFIG_MISSING: {
     message: 'the configuration file {file} does not exist',
-    hint: 'Give its path with --config. docs/configuration.md shows a complete one.',
+    hint: 'Give its path with --config. examples/ledger/node.yaml is a complete one; docs/configuration.md explains the keys.',
   },
   CONFIG_UNREADABLE: {
     message: 'the configuration file {file} cannot be read: {reason}',
@@ -18,15 +18,15 @@ export const cliErrors = defineErrors({
     message: '{file} has {count} fault(s):\n{list}',
     hint: 'Correct the fields named above; nothing was started.',
   },
-  USAGE: { message: '{problem}', hint: 'See canopy {verb} --help.' },
+  USAGE: { message: '{problem}', hint: 'See {command} --help.' },
   CLUSTER_UNKNOWN: {
     message: 'no cluster to talk to: {problem}',
-    hint: 'Give --server and --platform (or NATS_URL and PLATFORM), --config FILE, or run this where `canopy up` was started.',
+    hint: 'Give --server and --platform (or NATS_URL and PLATFORM), --config FILE, or run this where `npx canopy up` was started.',
   },
   NODE_UNKNOWN: { message: 'platform {platform} has no node "{node}"', hint: 'Known nodes: {known}.' },
   NO_ACTIVE_NODE: {
     message: 'app {app} has no active node at the moment',
-    hint: 'canopy app status {app} shows why.',
+    hint: 'npx canopy app status {app} shows why.',
     retryable: true,
   },
   DIRECTORY_IN_USE: {
@@ -35,7 +35,16 @@ export const cliErrors = defineErrors({
   },
   DIRECTORY_UNWRITABLE: {
     message: 'cannot write in {directory}: {reason}',
-    hint: 'Use another directory with --dir, or correct its permissions.',
+    hint: 'Correct its permissions or make space there, or name another directory (--dir of up, dataDir or --log-file of run).',
+  },
+  DISK_FULL: {
+    message: 'the disk that holds {directory} is full ({free} of {total} left): NATS and the databases cannot write',
+    hint: 'Make space there; where `canopy up` runs, the cluster goes on by itself afterwards.',
+    retryable: true,
+  },
+  OUTPUT_UNWRITABLE: {
+    message: 'the result could not be written: {reason}',
+    hint: 'What was asked for was done; only its output is lost. Make space, or write it elsewhere.',
   },
   NODE_START_FAILED: { message: 'node {node} did not start: {reason}', hint: 'Its log: {logFile}' },
 });

@@ -7,6 +7,7 @@
 import { parseDuration } from '@canopy/core';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { ClusterOptions } from './connect.ts';
+import { cliErrors } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { createPrinter, type OutputFormat, type Streams } from './output/printer.ts';
 import { VERSION } from './version.ts';
@@ -29,20 +30,32 @@ export async function runCli(invocation: Invocation): Promise<number> {
   const program = buildProgram(invocation, (code) => {
     exit = code;
   });
+  const json = wantsJson(invocation.args);
+  const fail = (error: unknown): number => {
+    createPrinter(json ? 'json' : 'table', invocation.streams).error(error);
+    return exitCodeOf(error);
+  };
   try {
     await program.parseAsync([...invocation.args], { from: 'user' });
-    return exit;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    const format = wantsJson(invocation.args) ? 'json' : 'table';
-    createPrinter(format, invocation.streams).error(error);
-    return exitCodeOf(error);
+    if (!(error instanceof CommanderError)) return fail(error);
+    // For people the parser has said it already, with the help beside it.
+    if (error.exitCode !== 0) return json ? fail(usageError(error, program, invocation.args)) : EXIT.usage;
   }
+  const reason = (await invocation.streams.out.failure?.())?.message;
+  return reason === undefined ? exit : fail(cliErrors.create('OUTPUT_UNWRITABLE', { reason }));
+}
+
+function usageError(error: CommanderError, program: Command, args: readonly string[]): Error {
+  const problem = error.code === 'commander.help' ? 'no verb is given' : error.message.replace(/^error: /, '');
+  const verb = program.commands.map((command) => command.name()).find((name) => args.includes(name));
+  return cliErrors.create('USAGE', { command: verb === undefined ? 'npx canopy' : `npx canopy ${verb}`, problem });
 }
 
 /** The tree itself; also what shell completion walks. */
 export function buildProgram(invocation: Invocation, done: (exit: number) => void): Command {
-  const { environment, streams } = invocation;
+  const { args, environment, streams } = invocation;
+  const json = wantsJson(args);
   const program = new Command('canopy')
     .description(
       'Keeps stateful applications, with their SQLite data, running through the death of processes and machines.',
@@ -56,7 +69,12 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
       new Option('--timeout <duration>', 'give up after this long').argParser(durationMs).default(10_000, '10s'),
     )
     .showSuggestionAfterError(true)
-    .configureOutput({ writeOut: (text) => streams.out.write(text), writeErr: (text) => streams.err.write(text) })
+    .configureOutput({
+      writeOut: (text) => streams.out.write(text),
+      writeErr: (text) => {
+        if (!json) streams.err.write(text);
+      },
+    })
     .exitOverride()
     .addHelpText('after', PROGRAM_HELP);
   const printer = () => createPrinter(program.opts<GlobalOptions>().output, streams);
@@ -66,7 +84,12 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
     environment,
   });
   const verb = (parent: Command, usage: string, summary: string): Command =>
-    parent.command(usage).description(summary).showHelpAfterError('(add --help for the options of this verb)');
+    parent
+      .command(usage)
+      .description(summary)
+      .showHelpAfterError('(add --help for the options of this verb)')
+      .addHelpText('after', () => HELP[usage] ?? '')
+      .addHelpText('after', GLOBAL_HELP);
   const findsCluster = (command: Command): Command =>
     command
       .option('-s, --server <url>', 'NATS server, several separated by commas (or NATS_URL)')
@@ -80,11 +103,13 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
     .option('-c, --config <file>', 'run the apps of this configuration; {node}, {index}, {port:NAME} are filled in')
     .option('--dir <directory>', 'where everything is kept (default ".canopy")')
     .addOption(
-      new Option('--nats-port <port>', 'port of the NATS server (default: 4222 or the next free one)').argParser(port),
+      new Option(
+        '--nats-port <port>',
+        'port of the NATS server (default: 4222 or the next free one; 0: any free one)',
+      ).argParser(port),
     )
     .option('--no-download', 'fail when no nats-server is on this machine, instead of getting one')
     .addOption(new Option('--ttl <duration>', 'lease time of apps that do not say their own').argParser(durationText))
-    .addHelpText('after', UP_HELP)
     .action(async (options) => done(await (await import('./commands/up.ts')).upCluster(options, printer())));
 
   verb(program, 'run', 'run one node in the foreground')
@@ -95,7 +120,6 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
     .addOption(new Option('--log-level <level>', 'least level logged').choices(['debug', 'info', 'warn', 'error']))
     .option('--log-file <file>', 'write the log there instead of to stderr')
     .addOption(new Option('--parent-pipe <fd>', 'stop when this descriptor closes').argParser(count).hideHelp())
-    .addHelpText('after', RUN_HELP)
     .action(async (options) => {
       const servers = options.server ?? environment.NATS_URL;
       const overrides = {
@@ -129,7 +153,6 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
   findsCluster(verb(program, 'stepdown <app>', 'hand an app over to another node, losing nothing'))
     .option('--to <node>', 'the node that shall take over (default: whichever is first)')
     .option('--no-wait', 'do not wait until another node serves')
-    .addHelpText('after', STEPDOWN_HELP)
     .action(async (name, options) =>
       done(await (await import('./commands/stepdown.ts')).stepDown(name, cluster(options), printer())),
     );
@@ -164,8 +187,8 @@ function count(value: string): number {
 
 function port(value: string): number {
   const number = Number(value);
-  if (!Number.isSafeInteger(number) || number < 1 || number > 65535)
-    throw new InvalidArgumentError('write a port from 1 to 65535');
+  if (!Number.isSafeInteger(number) || number < 0 || number > 65535)
+    throw new InvalidArgumentError('write a port from 1 to 65535, or 0 for any free one');
   return number;
 }
 
@@ -175,19 +198,77 @@ Examples:
   canopy run --config canopy.yaml           one node of a real one
   canopy status                             who is there and who is active
   canopy stepdown ledger --to n2            move an app, losing nothing
+In a checkout, write npx canopy.
 
 Environment (flags are stronger): NATS_URL, PLATFORM, NODE_ID, CANOPY_NATS_SERVER, NO_COLOR.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no such app or node, 4 NATS or cluster
-unreachable, 5 timed out, 6 port, directory, node id or database in use, 7 disk, 70 bug, 130 interrupted.`;
+unreachable, 5 timed out, 6 port, directory, node id or database in use, 7 disk, 69 Node.js too old, 70 bug,
+130 interrupted.`;
 
-const UP_HELP = `
+const GLOBAL_HELP = `
+Global options, before or after the verb: -o, --output table|json; --timeout 10s; -h, --help.`;
+
+/** What a verb's help ends with, by its usage. */
+const HELP: Readonly<Record<string, string>> = {
+  up: `
+Examples:
+  canopy up --example ledger --nodes 3
+  canopy up --config canopy.yaml --nodes 2 --dir /tmp/play --nats-port 0
+
 Everything is kept below --dir and found again next time. ctrl-C stops nodes and server in order; the data stays.
-The NATS server is taken from CANOPY_NATS_SERVER, PATH or the cache, or is provisioned into the cache.`;
+A node or server that ends by itself is started again, at most 5 times a minute.
+The NATS server is taken from CANOPY_NATS_SERVER, PATH or the cache, or is provisioned into the cache.`,
 
-const RUN_HELP = `
+  run: `
+Examples:
+  canopy run --config canopy.yaml
+  canopy run --config canopy.yaml --node n2 --server nats://10.0.0.1:4222,nats://10.0.0.2:4222 --log-level debug
+
 SIGTERM and SIGINT stop gracefully: the app is handed over, everything committed is shipped, the node leaves.
-A second signal ends at once; that, a SIGKILL and a power cut are all safe.`;
+A second signal ends at once; that, a SIGKILL and a power cut are all safe.`,
 
-const STEPDOWN_HELP = `
+  status: `
+Examples:
+  canopy status
+  canopy status --server nats://10.0.0.1:4222 --platform prod --output json
+
+Exit code 1 when something needs a look.`,
+
+  app: `
+Examples:
+  canopy app list
+  canopy app status ledger`,
+
+  list: `
+Example:
+  canopy app list --output json
+
+Exit code 1 when an app is not served or a node of it does not answer.`,
+
+  'status <app>': `
+Examples:
+  canopy app status ledger
+  canopy app status ledger --config canopy.yaml --output json
+
+Exit code 1 when the app is not served or a node of it does not answer.`,
+
+  db: `
+Examples:
+  canopy db status
+  canopy db status ledger`,
+
+  'status [app]': `
+Examples:
+  canopy db status
+  canopy db status ledger --output json
+
+Exit code 1 when no node is primary or a node does not answer.`,
+
+  'stepdown <app>': `
+Examples:
+  canopy stepdown ledger
+  canopy stepdown ledger --to n2 --timeout 30s
+
 The active node stops its backend, ships what is committed and releases the lease; a standby takes over. Requests that
-arrive meanwhile wait in the proxies.`;
+arrive meanwhile wait in the proxies.`,
+};

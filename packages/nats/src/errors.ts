@@ -13,7 +13,7 @@ export const natsErrors = defineErrors({
   NAME_REFUSED: { message: '{kind} "{name}" is not allowed', hint: 'Allowed: {allowed}.' },
   KV_BUCKET_MISSING: {
     message: 'KV bucket {bucket} does not exist',
-    hint: 'It is made by the first node of the platform. Check the platform name and the NATS account; if it was deleted, see docs/errors.md before making it again.',
+    hint: 'It is made by the first node of the platform. Check the platform name and the NATS account. If it was deleted, stop the nodes and restore the stream KV_{bucket} from a backup: an empty one would not know the latest epochs.',
   },
   KV_BUCKET_MISMATCH: {
     message: 'KV bucket {bucket} has {field} = {actual}, but {expected} is needed',
@@ -50,7 +50,7 @@ export const natsErrors = defineErrors({
   BUS_PAYLOAD_TOO_LARGE: { message: 'message to {subject} has {size} bytes, the server takes {limit}' },
   NATS_UNREACHABLE: {
     message: 'no NATS server answers at {servers}',
-    hint: 'Check that the server runs and that the URL (NATS_URL, --servers) is right.',
+    hint: 'Check that the server runs and that the URL (NATS_URL, --server) is right.',
     retryable: true,
   },
   NATS_AUTH: {
@@ -68,7 +68,7 @@ export const natsErrors = defineErrors({
   NATS_CLOSED: { message: 'the NATS session is closed' },
   NATS_PERMISSION: {
     message: 'the NATS server does not allow {operation}',
-    hint: 'Give this user the permissions that the platform needs (docs/errors.md lists them).',
+    hint: 'Let this user publish and subscribe to $JS.API.>, $KV.>, $O.>, $JS.ACK.>, _INBOX.> and the subjects that begin with the name of the platform.',
   },
   JETSTREAM_DISABLED: {
     message: 'JetStream is off on the NATS server at {servers}',

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConnectionSpec } from '@canopy/core';
+import { isDirectoryLocked } from './directory-lock.ts';
 
 export const DEFAULT_DIRECTORY = '.canopy';
 
@@ -14,8 +15,9 @@ export function clusterFile(directory: string): string {
   return join(directory, 'cluster.json');
 }
 
-/** Undefined when no cluster runs there. */
+/** Undefined when no cluster runs there; a file that a killed `up` left behind counts as none. */
 export function readClusterFile(directory: string): ClusterFile | undefined {
+  if (!isDirectoryLocked(directory)) return undefined;
   try {
     return JSON.parse(readFileSync(clusterFile(directory), 'utf8')) as ClusterFile;
   } catch {

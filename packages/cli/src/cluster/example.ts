@@ -21,7 +21,10 @@ export function exampleTemplates(name: string): AppTemplates {
     : [];
   if (!known.includes(name)) {
     const list = known.length === 0 ? 'none here: examples come with a checkout' : known.join(', ');
-    throw cliErrors.create('USAGE', { verb: 'up', problem: `there is no example "${name}"; there are: ${list}` });
+    throw cliErrors.create('USAGE', {
+      command: 'npx canopy up',
+      problem: `there is no example "${name}"; there are: ${list}`,
+    });
   }
   return fileTemplates(join(EXAMPLES, name, 'canopy.yaml'));
 }

@@ -15,6 +15,7 @@ import { clusterFile } from './cluster-file.ts';
 import { lockDirectory } from './directory-lock.ts';
 import { NodeProcess } from './node-process.ts';
 import { PortBook } from './ports.ts';
+import { Supervisor } from './supervisor.ts';
 
 export interface LocalClusterOptions {
   readonly directory: string;
@@ -35,6 +36,8 @@ export interface LocalClusterOptions {
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error' | undefined;
   /** Get a nats-server when none is on this machine. Default true. */
   readonly provision?: boolean | undefined;
+  /** Start nodes and server again when they end by themselves, and tell `onProgress`. Default false. */
+  readonly supervise?: boolean | undefined;
   readonly onProgress?: ((text: string) => void) | undefined;
 }
 
@@ -45,6 +48,7 @@ export class LocalCluster extends Lifecycle {
   #lock: Disposable | undefined;
   #nats: NatsServer | undefined;
   #nodes: LocalNode[] = [];
+  #supervisor: Supervisor | undefined;
 
   constructor(options: LocalClusterOptions, env: Env) {
     super('cluster');
@@ -102,10 +106,17 @@ export class LocalCluster extends Lifecycle {
     note(`starting ${this.#nodes.length} node${this.#nodes.length === 1 ? '' : 's'}`);
     for (const node of this.#nodes) node.process.spawn();
     await Promise.all(this.#nodes.map((node) => node.process.ready(60_000, signal)));
+    if (this.#options.supervise === true) this.#superviseWith(note);
+  }
+
+  #superviseWith(note: (text: string) => void): void {
+    const nodes = this.#nodes.map((node) => node.process);
+    this.#supervisor = new Supervisor({ directory: this.directory, nodes, nats: this.nats }, note, this.#env.clock);
+    this.#supervisor.start();
   }
 
   protected override async onStop(): Promise<void> {
-    // One after another: leadership then moves at most as often as there are nodes, and never to one that is stopping.
+    await this.#supervisor?.stop();
     await Promise.all(this.#nodes.map((node) => node.process.stop()));
     await this.#nats?.stop();
     if (this.#lock !== undefined) rmSync(clusterFile(this.directory), { force: true });

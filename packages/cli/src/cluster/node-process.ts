@@ -17,12 +17,26 @@ export interface NodeProcessOptions {
   readonly clock: Clock;
 }
 
+export interface NodeProcessExit {
+  readonly code: number | undefined;
+  readonly signal: string | undefined;
+}
+
+/** As much of a node's /status as is looked at here. */
+export interface NodeStatusView {
+  readonly node: string;
+  readonly pid: number;
+  readonly nats: { readonly connected: boolean };
+  readonly members: readonly { readonly id: string; readonly health: string }[];
+}
+
 export class NodeProcess {
   readonly name: string;
   readonly httpUrl: string;
   readonly logFile: string;
   readonly #options: NodeProcessOptions;
   #child: ChildProcess | undefined;
+  #exited = Promise.withResolvers<NodeProcessExit>();
 
   constructor(options: NodeProcessOptions) {
     this.name = options.name;
@@ -39,9 +53,16 @@ export class NodeProcess {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
+  /** Resolves when the present life, or without one the next, has ended; never rejects. */
+  get exited(): Promise<NodeProcessExit> {
+    return this.#exited.promise;
+  }
+
   /** Starts the process; does not wait until it is ready. */
   spawn(): void {
     makeDirectory(dirname(this.logFile));
+    if (this.#child !== undefined) this.#exited = Promise.withResolvers();
+    const { resolve } = this.#exited;
     const log = openSync(this.logFile, 'a');
     try {
       this.#child = spawn(
@@ -56,6 +77,8 @@ export class NodeProcess {
     } finally {
       closeSync(log);
     }
+    this.#child.once('exit', (code, signal) => resolve({ code: code ?? undefined, signal: signal ?? undefined }));
+    this.#child.once('error', () => resolve({ code: undefined, signal: undefined }));
     // The pipe's other end only ever says that we are gone; it must not keep us alive.
     (this.#child.stdio[3] as unknown as { unref(): void; on(event: 'error', run: () => void): void }).on(
       'error',
@@ -97,8 +120,13 @@ export class NodeProcess {
   /** Ready, and it is this process that says so: a port may have gone to a stranger. */
   async #isReady(): Promise<boolean> {
     if ((await fetchJson(`${this.httpUrl}/ready`)) === undefined) return false;
-    const status = (await fetchJson(`${this.httpUrl}/status`)) as { pid?: unknown } | undefined;
-    return status?.pid === this.pid;
+    return (await this.status()) !== undefined;
+  }
+
+  /** What it says of itself; undefined when it does not answer within a second. */
+  async status(): Promise<NodeStatusView | undefined> {
+    const status = (await fetchJson(`${this.httpUrl}/status`)) as NodeStatusView | undefined;
+    return status?.pid === this.pid ? status : undefined;
   }
 
   #failed(what: string): Error {

@@ -1,6 +1,7 @@
 /** What several verbs say about an app: one row, its problems, its last transitions. */
 import { formatDuration, formatPosition } from '@canopy/core';
 import type { AppOverview, AppStatus, ControlClient, TimelineEntry } from '@canopy/platform';
+import { formatBytes } from '../output/bytes.ts';
 import type { Cell } from '../output/table.ts';
 
 export async function appsOf(client: ControlClient): Promise<AppOverview[]> {
@@ -34,8 +35,12 @@ export function problemsOf(overview: AppOverview): string[] {
   ];
 }
 
-export function databaseRow(node: string, database: AppStatus['database'], now: number): Cell[] {
-  if (database === undefined) return [node];
+/** Nodes of the app that were asked and gave no answer. */
+export function silentNodes({ instances }: AppOverview): string[] {
+  return instances.filter(({ status }) => status === undefined).map(({ node }) => node);
+}
+
+export function databaseRow(node: string, database: NonNullable<AppStatus['database']>, now: number): Cell[] {
   const { role, position, lag, sizeBytes, lastSnapshotAt, divergences } = database;
   return [
     node,
@@ -56,17 +61,6 @@ function lagText(lag: { tx: number | undefined; ms: number | undefined; bytes: n
     ...(lag.ms === undefined ? [] : [formatDuration(lag.ms)]),
     ...(lag.bytes === undefined ? [] : [formatBytes(lag.bytes)]),
   ].join(', ');
-}
-
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[unit]}`;
 }
 
 /** The last entries, oldest first: time of day, how far into the transition, what happened. */

@@ -4,7 +4,7 @@ import { type ClusterOptions, withCluster } from '../connect.ts';
 import { EXIT } from '../exit-codes.ts';
 import type { Printer } from '../output/printer.ts';
 import { renderFacts, renderTable } from '../output/table.ts';
-import { appRow, appsOf, problemsOf, timelineRows } from './app-view.ts';
+import { appRow, appsOf, problemsOf, silentNodes, timelineRows } from './app-view.ts';
 import { overviewJson } from './status.ts';
 
 export async function appList(options: ClusterOptions, printer: Printer): Promise<number> {
@@ -15,15 +15,20 @@ export async function appList(options: ClusterOptions, printer: Printer): Promis
         ? 'no apps'
         : renderTable(['APP', 'ACTIVE', 'EPOCH', 'STANDBYS', 'LAG', 'PROBLEM'], apps.map(appRow)),
     );
-    return EXIT.ok;
+    return apps.every(isAnswering) ? EXIT.ok : EXIT.failed;
   });
+}
+
+/** Served, and every node of it tells how it is. */
+function isAnswering(overview: AppOverview): boolean {
+  return overview.active !== undefined && silentNodes(overview).length === 0;
 }
 
 export async function appStatus(app: string, options: ClusterOptions, printer: Printer): Promise<number> {
   return withCluster(options, async (client) => {
     const overview = await client.appStatus(app);
     printer.result(overviewJson(overview), () => describe(overview));
-    return overview.active === undefined ? EXIT.failed : EXIT.ok;
+    return isAnswering(overview) ? EXIT.ok : EXIT.failed;
   });
 }
 

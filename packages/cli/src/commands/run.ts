@@ -4,14 +4,17 @@
  */
 import { Socket } from 'node:net';
 import { hostname } from 'node:os';
-import { describeConnection, type LogLevel, systemEnv } from '@canopy/core';
-import type { Platform } from '@canopy/platform';
+import { describeConnection, type LogLevel, systemClock, systemEnv } from '@canopy/core';
+import { type Platform, PromMetrics } from '@canopy/platform';
 import { buildPlatform, planNode } from '../config/build.ts';
 import { loadConfig, type Overrides } from '../config/load.ts';
 import { ensureWritableDirectory } from '../config/writable-directory.ts';
 import { EXIT } from '../exit-codes.ts';
 import { pinoLogger } from '../observe/pino-logger.ts';
 import type { Printer } from '../output/printer.ts';
+
+/** Whoever started this node is gone, and often NATS with it: waiting for answers then only delays the fencing. */
+const ORPHAN_STOP_MS = 3_000;
 
 export interface RunOptions extends Overrides {
   readonly config: string;
@@ -24,14 +27,20 @@ export interface RunOptions extends Overrides {
 export async function runNode(options: RunOptions, printer: Printer): Promise<number> {
   const plan = planNode(loadConfig(options.config, options), nodeNameOfHost());
   ensureWritableDirectory(plan.dataDir);
+  const metrics = new PromMetrics();
+  const lost = metrics.counter({
+    name: 'canopy_log_lines_lost_total',
+    help: 'Log lines that could not be written, because of a full disk or a closed pipe.',
+  });
   const log = pinoLogger({
     level: options.logLevel ?? plan.config.log?.level ?? 'info',
     file: options.logFile ?? plan.config.log?.file,
     // The platform puts its name and its node on every line itself.
     base: { pid: process.pid },
+    onLost: () => lost.add(),
   });
   const own = log.with({ platform: plan.platform, node: plan.node });
-  const platform = buildPlatform(plan, systemEnv({ log }));
+  const platform = buildPlatform(plan, systemEnv({ log, metrics }));
   const stopper = stopOnSignals(platform, printer, options.parentPipe);
   try {
     own.info('node_starting', { servers: describeConnection(plan.connection), node_version: process.version });
@@ -59,6 +68,7 @@ function stopOnSignals(
   parentPipe: number | undefined,
 ): { signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
+  let disposed = false;
   const stop = (why: string): void => {
     if (controller.signal.aborted) {
       printer.note('stopping at once; the warden releases what this node held');
@@ -78,12 +88,15 @@ function stopOnSignals(
   const pipe = parentPipe === undefined ? undefined : new Socket({ fd: parentPipe, readable: true, writable: false });
   pipe?.on('error', () => {});
   pipe?.on('close', () => {
+    if (disposed) return;
+    systemClock.timer(ORPHAN_STOP_MS, () => process.exit(EXIT.interrupted), { background: true });
     if (!controller.signal.aborted) stop('parent ended');
   });
   pipe?.resume();
   return {
     signal: controller.signal,
     dispose: () => {
+      disposed = true;
       process.off('SIGTERM', onTerm);
       process.off('SIGINT', onInt);
       process.off('SIGHUP', onTerm);

@@ -20,7 +20,7 @@ export interface UpOptions {
 
 export async function upCluster(options: UpOptions, printer: Printer): Promise<number> {
   if (options.example !== undefined && options.config !== undefined) {
-    throw cliErrors.create('USAGE', { verb: 'up', problem: 'give --example or --config, not both' });
+    throw cliErrors.create('USAGE', { command: 'npx canopy up', problem: 'give --example or --config, not both' });
   }
   const templates = templatesOf(options);
   const directory = options.dir ?? DEFAULT_DIRECTORY;
@@ -33,8 +33,9 @@ export async function upCluster(options: UpOptions, printer: Printer): Promise<n
       appsDirectory: templates.directory,
       ttl: options.ttl ?? templates.ttl,
       natsPort: options.natsPort,
-      exactPorts: options.natsPort !== undefined,
+      exactPorts: options.natsPort !== undefined && options.natsPort !== 0,
       provision: options.download ?? true,
+      supervise: true,
       onProgress: (text) => printer.note(text),
     },
     systemEnv(),
@@ -46,10 +47,12 @@ export async function upCluster(options: UpOptions, printer: Printer): Promise<n
     await new Promise<void>((resolve) => interrupted.signal.addEventListener('abort', () => resolve(), { once: true }));
     return EXIT.ok;
   } catch (error) {
-    if (interrupted.signal.aborted) return EXIT.interrupted;
-    throw error;
+    if (!interrupted.signal.aborted) throw error;
+    printer.note(`stopped; the data stays in ${cluster.directory}`);
+    return EXIT.interrupted;
   } finally {
-    printer.note(`stopping; the data stays in ${cluster.directory}`);
+    // A start that failed has undone itself already, and may not even have had a directory.
+    if (cluster.state === 'running') printer.note(`stopping; the data stays in ${cluster.directory}`);
     await cluster.stop();
     interrupted.dispose();
   }
@@ -94,6 +97,10 @@ function describe(cluster: LocalCluster): object {
   };
 }
 
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 function introduce(cluster: LocalCluster, options: UpOptions): string {
   const apps = [...new Set(cluster.nodes.flatMap((node) => Object.keys(node.proxyUrls)))];
   const table = renderTable(
@@ -105,7 +112,7 @@ function introduce(cluster: LocalCluster, options: UpOptions): string {
       ...apps.map((app) => node.proxyUrls[app]),
     ]),
   );
-  const where = options.dir === undefined ? '' : ` --dir ${options.dir}`;
+  const where = options.dir === undefined ? '' : ` --dir ${shellWord(cluster.directory)}`;
   const url = apps[0] === undefined ? undefined : cluster.nodes[0]?.proxyUrls[apps[0]];
   return [
     '',

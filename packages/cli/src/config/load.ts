@@ -8,7 +8,7 @@ import { nearest } from '@canopy/core';
 import { LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { cliErrors } from '../errors.ts';
-import { type Config, configSchema } from './schema.ts';
+import { type Config, configSchema, nameFault } from './schema.ts';
 
 export interface LoadedConfig {
   readonly config: Config;
@@ -74,8 +74,9 @@ function applyOverrides(input: unknown, overrides: Overrides): unknown {
 
 export function checkConfig(file: string, input: unknown): Config {
   const result = configSchema.safeParse(input);
-  if (result.success) return result.data;
-  const faults = result.error.issues.flatMap((issue) => describeIssue(issue, input));
+  const issues = result.success ? [] : result.error.issues;
+  const faults = [...issues.flatMap((issue) => describeIssue(issue, input)), ...appNameFaults(input)];
+  if (result.success && faults.length === 0) return result.data;
   throw cliErrors.create('CONFIG_INVALID', {
     file,
     count: faults.length,
@@ -83,6 +84,25 @@ export function checkConfig(file: string, input: unknown): Config {
     faults,
   });
 }
+
+function appNameFaults(input: unknown): string[] {
+  const apps = (input as { apps?: unknown } | null)?.apps;
+  if (typeof apps !== 'object' || apps === null || Array.isArray(apps)) return [];
+  return Object.keys(apps).flatMap((app) => {
+    const fault = nameFault('app', app);
+    return fault === undefined ? [] : [`apps.${app}: ${fault}`];
+  });
+}
+
+/** What zod calls a type, as the writer of a YAML file would. */
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  array: 'a list',
+  object: 'a section (keys and values)',
+  record: 'a section (keys and values)',
+  int: 'a whole number',
+  number: 'a number',
+  string: 'a text',
+};
 
 function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[] {
   const path = issue.path.join('.') || '(the whole file)';
@@ -95,10 +115,11 @@ function describeIssue(issue: z.core.$ZodIssue, input: unknown): string[] {
   }
   if (issue.code === 'invalid_type') {
     const found = valueAt(input, issue.path);
+    const expected = TYPE_WORDS[issue.expected] ?? issue.expected;
     return [
       found === undefined
-        ? `${path}: is missing (${issue.expected})`
-        : `${path}: must be a ${issue.expected}, is ${JSON.stringify(found)}`,
+        ? `${path}: is missing (${expected})`
+        : `${path}: must be ${expected}, is ${JSON.stringify(found)}`,
     ];
   }
   if (issue.code === 'invalid_value') {

@@ -2,14 +2,22 @@
  * The configuration file's shape. Unknown keys are faults. Durations are texts such as "10s". Paths may be relative to the
  * file. `{node}`, `{dataDir}`, `{db}` and, under `canopy up`, `{index}` and `{port:NAME}` are filled in inside app sections.
  */
-import { type NameKind, nameProblem, parseDuration } from '@canopy/core';
+import { nameProblem, parseDuration } from '@canopy/core';
 import { z } from 'zod';
 
-const name = (kind: NameKind) =>
+/** Undefined when the name is fine, else what is wrong with it and what is allowed. */
+export function nameFault(kind: 'platform' | 'node' | 'app', value: string): string | undefined {
+  const problem = nameProblem(kind, value);
+  if (problem === undefined) return undefined;
+  const article = kind === 'app' ? 'an' : 'a';
+  const allowed = `1 to 63 letters, digits and "-"${kind === 'node' ? ' or "_"' : ''}, beginning with a letter or digit`;
+  return `"${value}" may not be ${article} ${kind} name: ${problem}; use ${allowed}`;
+}
+
+const name = (kind: 'platform' | 'node') =>
   z.string().superRefine((value, context) => {
-    const problem = nameProblem(kind, value);
-    if (problem !== undefined)
-      context.addIssue({ code: 'custom', message: `"${value}" may not be a ${kind} name: ${problem}` });
+    const message = nameFault(kind, value);
+    if (message !== undefined) context.addIssue({ code: 'custom', message });
   });
 const duration = z.union([z.string(), z.number()]).refine((value) => parseDuration(value) !== undefined, {
   message: 'must be a duration such as "10s" or milliseconds',
@@ -92,7 +100,8 @@ export const configSchema = z.strictObject({
   log: z
     .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).optional(), file: text.optional() })
     .optional(),
-  apps: z.record(name('app'), appSchema).optional(),
+  // The names are checked beside the schema: a faulty one must not hide the faults inside its app.
+  apps: z.record(z.string(), appSchema).optional(),
 });
 
 export type Config = z.infer<typeof configSchema>;

@@ -1,17 +1,27 @@
 /** The daemon's log: pino behind core's port, JSON lines with `event` as the message. */
-import { createLogger, type Logger, type LogLevel } from '@canopy/core';
-import { destination, pino } from 'pino';
+import { createLogger, type Logger, type LogLevel, messageOf } from '@canopy/core';
+import { pino } from 'pino';
+import { LogDestination } from './log-destination.ts';
 
 /** Names of fields whose values never reach the log. */
 const SECRET_FIELDS = ['password', 'token', 'credentials', 'user', '*.password', '*.token', '*.credentials'];
 
-/** Writes to `file`, or to stderr without one. Lines are written at once: the last ones matter most after a crash. */
+/**
+ * Writes to `file`, or to stderr without one. No call of it ever throws: what can't be written is dropped, counted and told
+ * about later (see LogDestination). Throws DIRECTORY_UNWRITABLE when the file can't be opened.
+ */
 export function pinoLogger(options: {
   level: LogLevel;
   file?: string | undefined;
   base: Readonly<Record<string, unknown>>;
+  /** Called for each line that was lost. */
+  onLost?: (() => void) | undefined;
 }): Logger {
-  const stream = destination({ dest: options.file ?? 2, sync: true, mkdir: true, append: true });
+  const stream = new LogDestination({
+    to: options.file ?? 2,
+    renderLoss: (lost, reason) => lossLine(options.base, lost, reason),
+    onLost: options.onLost,
+  });
   const log = pino(
     {
       level: options.level,
@@ -26,7 +36,20 @@ export function pinoLogger(options: {
     },
     stream,
   );
-  return createLogger((level, event, fields) => log[level](fields, event));
+  return createLogger((level, event, fields) => {
+    try {
+      log[level](fields, event);
+    } catch (error) {
+      // A field that can't be rendered (a getter that throws) must not be worse than no field.
+      log[level]({ unprintable: messageOf(error) }, event);
+    }
+  });
+}
+
+function lossLine(base: Readonly<Record<string, unknown>>, lost: number, reason: string): string {
+  const problem = `${lost} log line${lost === 1 ? ' was' : 's were'} lost: ${reason}`;
+  const time = new Date().toISOString();
+  return JSON.stringify({ level: 'warn', time, ...base, lost, problem, event: 'log_lines_lost' });
 }
 
 function fieldsOf(error: Error): object {

@@ -1,6 +1,7 @@
 /**
  * Where a verb's result goes: stdout, as a table for people or as one JSON document for programs. Progress and errors go to
- * stderr, so that a pipe gets the result and nothing else.
+ * stderr, so that a pipe gets the result and nothing else. A printer never throws: what a stream refuses is the stream's
+ * owner's to notice (see standard-streams.ts), and must not keep a verb from ending in order.
  */
 import { styleText } from 'node:util';
 import { CanopyError, messageOf } from '@canopy/core';
@@ -17,33 +18,45 @@ export interface Printer {
 }
 
 export interface Streams {
-  readonly out: { write(text: string): unknown };
+  readonly out: {
+    write(text: string): unknown;
+    /** What kept the output from being written, once all of it was tried; undefined when all went well. */
+    failure?(): Promise<Error | undefined>;
+  };
   readonly err: { write(text: string): unknown; readonly isTTY?: boolean };
 }
 
 export function createPrinter(format: OutputFormat, streams: Streams): Printer {
   const paint = (color: 'red' | 'yellow' | 'dim', text: string): string =>
     streams.err.isTTY === true ? styleText(color, text) : text;
+  const say = (text: string): void => {
+    try {
+      streams.err.write(text);
+    } catch {}
+  };
   return {
     format,
-    result: (data, table) => void streams.out.write(`${format === 'json' ? JSON.stringify(data, null, 2) : table()}\n`),
+    result: (data, table) => {
+      const text = format === 'json' ? JSON.stringify(data, null, 2) : table();
+      try {
+        streams.out.write(`${text}\n`);
+      } catch {}
+    },
     note: (text) => {
-      if (format === 'table') streams.err.write(`${text}\n`);
+      if (format === 'table') say(`${text}\n`);
     },
     error: (error) => {
       if (format === 'json') {
         const body = CanopyError.is(error) ? error.toJSON() : { code: 'UNEXPECTED', message: messageOf(error) };
-        streams.err.write(`${JSON.stringify({ error: body })}\n`);
+        say(`${JSON.stringify({ error: body })}\n`);
         return;
       }
       if (!CanopyError.is(error)) {
-        streams.err.write(
-          `${paint('red', 'unexpected error:')} ${error instanceof Error ? error.stack : String(error)}\n`,
-        );
+        say(`${paint('red', 'unexpected error:')} ${error instanceof Error ? error.stack : String(error)}\n`);
         return;
       }
-      streams.err.write(`${paint('red', 'error:')} ${error.message} ${paint('dim', `(${error.code})`)}\n`);
-      if (error.hint !== undefined) streams.err.write(`${paint('yellow', 'hint:')}  ${error.hint}\n`);
+      say(`${paint('red', 'error:')} ${error.message} ${paint('dim', `(${error.code})`)}\n`);
+      if (error.hint !== undefined) say(`${paint('yellow', 'hint:')}  ${error.hint}\n`);
     },
   };
 }

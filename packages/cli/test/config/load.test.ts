@@ -70,6 +70,19 @@ describe('loadConfig', () => {
     expect(faults).toHaveLength(5);
   });
 
+  it('a faulty app name is told with what is allowed, and does not hide the faults inside the app', () => {
+    const faulty = GOOD.replace('  ledger:', '  my_ledger:').replace('command: [node, main.ts]', 'command: 7');
+    const apps = 'platform: prod\napps: [ledger]\nnats: nats://h:1\n';
+    expect(() => loadConfig(file(faulty))).toThrow(
+      /apps.my_ledger: "my_ledger" may not be an app name: .*; use 1 to 63/,
+    );
+    expect(() => loadConfig(file(faulty))).toThrow(/apps.my_ledger.backend.command: /);
+    expect(() => loadConfig(file(apps))).toThrow(/apps: must be a section \(keys and values\), is \["ledger"\]/);
+    expect(() => loadConfig(file(GOOD.replace("['nats://127.0.0.1:4222']", 'nats')))).toThrow(
+      /nats.servers: must be a list, is "nats"/,
+    );
+  });
+
   it.each(['', '[]', '42', 'null'])('a file that holds %j is refused, not taken for an empty configuration', (text) => {
     expect(() => loadConfig(file(text))).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
   });

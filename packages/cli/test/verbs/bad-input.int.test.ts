@@ -1,17 +1,23 @@
 /** What a user gets who gets something wrong: a code, the facts, what to do, a documented exit code, and nothing left behind. */
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import {
+  eventually,
+  freePort,
   type TemporaryDirectory,
   type TestNatsServer,
   temporaryDirectory,
   testNatsServer,
-  tinyFilesystem,
 } from '@canopy/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EXIT } from '../../src/exit-codes.ts';
-import { canopy, startCanopy } from './canopy.ts';
+import { canopy, ENTRY, startCanopy } from './canopy.ts';
+import { smallDisk } from './small-disk.ts';
+
+const EXAMPLE = fileURLToPath(new URL('../../../../examples/ledger', import.meta.url));
 
 let nats: TestNatsServer;
 let directory: TemporaryDirectory;
@@ -51,11 +57,32 @@ describe('usage', () => {
       output: expect.stringContaining('whole number'),
     });
   });
+  it('is told as JSON where JSON is asked for', async () => {
+    for (const args of [['statsu'], ['up', '--nods', '3'], ['up', '--nodes', 'many'], ['run'], []]) {
+      const spoken = await canopy(['--output', 'json', ...args]);
+      expect(spoken.code).toBe(EXIT.usage);
+      expect(JSON.parse(spoken.output)).toMatchObject({ error: { code: 'USAGE' } });
+    }
+  });
+  it('a result that cannot be written is an error with a code; a reader that has gone is none', async () => {
+    const shell = (redirection: string): { status: number | null; stderr: string } =>
+      spawnSync('/bin/sh', ['-c', `"${process.execPath}" "${ENTRY}" --help ${redirection}`], { encoding: 'utf8' });
+    const full = shell('>/dev/full');
+    expect([full.status, full.stderr.includes('OUTPUT_UNWRITABLE')]).toEqual([EXIT.storage, true]);
+    expect(shell('| true')).toMatchObject({ status: 0, stderr: '' });
+  });
   it('help is no error and names exit codes and examples', async () => {
     const help = await canopy(['--help']);
     expect(help.code).toBe(EXIT.ok);
     expect(help.output).toContain('Exit codes:');
     expect(help.output).toContain('Examples:');
+    for (const code of Object.values(EXIT)) expect(help.output).toMatch(new RegExp(`\\b${code} [A-Za-z]`));
+    for (const verb of [['up'], ['run'], ['status'], ['app', 'list'], ['db', 'status'], ['stepdown']]) {
+      const own = await canopy([...verb, '--help']);
+      expect(own.output).toContain(`canopy ${verb.join(' ')}`);
+      expect(own.output).toMatch(/Examples?:/);
+      expect(own.output).toContain('Global options');
+    }
   });
   it('without a cluster to talk to, says how to name one', async () => {
     const spoken = await canopy(['status', '--dir', directory.path]);
@@ -73,6 +100,25 @@ describe('configuration', () => {
     expect(spoken.output).toContain('ttl: ');
     const missing = await canopy(['run', '--config', join(directory.path, 'none.yaml')]);
     expect(missing).toMatchObject({ code: EXIT.usage, output: expect.stringContaining('CONFIG_MISSING') });
+  });
+  it('the complete configuration of the example runs as it is, with a server named', async () => {
+    const copy = join(directory.path, 'example');
+    cpSync(EXAMPLE, copy, { recursive: true });
+    const file = join(copy, 'node.yaml');
+    const ports = { 9180: await freePort(), 9080: await freePort(), 8080: await freePort() };
+    const text = Object.entries(ports).reduce(
+      (yaml, [old, free]) => yaml.replaceAll(old, String(free)),
+      readFileSync(file, 'utf8'),
+    );
+    writeFileSync(file, text);
+    await using node = await startCanopy(['run', '--config', file, '--server', nats.url]);
+    await node.line(/node n1 of platform ledger-prod is up/);
+    await eventually(async () => (await fetch(`http://127.0.0.1:${ports[8080]}/sum`)).ok, {
+      what: 'the ledger answers through the proxy',
+      timeoutMs: 30_000,
+    });
+    node.signal('SIGTERM');
+    expect((await node.exited).code).toBe(EXIT.ok);
   });
   it('JSON output carries the same error for programs', async () => {
     const spoken = await canopy(['--output', 'json', 'run', '--config', config({ aps: {} })]);
@@ -179,7 +225,7 @@ describe('storage', () => {
   });
 
   it('a full disk is told before anything starts, and nothing half-done stays', async ({ skip }) => {
-    await using tiny = await orSkip(await tinyFilesystem(512 * 1024), skip);
+    await using tiny = await smallDisk(512 * 1024, skip);
     writeFileSync(join(tiny.path, 'filler'), Buffer.alloc(400 * 1024));
     const before = readdirSync(tiny.path);
     const run = await canopy(['run', '--config', config({ dataDir: tiny.path })]);
@@ -188,11 +234,3 @@ describe('storage', () => {
     expect(readdirSync(tiny.path)).toEqual(before);
   });
 });
-
-async function orSkip<T extends { path: string } & AsyncDisposable>(
-  made: T | { readonly path: undefined; readonly reason: string },
-  skip: (reason: string) => void,
-): Promise<T> {
-  if (made.path === undefined) skip(made.reason);
-  return made as T;
-}

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { type ChildNode, spawnNode } from '@canopy/testkit';
 
-const ENTRY = fileURLToPath(new URL('../../bin/canopy.js', import.meta.url));
+export const ENTRY = fileURLToPath(new URL('../../bin/canopy.js', import.meta.url));
 
 export interface Spoken {
   readonly code: number | undefined;

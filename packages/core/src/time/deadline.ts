@@ -13,7 +13,9 @@ export async function withDeadline<T>(
   const expired = new Promise<never>((_, reject) => {
     expire = reject;
   });
-  const timer = clock.timer(timeoutMs, () => expire(coreErrors.create('DEADLINE_EXCEEDED', { operation, timeoutMs })));
+  // What is left of a budget has fractions; the message is for people.
+  const fields = { operation, timeoutMs: Math.round(timeoutMs) };
+  const timer = clock.timer(timeoutMs, () => expire(coreErrors.create('DEADLINE_EXCEEDED', fields)));
   try {
     return await Promise.race([work, expired]);
   } finally {

@@ -210,6 +210,6 @@ export class Budget {
   }
 
   expired(operation: string): Error {
-    return coreErrors.create('DEADLINE_EXCEEDED', { operation, timeoutMs: this.timeoutMs });
+    return coreErrors.create('DEADLINE_EXCEEDED', { operation, timeoutMs: Math.round(this.timeoutMs) });
   }
 }
