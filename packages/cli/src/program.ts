@@ -12,6 +12,7 @@ import { clusterStatus } from './commands/status.ts';
 import { stepDown } from './commands/stepdown.ts';
 import { upCluster } from './commands/up.ts';
 import type { ClusterOptions } from './connect.ts';
+import { addElectionVerbs } from './election-verbs.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { createPrinter, type OutputFormat, type Streams } from './output/printer.ts';
 import { VERSION } from './version.ts';
@@ -134,10 +135,13 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
     .addHelpText('after', STEPDOWN_HELP)
     .action(async (name, options) => done(await stepDown(name, cluster(options), printer())));
 
+  addElectionVerbs(program, { verb, printer, cluster, done });
   return program;
 }
 
-function wantsJson(args: readonly string[]): boolean {
+function wantsJson(given: readonly string[]): boolean {
+  const end = given.indexOf('--');
+  const args = end < 0 ? given : given.slice(0, end);
   return args.some(
     (arg, i) =>
       arg === '--output=json' || arg === '-ojson' || ((arg === '--output' || arg === '-o') && args[i + 1] === 'json'),
@@ -175,6 +179,7 @@ Examples:
   canopy run --config canopy.yaml           one node of a real one
   canopy status                             who is there and who is active
   canopy stepdown ledger --to n2            move an app, losing nothing
+  canopy elect --group jobs -- ./worker     run a command only while leader
 
 Environment (flags are stronger): NATS_URL, PLATFORM, NODE_ID, CANOPY_NATS_SERVER, NO_COLOR.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no such app or node, 4 NATS or cluster

@@ -7,6 +7,20 @@ export type {
   Leadership,
   LeaseWatchdog,
 } from './api.ts';
+export {
+  controlErrors,
+  controlSubject,
+  ElectionResponder,
+  type ElectionResponderOptions,
+  type GroupChange,
+  type GroupLease,
+  groupLeaseOf,
+  type RequestStepDownOptions,
+  readGroups,
+  requestStepDown,
+  type SteppedDown,
+  watchGroups,
+} from './control/index.ts';
 export { Election, type ElectionStopOptions, type StepDownOptions, type WaitOptions } from './election.ts';
 export { electionErrors } from './errors.ts';
 export type { DemoteHook, Demotion, PromoteHook } from './hooks.ts';

@@ -11,6 +11,8 @@ export interface Printer {
   readonly format: OutputFormat;
   /** `data` is the documented JSON form; `table` makes the form for people. */
   result(data: unknown, table: () => string): void;
+  /** One of many results, on a line of its own: one JSON object a line, or text. */
+  line(data: unknown, text: () => string): void;
   /** A line of progress; silent in JSON. */
   note(text: string): void;
   error(error: unknown): void;
@@ -27,6 +29,7 @@ export function createPrinter(format: OutputFormat, streams: Streams): Printer {
   return {
     format,
     result: (data, table) => void streams.out.write(`${format === 'json' ? JSON.stringify(data, null, 2) : table()}\n`),
+    line: (data, text) => void streams.out.write(`${format === 'json' ? JSON.stringify(data) : text()}\n`),
     note: (text) => {
       if (format === 'table') streams.err.write(`${text}\n`);
     },
