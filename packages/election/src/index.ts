@@ -7,6 +7,7 @@ export type {
   Leadership,
   LeaseWatchdog,
 } from './api.ts';
+export type { ElectionStopOptions, StepDownOptions, WaitOptions } from './call-options.ts';
 export {
   controlErrors,
   controlSubject,
@@ -21,9 +22,14 @@ export {
   type SteppedDown,
   watchGroups,
 } from './control/index.ts';
-export { Election, type ElectionStopOptions, type StepDownOptions, type WaitOptions } from './election.ts';
+export { Election } from './election.ts';
 export { electionErrors } from './errors.ts';
+export type { HealthCheck, HealthChecker } from './health.ts';
 export type { DemoteHook, Demotion, PromoteHook } from './hooks.ts';
 export { decodeLease, encodeLease, epochOf, type LeaseValue } from './lease/lease-value.ts';
 export { type ElectionOptions, marginOf } from './options.ts';
+export { CircuitBreaker, type CircuitBreakerOptions, type CircuitState } from './retry/circuit-breaker.ts';
+export { type FailureKind, failureKind, isPermanent, isTransient } from './retry/failure-kind.ts';
+export { type RetryOptions, retry } from './retry/retry.ts';
 export { Warden, type WardenEvent, WardenLease, type WardenOptions, wardenErrors } from './warden/index.ts';
+export type { Fence, WardenChoice } from './warden-option.ts';

@@ -32,6 +32,8 @@ describe('election options', () => {
       ttlMs: 10_000,
       marginMs: 1000,
       heartbeatMs: 1000,
+      preemptible: true,
+      takeoverCooldownMs: 20_000,
       graceMs: 5000,
       jitterMs: 20,
       handoffWaitMs: 1000,

@@ -11,6 +11,8 @@ export interface LeaseValue {
   readonly token: string;
   /** 0 = none. */
   readonly priority: number;
+  /** Not to be preempted, whatever the priorities. */
+  readonly firm?: boolean;
   /** The term's epoch; known from the first renewal on. */
   readonly epoch?: number;
   /** In an acquiring write whose revision may lie below it: the highest epoch known to the writer. */
@@ -35,6 +37,7 @@ export function encodeLease(value: LeaseValue): Uint8Array {
       id: value.id,
       token: value.token,
       priority: value.priority === 0 ? undefined : value.priority,
+      firm: value.firm ? true : undefined,
       epoch: value.epoch,
       floor: value.floor,
       ttl: value.ttlMs,
@@ -65,6 +68,7 @@ export function decodeLease(bytes: Uint8Array): LeaseValue | undefined {
     id,
     token,
     priority: Number.isSafeInteger(fields.priority) ? (fields.priority as number) : 0,
+    ...(fields.firm === true ? { firm: true } : {}),
     ...(epoch === undefined ? {} : { epoch }),
     ...(floor === undefined ? {} : { floor }),
     ...(ttlMs === undefined ? {} : { ttlMs }),

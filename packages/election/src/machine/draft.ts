@@ -55,10 +55,16 @@ export function changeTerm(d: Draft, change: Partial<Term>): Term {
   return term;
 }
 
+/** The term is over: whoever leads next is left in peace for a while. */
+export function coolDown(d: Draft): void {
+  if (d.s.term !== undefined) d.s.preemptAfter = d.now + d.rules.takeoverCooldownMs;
+}
+
 /** The value of a renewal of the term. */
 export function leaseOf(d: Draft, term: Term, extra: Partial<LeaseValue> = {}): LeaseValue {
-  const { instanceId, priority, ttlMs } = d.rules;
-  return { id: instanceId, token: term.token, priority, epoch: term.epoch, ttlMs, ...extra };
+  const { instanceId, priority, preemptible, ttlMs } = d.rules;
+  const firm = preemptible ? {} : { firm: true };
+  return { id: instanceId, token: term.token, priority, ...firm, epoch: term.epoch, ttlMs, ...extra };
 }
 
 /** Our own write is the newest revision now. */

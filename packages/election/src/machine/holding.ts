@@ -8,6 +8,7 @@ import type { Sighting } from '../lease/sighting.ts';
 import {
   backOff,
   changeTerm,
+  coolDown,
   type Draft,
   leaseOf,
   note,
@@ -86,6 +87,7 @@ export function onRenewed(d: Draft, flight: Flight, revision: number): void {
   const deadline = Math.max(old.deadline, flight.sentAt + rules.ttlMs - rules.marginMs);
   if (d.s.failures > 0) note(d, 'debug', 'heartbeat_recovered');
   recover(d);
+  if (old.verifying) note(d, 'info', 'reconnect_verification_success');
   const renewAt = flight.sentAt + rules.heartbeatMs;
   const term = changeTerm(d, { revision, deadline, renewAt, doubt: false, verifying: false });
   observeOwn(d, revision, leaseOf(d, term));
@@ -119,6 +121,7 @@ export function onHoldingRead(d: Draft, sighting: Sighting | undefined, sentAt: 
       : 'conflict';
   observeRead(d, sighting, sentAt);
   if (sighting?.content !== 'lease' || sighting.lease?.token !== term.token) {
+    if (sighting !== undefined) note(d, 'warn', 'leadership_taken_over', { leader_id: sighting.lease?.id });
     lose(d, reason);
     return;
   }
@@ -134,8 +137,11 @@ export function onHoldingSighting(d: Draft, sighting: Sighting): void {
   const { revision, content, lease } = sighting;
   if (content === 'lease' && lease?.token === term.token) {
     if (revision > term.revision && s.flight === undefined) changeTerm(d, { revision, doubt: false });
-  } else if (revision > term.revision) lose(d, content === 'deleted' ? 'key_deleted' : 'conflict');
-  else if (revision === term.revision && content === 'deleted') {
+  } else if (revision > term.revision) {
+    note(d, 'warn', 'leadership_lost_via_watcher', { leader_id: lease?.id, content });
+    lose(d, content === 'deleted' ? 'key_deleted' : 'conflict');
+  }
+  if (revision === term.revision && content === 'deleted') {
     // Gone from a listing: look before believing it.
     changeTerm(d, { doubt: true, renewAt: d.now });
   }
@@ -144,6 +150,7 @@ export function onHoldingSighting(d: Draft, sighting: Sighting): void {
 /** After a reconnect the next renewal is due now; it is also the proof that the lease is still ours. */
 export function verifySoon(d: Draft): void {
   d.s.retryAt = 0;
+  note(d, 'info', 'verifying_leadership_after_reconnect');
   changeTerm(d, { renewAt: d.now, verifying: true });
 }
 
@@ -154,6 +161,7 @@ export function lose(d: Draft, reason: ElectionReason): void {
   const was = s.phase;
   d.effects.push({ type: 'count', what: 'lease_lost' });
   note(d, 'warn', 'leadership_lost', { reason, phase: was, epoch: term.epoch });
+  coolDown(d);
   s.term = undefined;
   s.flight = undefined;
   s.stale = true;

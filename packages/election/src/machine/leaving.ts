@@ -4,7 +4,7 @@
  * leave the lease to run out instead: what still runs is fenced by then.
  */
 import type { Sighting } from '../lease/sighting.ts';
-import { backOff, changeTerm, type Draft, leaseOf, note, recover, sendRead, show, takeOff } from './draft.ts';
+import { backOff, changeTerm, coolDown, type Draft, leaseOf, note, recover, sendRead, show, takeOff } from './draft.ts';
 import { observe, observeRead } from './observing.ts';
 import type { Leaving, MachineState, Term } from './state.ts';
 
@@ -129,6 +129,7 @@ export function onReleasingRead(d: Draft, sighting: Sighting | undefined, sentAt
 export function settle(d: Draft): void {
   const { s } = d;
   const { leaving } = s;
+  coolDown(d);
   s.term = undefined;
   s.flight = undefined;
   s.leaving = undefined;

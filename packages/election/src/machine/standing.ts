@@ -22,7 +22,7 @@ function isOwn(s: MachineState): boolean {
 
 function mayPreempt(rules: Rules, s: MachineState): boolean {
   const { lease } = s.observed;
-  return rules.allowPriorityTakeover && lease !== undefined && rules.priority > lease.priority;
+  return rules.allowPriorityTakeover && lease !== undefined && !lease.firm && rules.priority > lease.priority;
 }
 
 /** When a standing node acts next: takes the lease, or reads. Undefined while it must not. */
@@ -60,8 +60,9 @@ function freeAt(rules: Rules, s: MachineState): number {
       return observed.since + jitter + (observed.lease?.next === undefined ? 0 : rules.handoffWaitMs);
     }
     case 'held':
-      if (isOwn(s) || mayPreempt(rules, s)) return observed.since + jitter;
-      return expiryOf(rules, s) + jitter;
+      if (isOwn(s)) return observed.since + jitter;
+      if (!mayPreempt(rules, s)) return expiryOf(rules, s) + jitter;
+      return Math.min(Math.max(observed.since, s.preemptAfter), expiryOf(rules, s)) + jitter;
   }
 }
 
@@ -80,7 +81,12 @@ function acquire(d: Draft): void {
   const { s, rules } = d;
   const { observed } = s;
   const expired = observed.kind !== 'held' || isOwn(s) || d.now >= expiryOf(rules, s);
-  if (!expired) s.barredUntil = Math.max(s.barredUntil, expiryOf(rules, s));
+  if (!expired) {
+    s.barredUntil = Math.max(s.barredUntil, expiryOf(rules, s));
+    const { id: leader_id, priority: leader_priority } = observed.lease as LeaseValue;
+    note(d, 'info', 'priority_takeover_opportunity', { leader_id, leader_priority, priority: rules.priority });
+  }
+  note(d, 'debug', 'attempting_acquire_with_retry', { observed: observed.kind, failures: s.failures });
   const token = rules.random.uuid();
   s.ownToken = token;
   const lease: LeaseValue = {
@@ -88,6 +94,7 @@ function acquire(d: Draft): void {
     token,
     priority: rules.priority,
     ttlMs: rules.ttlMs,
+    ...(rules.preemptible ? {} : { firm: true }),
     ...(s.epochFloor > Math.max(0, observed.revision) ? { floor: s.epochFloor } : {}),
   };
   const op = takeOff(d, 'acquire', token);
@@ -112,6 +119,9 @@ export function onAcquired(d: Draft, flight: Flight, revision: number): void {
   };
   recover(d);
   d.effects.push({ type: 'count', what: 'acquired' });
+  note(d, 'info', 'acquire_success', { epoch: term.epoch, revision });
+  if (s.barredUntil > d.now)
+    note(d, 'warn', 'priority_takeover_success', { begins_in_ms: Math.round(s.barredUntil - d.now) });
   observeOwn(d, revision, { id: rules.instanceId, token: flight.token, priority: rules.priority, epoch: term.epoch });
   if (s.leaving !== undefined) {
     s.term = term;
@@ -126,6 +136,7 @@ export function onAcquired(d: Draft, flight: Flight, revision: number): void {
 export function onAcquireRefused(d: Draft): void {
   d.effects.push({ type: 'count', what: 'acquire_failed' });
   note(d, 'debug', 'acquire_failed', { why: 'conflict' });
+  if (d.s.barredUntil > d.now) note(d, 'debug', 'priority_takeover_failed');
   d.s.raced = true;
   d.s.stale = true;
   recover(d);
@@ -136,11 +147,16 @@ export function onAcquireUnknown(d: Draft): void {
   note(d, 'warn', 'acquire_failed', { why: 'unknown_outcome' });
   d.s.stale = true;
   backOff(d);
+  note(d, 'debug', 'acquire_retry', { attempt: d.s.failures, in_ms: Math.round(d.s.retryAt - d.now) });
 }
 
 export function onStandingRead(d: Draft, sighting: Sighting | undefined, sentAt: number): void {
+  const before = d.s.observed.lease?.token;
   recover(d);
   observeRead(d, sighting, sentAt);
+  const { kind, lease } = d.s.observed;
+  if (kind === 'held' && before !== undefined && lease?.token !== before)
+    note(d, 'info', 'leader_changed_periodic_check', { leader_id: lease?.id });
 }
 
 /** Publishes follower or candidate as the observation says. */

@@ -16,6 +16,10 @@ export interface Rules {
   /** Taken off the holder's own lease; covers clock rates and gives work time to stop. */
   readonly marginMs: number;
   readonly heartbeatMs: number;
+  /** Others of higher priority may preempt this node's leases. */
+  readonly preemptible: boolean;
+  /** After the end of an own term: no preempting for this long, so that two nodes don't take turns. */
+  readonly takeoverCooldownMs: number;
   /** How long to lead without a connection; the lease's own deadline may come first. */
   readonly graceMs: number;
   /** A candidate waits a random part of this before it writes. */
@@ -107,6 +111,8 @@ export interface MachineState {
   readonly holdOffUntil: number;
   /** No term may begin before it: the end of a lease that we preempted. */
   readonly barredUntil: number;
+  /** Nobody is preempted before it: the cooldown after an own term. */
+  readonly preemptAfter: number;
   /** Hooks of an ended term (this token) still run. */
   readonly demoting: string | undefined;
   readonly leaving: Leaving | undefined;
@@ -140,6 +146,8 @@ export type MachineEvent =
   | { readonly type: 'unguardable'; readonly token: string }
   /** The hooks of the term have ended; `clean` when everything under it has certainly stopped. */
   | { readonly type: 'demoted'; readonly token: string; readonly clean: boolean }
+  /** Epochs up to this one are used up, as a record outside of the key says. */
+  | { readonly type: 'floor'; readonly epoch: number }
   | { readonly type: 'connected' }
   | { readonly type: 'disconnected' }
   | ({ readonly type: 'leave' } & Leaving);
@@ -186,6 +194,7 @@ export function initialState(rules: Rules): MachineState {
     retryAt: 0,
     holdOffUntil: 0,
     barredUntil: 0,
+    preemptAfter: 0,
     demoting: undefined,
     leaving: undefined,
     releaseTries: 0,

@@ -107,6 +107,9 @@ function take(d: Draft, event: MachineEvent): void {
     case 'demoted':
       onDemoted(d, event.token, event.clean);
       return;
+    case 'floor':
+      s.epochFloor = Math.max(s.epochFloor, event.epoch);
+      return;
     case 'connected':
       onConnected(d);
       return;

@@ -182,6 +182,8 @@ export function simulatedRules(seed: string, given: Partial<Rules> & Pick<Rules,
   return {
     priority: 0,
     allowPriorityTakeover: false,
+    preemptible: true,
+    takeoverCooldownMs: ttlMs / 2,
     marginMs: ttlMs / 10,
     heartbeatMs: ttlMs / 3,
     graceMs: ttlMs * 10,
