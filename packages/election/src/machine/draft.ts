@@ -1,7 +1,7 @@
 /** One step in the making: the state as it becomes, and the effects so far. Lives only inside `step`. */
 import { backoffMs } from '@canopy/core';
 import type { ElectionReason, ElectionState } from '../api.ts';
-import { epochOf, type LeaseValue } from '../lease/lease-value.ts';
+import { epochOf, type FailsafeClause, type LeaseValue } from '../lease/lease-value.ts';
 import type { Effect, Facts, Flight, MachineState, Rules, Term } from './state.ts';
 
 export interface Draft {
@@ -25,10 +25,10 @@ export function note(d: Draft, level: 'debug' | 'warn' | 'info', event: string, 
 }
 
 /** Claims the one request slot. */
-export function takeOff(d: Draft, kind: Flight['kind'], token = ''): number {
+export function takeOff(d: Draft, kind: Flight['kind'], token = '', clause?: FailsafeClause): number {
   const op = d.s.ops + 1;
   d.s.ops = op;
-  d.s.flight = { op, kind, sentAt: d.now, token, floor: d.s.epochFloor };
+  d.s.flight = { op, kind, sentAt: d.now, token, floor: d.s.epochFloor, clause };
   return op;
 }
 
@@ -64,7 +64,16 @@ export function coolDown(d: Draft): void {
 export function leaseOf(d: Draft, term: Term, extra: Partial<LeaseValue> = {}): LeaseValue {
   const { instanceId, priority, preemptible, ttlMs } = d.rules;
   const firm = preemptible ? {} : { firm: true };
-  return { id: instanceId, token: term.token, priority, ...firm, epoch: term.epoch, ttlMs, ...extra };
+  return {
+    id: instanceId,
+    token: term.token,
+    priority,
+    ...firm,
+    epoch: term.epoch,
+    ttlMs,
+    ...(term.clause === undefined ? {} : { failsafe: term.clause }),
+    ...extra,
+  };
 }
 
 /** Our own write is the newest revision now. */

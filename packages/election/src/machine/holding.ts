@@ -5,6 +5,7 @@
  */
 import type { ElectionReason } from '../api.ts';
 import type { Sighting } from '../lease/sighting.ts';
+import { callDueAt, callOut, clauseOfRenewal } from './covering.ts';
 import {
   backOff,
   changeTerm,
@@ -34,7 +35,7 @@ export function holdingDueAt(rules: Rules, s: MachineState): number {
       : s.disconnectedAt + rules.graceMs;
   const beginAt = s.phase === 'guarding' && term.guard === 'none' ? term.notBefore : Number.POSITIVE_INFINITY;
   const renewAt = s.flight === undefined ? Math.max(term.renewAt, s.retryAt) : Number.POSITIVE_INFINITY;
-  return Math.min(term.deadline, graceAt, beginAt, renewAt);
+  return Math.min(term.deadline, graceAt, beginAt, renewAt, callDueAt(rules, s));
 }
 
 export function advanceHolding(d: Draft): void {
@@ -56,9 +57,11 @@ export function advanceHolding(d: Draft): void {
     if (term.doubt) sendRead(d);
     else {
       const op = takeOff(d, 'renew', term.token);
-      d.effects.push({ type: 'update', op, lease: leaseOf(d, term), revision: term.revision });
+      const renewed = clauseOfRenewal(d);
+      d.effects.push({ type: 'update', op, lease: leaseOf(d, renewed), revision: renewed.revision });
     }
   }
+  callOut(d);
 }
 
 function promote(d: Draft, term: Term): void {
@@ -87,9 +90,11 @@ export function onRenewed(d: Draft, flight: Flight, revision: number): void {
   const deadline = Math.max(old.deadline, flight.sentAt + rules.ttlMs - rules.marginMs);
   if (d.s.failures > 0) note(d, 'debug', 'heartbeat_recovered');
   recover(d);
+  if (old.covered) note(d, 'info', 'failsafe_ended', { epoch: old.epoch });
   if (old.verifying) note(d, 'info', 'reconnect_verification_success');
   const renewAt = flight.sentAt + rules.heartbeatMs;
-  const term = changeTerm(d, { revision, deadline, renewAt, doubt: false, verifying: false });
+  const written = { writtenAt: flight.sentAt, bound: old.clause?.peers, covered: false };
+  const term = changeTerm(d, { revision, deadline, renewAt, doubt: false, verifying: false, ...written });
   observeOwn(d, revision, leaseOf(d, term));
   d.effects.push({ type: 'renewed', term, tookMs: d.now - flight.sentAt });
 }

@@ -4,16 +4,18 @@
  */
 import { epochOf, type LeaseValue } from '../lease/lease-value.ts';
 import type { Sighting } from '../lease/sighting.ts';
-import { backOff, type Draft, note, observeOwn, recover, sendRead, show, takeOff } from './draft.ts';
+import { backOff, type Draft, leaseOf, note, observeOwn, recover, sendRead, show, takeOff } from './draft.ts';
 import { beginRelease } from './leaving.ts';
 import { observeRead } from './observing.ts';
+import { clauseOfAcquisition, waitOfUnlisted } from './promising.ts';
 import type { Flight, MachineState, Rules, Term } from './state.ts';
 
 const POLL_MIN_MS = 500;
 
 /** When the observed lease has certainly ended. */
 function expiryOf(rules: Rules, s: MachineState): number {
-  return s.observed.since + Math.max(rules.ttlMs, s.observed.lease?.ttlMs ?? 0);
+  const { lease, since } = s.observed;
+  return since + Math.max(rules.ttlMs, lease?.ttlMs ?? 0, waitOfUnlisted(rules, lease));
 }
 
 function isOwn(s: MachineState): boolean {
@@ -39,7 +41,7 @@ function isNamed(rules: Rules, s: MachineState): boolean {
 
 /** A rest after an own departure is for the others' sake: whoever is named does not take it. */
 function takeDueAt(rules: Rules, s: MachineState): number {
-  return Math.max(s.retryAt, isNamed(rules, s) ? 0 : s.holdOffUntil, freeAt(rules, s));
+  return Math.max(s.retryAt, isNamed(rules, s) ? 0 : s.holdOffUntil, s.failsafe.promisedUntil, freeAt(rules, s));
 }
 
 /** While the watch is silent, reading is all that tells of a release. */
@@ -54,7 +56,7 @@ function freeAt(rules: Rules, s: MachineState): number {
     case 'unknown':
       return 0;
     case 'vacant':
-      return observed.since + jitter;
+      return observed.since + jitter + (observed.revision < 0 ? (rules.failsafe?.limitMs ?? 0) : 0);
     case 'released': {
       if (isNamed(rules, s)) return observed.since;
       return observed.since + jitter + (observed.lease?.next === undefined ? 0 : rules.handoffWaitMs);
@@ -89,6 +91,7 @@ function acquire(d: Draft): void {
   note(d, 'debug', 'attempting_acquire_with_retry', { observed: observed.kind, failures: s.failures });
   const token = rules.random.uuid();
   s.ownToken = token;
+  const clause = clauseOfAcquisition(d);
   const lease: LeaseValue = {
     id: rules.instanceId,
     token,
@@ -96,8 +99,9 @@ function acquire(d: Draft): void {
     ttlMs: rules.ttlMs,
     ...(rules.preemptible ? {} : { firm: true }),
     ...(s.epochFloor > Math.max(0, observed.revision) ? { floor: s.epochFloor } : {}),
+    ...(clause === undefined ? {} : { failsafe: clause }),
   };
-  const op = takeOff(d, 'acquire', token);
+  const op = takeOff(d, 'acquire', token, clause);
   if (observed.kind === 'vacant' || observed.gone) d.effects.push({ type: 'create', op, lease });
   else d.effects.push({ type: 'update', op, lease, revision: observed.revision });
 }
@@ -111,18 +115,22 @@ export function onAcquired(d: Draft, flight: Flight, revision: number): void {
     revision,
     acquiredAt: flight.sentAt,
     deadline: flight.sentAt + rules.ttlMs - rules.marginMs,
-    notBefore: s.barredUntil,
+    notBefore: Math.max(s.barredUntil, s.failsafe.promisedUntil),
     guard: 'none',
     renewAt: flight.sentAt + rules.heartbeatMs,
     doubt: false,
     verifying: false,
+    writtenAt: flight.sentAt,
+    clause: flight.clause,
+    bound: flight.clause?.peers,
+    covered: false,
   };
   recover(d);
   d.effects.push({ type: 'count', what: 'acquired' });
   note(d, 'info', 'acquire_success', { epoch: term.epoch, revision });
   if (s.barredUntil > d.now)
     note(d, 'warn', 'priority_takeover_success', { begins_in_ms: Math.round(s.barredUntil - d.now) });
-  observeOwn(d, revision, { id: rules.instanceId, token: flight.token, priority: rules.priority, epoch: term.epoch });
+  observeOwn(d, revision, leaseOf(d, term));
   if (s.leaving !== undefined) {
     s.term = term;
     beginRelease(d);

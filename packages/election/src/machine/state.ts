@@ -4,7 +4,8 @@
  */
 import type { Random } from '@canopy/core';
 import type { ElectionReason, ElectionState } from '../api.ts';
-import type { LeaseValue } from '../lease/lease-value.ts';
+import type { FailsafeMessage } from '../failsafe/message.ts';
+import type { FailsafeClause, LeaseValue } from '../lease/lease-value.ts';
 import type { Sighting } from '../lease/sighting.ts';
 
 /** Constants of one election; see `resolveElectionOptions` for how they follow from the options. */
@@ -30,7 +31,16 @@ export interface Rules {
   readonly holdOffMs: number;
   /** Epochs of this node's terms lie above it. */
   readonly epochFloor: number;
+  /** Whether this node takes part in failsafe. */
+  readonly failsafe?: FailsafeRules | undefined;
   readonly random: Random;
+}
+
+export interface FailsafeRules {
+  /** Random per process: a promise binds one run, and a restarted candidate is another. */
+  readonly run: string;
+  /** How far past its last acknowledged write a holder may lead, its margin included. */
+  readonly limitMs: number;
 }
 
 /**
@@ -71,6 +81,17 @@ export interface Term {
   readonly doubt: boolean;
   /** A conflict while verifying is told apart from others. */
   readonly verifying: boolean;
+  /** When the last acknowledged write was sent: the start of what failsafe may add. */
+  readonly writtenAt: number;
+  /** The clause in the last write that was sent. */
+  readonly clause: FailsafeClause | undefined;
+  /**
+   * Everybody listed by any of our writes that may be under the key; undefined when one of those had no clause, so that
+   * others need not wait and failsafe is out of the question.
+   */
+  readonly bound: readonly string[] | undefined;
+  /** The deadline rests on promises and not on the bucket. */
+  readonly covered: boolean;
 }
 
 /** The one request that may be under way. */
@@ -81,6 +102,37 @@ export interface Flight {
   readonly token: string;
   /** The epoch floor that an acquiring write carries. */
   readonly floor: number;
+  /** The clause that an acquiring write carries. */
+  readonly clause?: FailsafeClause | undefined;
+}
+
+/** Another candidate, as far as it has answered. All times are this node's own. */
+export interface Peer {
+  readonly run: string;
+  readonly id: string;
+  readonly heardAt: number;
+  /** When the latest of our calls was *sent* that it answered with a promise. */
+  readonly promisedFrom: number | undefined;
+}
+
+/** A call to all candidates that answers may still come to. */
+export interface Round {
+  readonly round: number;
+  readonly sentAt: number;
+  readonly asked: boolean;
+}
+
+/** What failsafe knows, on either side. */
+export interface FailsafeState {
+  /** No term of this run begins before it, and nothing is written to take the lease: our own promises. */
+  readonly promisedUntil: number;
+  readonly peers: readonly Peer[];
+  readonly rounds: readonly Round[];
+  /** Number of the last round; never used twice in a run. */
+  readonly round: number;
+  readonly calledAt: number;
+  /** A leader that knows nothing of failsafe: while one may be about, it stays off. */
+  readonly stranger: string | undefined;
 }
 
 /** A departure on purpose that is under way. */
@@ -125,6 +177,7 @@ export interface MachineState {
   readonly polledAt: number;
   readonly raced: boolean;
   readonly epochFloor: number;
+  readonly failsafe: FailsafeState;
 }
 
 export type MachineEvent =
@@ -148,6 +201,8 @@ export type MachineEvent =
   | { readonly type: 'demoted'; readonly token: string; readonly clean: boolean }
   /** Epochs up to this one are used up, as a record outside of the key says. */
   | { readonly type: 'floor'; readonly epoch: number }
+  /** A message of another candidate. */
+  | { readonly type: 'heard'; readonly message: FailsafeMessage }
   | { readonly type: 'connected' }
   | { readonly type: 'disconnected' }
   | ({ readonly type: 'leave' } & Leaving);
@@ -161,6 +216,10 @@ export type Effect =
   | { readonly type: 'guard'; readonly term: Term }
   | { readonly type: 'promote'; readonly term: Term }
   | { readonly type: 'renewed'; readonly term: Term; readonly tookMs: number }
+  /** The deadline moved by the promises of all candidates, without the bucket. */
+  | { readonly type: 'extended'; readonly term: Term }
+  /** Send to the other candidates: calls to all, answers to the caller. May be lost. */
+  | { readonly type: 'tell'; readonly message: FailsafeMessage }
   /** Abort the signal now, run the hooks, answer `demoted`. */
   | { readonly type: 'demote'; readonly token: string; readonly reason: ElectionReason; readonly planned: boolean }
   /** A guarded lease is given up or lost and nothing runs under it: the watchdog may forget it. */
@@ -204,5 +263,13 @@ export function initialState(rules: Rules): MachineState {
     polledAt: 0,
     raced: false,
     epochFloor: rules.epochFloor,
+    failsafe: {
+      promisedUntil: Number.NEGATIVE_INFINITY,
+      peers: [],
+      rounds: [],
+      round: 0,
+      calledAt: Number.NEGATIVE_INFINITY,
+      stranger: undefined,
+    },
   };
 }
