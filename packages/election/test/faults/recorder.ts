@@ -38,6 +38,11 @@ export class Recorder implements AsyncDisposable {
     this.#candidates.set(id, [...(this.#candidates.get(id) ?? []), child]);
   }
 
+  /** In the order in which they first came. */
+  ids(): string[] {
+    return [...this.#candidates.keys()];
+  }
+
   /** The latest process of that id. */
   process(id: string): ChildNode {
     return this.#candidates.get(id)?.at(-1) as ChildNode;
