@@ -23,6 +23,10 @@ export const electionErrors = defineErrors({
     message: '{resource}: a write of epoch {epoch} is refused, epoch {highest} has been here',
     hint: 'The writer was leader once and is no longer. Stop its work; the present leader goes on.',
   },
+  ROLE_EXISTS: {
+    message: 'this instance stands for group {group} already',
+    hint: 'Each group has one election per instance; remove the role first to give it other options.',
+  },
   CIRCUIT_OPEN: {
     message: '{name} failed too often in a row and is left alone for {retryInMs} ms',
     hint: 'Look at the failures before this one; calls go through again by themselves.',

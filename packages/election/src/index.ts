@@ -24,6 +24,10 @@ export {
 } from './control/index.ts';
 export { Election } from './election.ts';
 export { electionErrors } from './errors.ts';
+export { FencedFile } from './fencing/fenced-file.ts';
+export { FencedKey } from './fencing/fenced-key.ts';
+export type { FencedValue } from './fencing/fenced-value.ts';
+export { EpochGuard, type GuardOptions, guard } from './fencing/guard.ts';
 export type { HealthCheck, HealthChecker } from './health.ts';
 export type { DemoteHook, Demotion, PromoteHook } from './hooks.ts';
 export { decodeLease, encodeLease, epochOf, type LeaseValue } from './lease/lease-value.ts';
@@ -31,5 +35,6 @@ export { type ElectionOptions, marginOf } from './options.ts';
 export { CircuitBreaker, type CircuitBreakerOptions, type CircuitState } from './retry/circuit-breaker.ts';
 export { type FailureKind, failureKind, isPermanent, isTransient } from './retry/failure-kind.ts';
 export { type RetryOptions, retry } from './retry/retry.ts';
+export { RoleManager, type RoleManagerOptions, type RoleOptions } from './roles/role-manager.ts';
 export { Warden, type WardenEvent, WardenLease, type WardenOptions, wardenErrors } from './warden/index.ts';
 export type { Fence, WardenChoice } from './warden-option.ts';

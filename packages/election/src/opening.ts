@@ -47,7 +47,7 @@ export async function openElection(
  * Opens the bucket, making it when missing. An existing one is taken as it is, as long as it does not drop entries
  * before a lease ends: ELECTION_BUCKET_TTL.
  */
-async function openBucket(options: ResolvedElectionOptions, session: NatsSession | undefined): Promise<Kv> {
+export async function openBucket(options: ResolvedElectionOptions, session: NatsSession | undefined): Promise<Kv> {
   const kv = options.kv ?? (await ensure(session as NatsSession, options.bucket, options.bucketTtlMs));
   const { ttlMs: actualMs } = await kv.info();
   const { ttlMs } = options.rules;

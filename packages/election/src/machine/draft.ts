@@ -24,6 +24,12 @@ export function note(d: Draft, level: 'debug' | 'warn' | 'info', event: string, 
   d.effects.push({ type: 'note', level, event, facts });
 }
 
+/** When the renewal after a write that was sent at `sentAt` is due. */
+export function beatAfter({ heartbeatMs, beatGridMs = 0 }: Rules, sentAt: number): number {
+  const at = sentAt + heartbeatMs;
+  return beatGridMs === 0 ? at : Math.max(sentAt + heartbeatMs / 2, Math.floor(at / beatGridMs) * beatGridMs);
+}
+
 /** Claims the one request slot. */
 export function takeOff(d: Draft, kind: Flight['kind'], token = '', clause?: FailsafeClause): number {
   const op = d.s.ops + 1;

@@ -8,6 +8,7 @@ import type { Sighting } from '../lease/sighting.ts';
 import { callDueAt, callOut, clauseOfRenewal } from './covering.ts';
 import {
   backOff,
+  beatAfter,
   changeTerm,
   coolDown,
   type Draft,
@@ -92,7 +93,7 @@ export function onRenewed(d: Draft, flight: Flight, revision: number): void {
   recover(d);
   if (old.covered) note(d, 'info', 'failsafe_ended', { epoch: old.epoch });
   if (old.verifying) note(d, 'info', 'reconnect_verification_success');
-  const renewAt = flight.sentAt + rules.heartbeatMs;
+  const renewAt = beatAfter(rules, flight.sentAt);
   const written = { writtenAt: flight.sentAt, bound: old.clause?.peers, covered: false };
   const term = changeTerm(d, { revision, deadline, renewAt, doubt: false, verifying: false, ...written });
   observeOwn(d, revision, leaseOf(d, term));

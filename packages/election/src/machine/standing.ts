@@ -4,7 +4,18 @@
  */
 import { epochOf, type LeaseValue } from '../lease/lease-value.ts';
 import type { Sighting } from '../lease/sighting.ts';
-import { backOff, type Draft, leaseOf, note, observeOwn, recover, sendRead, show, takeOff } from './draft.ts';
+import {
+  backOff,
+  beatAfter,
+  type Draft,
+  leaseOf,
+  note,
+  observeOwn,
+  recover,
+  sendRead,
+  show,
+  takeOff,
+} from './draft.ts';
 import { beginRelease } from './leaving.ts';
 import { observeRead } from './observing.ts';
 import { clauseOfAcquisition, waitOfUnlisted } from './promising.ts';
@@ -117,7 +128,7 @@ export function onAcquired(d: Draft, flight: Flight, revision: number): void {
     deadline: flight.sentAt + rules.ttlMs - rules.marginMs,
     notBefore: Math.max(s.barredUntil, s.failsafe.promisedUntil),
     guard: 'none',
-    renewAt: flight.sentAt + rules.heartbeatMs,
+    renewAt: beatAfter(rules, flight.sentAt),
     doubt: false,
     verifying: false,
     writtenAt: flight.sentAt,

@@ -17,6 +17,8 @@ export interface Rules {
   /** Taken off the holder's own lease; covers clock rates and gives work time to stop. */
   readonly marginMs: number;
   readonly heartbeatMs: number;
+  /** Renewals fall on multiples of it, a little early, so that those of many groups go out together. Default 0: they don't. */
+  readonly beatGridMs?: number;
   /** Others of higher priority may preempt this node's leases. */
   readonly preemptible: boolean;
   /** After the end of an own term: no preempting for this long, so that two nodes don't take turns. */
