@@ -131,6 +131,7 @@ export function onHoldingRead(d: Draft, sighting: Sighting | undefined, sentAt: 
     lose(d, reason);
     return;
   }
+  if (d.s.failures > 0) note(d, 'debug', 'heartbeat_recovered');
   recover(d);
   changeTerm(d, { revision: sighting.revision, doubt: false, renewAt: d.now });
 }

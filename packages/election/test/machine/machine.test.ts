@@ -78,7 +78,7 @@ describe('a holder', () => {
     m.feed(500, { type: 'failed', op: m.op });
     expect(types(m.feed(560, { type: 'tick' }))).toEqual(['read']);
     const effects = m.feed(570, { type: 'read', op: m.op, sighting: m.own(6) });
-    expect(effects).toMatchObject([{ type: 'update', revision: 6 }]);
+    expect(effects).toContainEqual(expect.objectContaining({ type: 'update', revision: 6 }));
     expect(m.state.term?.deadline).toBe(900);
   });
 
