@@ -4,9 +4,8 @@
  */
 import { parseArgs } from 'node:util';
 import { hasCode, messageOf, systemEnv } from '@canopy/core';
-import { Election, type Leadership } from '@canopy/election';
-import { connectNats, type Kv } from '@canopy/nats';
-import { FencedShelf } from './fenced-shelf.ts';
+import { Election, FencedKey, type Leadership } from '@canopy/election';
+import { connectNats } from '@canopy/nats';
 
 const { values } = parseArgs({
   options: {
@@ -21,30 +20,60 @@ const say = (text: string): void => void process.stdout.write(`${id}: ${text}\n`
 const env = systemEnv();
 const session = await connectNats({ servers: [server] }, { name: id, env });
 const desired = await session.ensureKv('desired');
-const actual = new FencedShelf(await session.ensureKv('actual'));
+const actual = await session.ensureKv('actual');
 const election = new Election({ session, bucket: 'elections', group: 'control-manager', instanceId: id, ttl }, env);
 const stopping = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stopping.abort());
 
-/** One round over everything that should be: each thing moves by one towards it. */
-async function reconcile(wishes: Kv, { epoch }: Leadership): Promise<void> {
-  for (const key of await wishes.keys()) {
-    const entry = await wishes.get(key);
-    if (entry === undefined) continue;
-    const target = Number(new TextDecoder().decode(entry.value));
-    const now = (await actual.read(key))?.value ?? 0;
-    if (now === target) continue;
-    const next = now + Math.sign(target - now);
-    if (!(await actual.write(key, next, epoch))) throw new Error(`${key} was written under a higher epoch`);
-    say(`${key}: ${now} -> ${next} under epoch ${epoch}`);
+/**
+ * What is, one fenced key per thing: each entry says under which epoch it was written, and a writer with a lower one is turned
+ * away. So a leader that was frozen between two lines of this file can't undo what its successor did, whatever its clock says.
+ */
+class Term {
+  readonly #epoch: number;
+  readonly #claimed = new Map<string, FencedKey>();
+
+  constructor({ epoch }: Leadership) {
+    this.#epoch = epoch;
   }
+
+  /** One round over everything that should be: each thing moves by one towards it. */
+  async reconcile(): Promise<void> {
+    for (const key of await desired.keys()) {
+      const entry = await desired.get(key);
+      if (entry === undefined) continue;
+      const thing = await this.#claim(key);
+      const target = numberOf(entry.value);
+      const now = numberOf((await thing.read())?.value);
+      if (now === target) continue;
+      const next = now + Math.sign(target - now);
+      await thing.write(this.#epoch, new TextEncoder().encode(String(next)));
+      say(`${key}: ${now} -> ${next} under epoch ${this.#epoch}`);
+    }
+  }
+
+  /** Once per term and thing: from here on no earlier term can write, so what is read stays. */
+  async #claim(key: string): Promise<FencedKey> {
+    let thing = this.#claimed.get(key);
+    if (thing === undefined) {
+      thing = new FencedKey(actual, key);
+      await thing.claim(this.#epoch);
+      this.#claimed.set(key, thing);
+    }
+    return thing;
+  }
+}
+
+function numberOf(value: Uint8Array | undefined): number {
+  return Number(new TextDecoder().decode(value));
 }
 
 async function manage(leadership: Leadership): Promise<void> {
   say(`manages under epoch ${leadership.epoch}`);
+  const term = new Term(leadership);
   const signal = AbortSignal.any([leadership.signal, stopping.signal]);
   while (!signal.aborted) {
-    await reconcile(desired, leadership);
+    await term.reconcile();
     await env.clock.sleep(100, { signal }).catch(() => {});
   }
 }

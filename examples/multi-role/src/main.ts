@@ -1,10 +1,10 @@
 /**
- * Several roles, each led by one of the processes that run, over one connection and one bucket. Each process prefers some of
+ * Several roles, each led by one of the processes that run, over one connection and one watch. Each process prefers some of
  * them, so that the work is spread while all are there. `main.ts [--server URL] [--id NAME] [--ttl 3s] [--prefer a,b] role…`
  */
 import { parseArgs } from 'node:util';
 import { systemEnv } from '@canopy/core';
-import { Election } from '@canopy/election';
+import { RoleManager } from '@canopy/election';
 import { connectNats } from '@canopy/nats';
 
 const { values, positionals } = parseArgs({
@@ -23,31 +23,21 @@ const say = (text: string): void => void process.stdout.write(`${id}: ${text}\n`
 
 const env = systemEnv();
 const session = await connectNats({ servers: [server] }, { name: id, env });
-const elections = roles.map((group) => {
-  const isPreferred = preferred.has(group);
-  const election = new Election(
-    {
-      session,
-      bucket: 'roles',
-      group,
-      instanceId: id,
-      ttl,
-      // Takes a preferred role over from a process that does not prefer it; begins when the other has certainly ended.
-      priority: isPreferred ? 10 : 0,
-      allowPriorityTakeover: isPreferred,
-    },
-    env,
-  );
-  election.onPromote(({ epoch }) => say(`${group}: leads under epoch ${epoch}`));
-  election.onDemote(({ reason }) => say(`${group}: no longer leads: ${reason}`));
-  return election;
-});
-
-await Promise.all(elections.map((election) => election.start()));
+const manager = new RoleManager({ session, bucket: 'roles', instanceId: id, ttl }, env);
+await manager.start();
+for (const role of roles) {
+  const isPreferred = preferred.has(role);
+  // Takes a preferred role over from a process that does not prefer it; begins when the other has certainly ended.
+  const options = isPreferred ? { priority: 10, allowPriorityTakeover: true } : {};
+  await manager.add(role, options, (election) => {
+    election.onPromote(({ epoch }) => say(`${role}: leads under epoch ${epoch}`));
+    election.onDemote(({ reason }) => say(`${role}: no longer leads: ${reason}`));
+  });
+}
 say(`stands for ${roles.join(', ')}`);
 for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.once(name, async () => {
-    await Promise.all(elections.map((election) => election.stop()));
+    await manager.stop();
     await session.close();
   });
 }

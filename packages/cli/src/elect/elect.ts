@@ -4,7 +4,7 @@
  * releases the lease only after nothing of it is left.
  */
 import { constants } from 'node:os';
-import { type Duration, type Env, hasCode, type Logger, silentLogger, systemEnv } from '@canopy/core';
+import { type Duration, type Env, hasCode, type Logger, parseDuration, silentLogger, systemEnv } from '@canopy/core';
 import { Election, ElectionResponder, type Leadership, Warden } from '@canopy/election';
 import { connectNats } from '@canopy/nats';
 import { nodeNameOfHost } from '../config/host-name.ts';
@@ -54,11 +54,10 @@ export async function elect(argv: readonly string[], options: ElectOptions, prin
   const watchdog = warden.lease(options.group);
   const { group, bucket, ttl } = options;
   const hookTimeout = options.killAfterMs + HOOK_SLACK_MS;
-  const election = new Election(
-    { session, bucket, group, instanceId: id, watchdog, hookTimeout, ...(ttl === undefined ? {} : { ttl }) },
-    env,
+  const lease = ttl === undefined ? {} : { ttl, disconnectGracePeriod: graceOf(ttl) };
+  const election = stack.use(
+    new Election({ session, bucket, group, instanceId: id, watchdog, hookTimeout, ...lease }, env),
   );
-  stack.use(election);
   await election.start({ signal: interruption.signal });
   const responder = stack.use(new ElectionResponder(election, { bus: session.bus, bucket }, env));
   await responder.start();
@@ -69,6 +68,12 @@ export async function elect(argv: readonly string[], options: ElectOptions, prin
     if (interruption.code === undefined) throw error;
     return interruption.code;
   }
+}
+
+/** Without NATS for half a lease the command is asked to end, so that it has the rest of it for a good end. */
+function graceOf(ttl: Duration): number {
+  const ttlMs = parseDuration(ttl) ?? 0;
+  return Math.max(2 * Math.min(ttlMs / 3, 1000), ttlMs / 2);
 }
 
 async function standAndRun(election: Election, runner: Runner, options: ElectOptions): Promise<number> {

@@ -7,6 +7,7 @@ import { connectNats, type Kv } from '@canopy/nats';
 import {
   type ChildNode,
   eventually,
+  TcpProxy,
   type TemporaryDirectory,
   type TestNatsServer,
   temporaryDirectory,
@@ -138,6 +139,21 @@ describe('canopy elect', () => {
     b.signal('SIGTERM');
     await b.exited;
     await eventually(() => a.lines.filter((line) => line.startsWith('work')).length === 2);
+  });
+
+  it('cut off from NATS, the command is asked to end and killed before another runs', async () => {
+    const group = newGroup();
+    await using proxy = await TcpProxy.start(nats.url);
+    const more = ['--bucket', 'cut', '--ttl', '3s'];
+    const a = await candidate(group, 'a', STUBBORN, [...more, '--server', proxy.url]);
+    const first = await working(a);
+    const b = await candidate(group, 'b', WORK, more);
+    await stands(b);
+    await proxy.refuse();
+    await eventually(() => b.lines.some((line) => line.startsWith('work')), { timeoutMs: 10_000, everyMs: 2 });
+    expect(isGroupGone(first.id)).toBe(true);
+    expect(a.output).toContain('heard');
+    await a.line(/no longer leads/);
   });
 
   it('a step-down asked for from outside ends the command and moves the lease; --once then exits 75', async () => {

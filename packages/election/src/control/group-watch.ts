@@ -73,11 +73,14 @@ class GroupTable {
   saw(lease: GroupLease): void {
     const before = this.#groups.get(lease.group);
     before?.expiry?.cancel();
-    // A key that expired is told with the revision last seen: what was told as run out is not told again as vacant.
     const ranOut = before?.lease.standing === 'vacant' && lease.standing === 'vacant';
     this.#groups.set(lease.group, { lease, expiry: this.#expiryOf(lease) });
     if (ranOut || isSame(before?.lease, lease)) return;
-    this.#tell({ type: lease.standing === 'held' ? 'led' : lease.standing, lease, at: this.#clock.wall() });
+    const at = this.#clock.wall();
+    // A key that vanished without a deletion is told with the revision last seen: the bucket dropped it.
+    const vanished = lease.standing === 'vacant' && before?.lease.revision === lease.revision;
+    if (vanished) this.#tell({ type: 'expired', lease: before.lease, at });
+    else this.#tell({ type: lease.standing === 'held' ? 'led' : lease.standing, lease, at });
   }
 
   close(): void {
