@@ -17,6 +17,7 @@ import type { ElectionEvent, ElectionStatus, Leadership } from './api.ts';
 import type { ElectionStopOptions, StepDownOptions, WaitOptions } from './call-options.ts';
 import { Driver } from './driver.ts';
 import { electionErrors } from './errors.ts';
+import { FailsafeLink } from './failsafe/failsafe-link.ts';
 import { type DemoteHook, Hooks, type PromoteHook } from './hooks.ts';
 import { LeaseKey, type Request } from './lease-key.ts';
 import { isHolding } from './machine/holding.ts';
@@ -53,6 +54,7 @@ export class Election extends Lifecycle {
   readonly #ended = new AbortController();
   #opened: Opened | undefined;
   #key: LeaseKey | undefined;
+  #failsafe: FailsafeLink | undefined;
   /** The recorded epoch, asked for beside the acquiring write. */
   #floor: Promise<number> = Promise.resolve(0);
   #connected = false;
@@ -148,6 +150,7 @@ export class Election extends Lifecycle {
       lastHeartbeat: isLeader ? this.#tenure.lastHeartbeat : undefined,
       lastTransition: this.#publication.lastTransition,
       leaseLeftMs,
+      failsafe: isLeader && term?.covered === true,
       connected: this.#connected,
     };
   }
@@ -264,6 +267,8 @@ export class Election extends Lifecycle {
       const onConnection = (up: boolean): void => this.#setConnected(up);
       this.#tasks.run('session', (stopped) => followSession(session, this.#log, onConnection, stopped));
     }
+    this.#failsafe = FailsafeLink.over(session, this.#options, this.#env, this.#log, feed);
+    this.#tasks.run('failsafe', async (stopped) => this.#failsafe?.run(stopped));
     // Ready: the first look at the key has been answered, or could not be.
     await this.#driver.until((s) => s.observed.kind !== 'unknown' || s.failures > 0, signal);
     this.#log.info('election_started', {
@@ -342,22 +347,21 @@ export class Election extends Lifecycle {
         this.#tenure.promote(effect.term);
         return;
       case 'renewed':
-        this.#tenure.renewed(effect.term, effect.tookMs);
-        return;
+        return void this.#tenure.renewed(effect.term, effect.tookMs);
+      case 'extended':
+        return void this.#tenure.extended(effect.term);
+      case 'tell':
+        return void this.#failsafe?.tell(effect.message);
       case 'demote':
         return void this.#tenure.demote(effect.token, effect.reason);
       case 'clear':
-        this.#tenure.clear();
-        return;
+        return void this.#tenure.clear();
       case 'changed':
-        this.#publication.changed(effect.from, effect.reason);
-        return;
+        return void this.#publication.changed(effect.from, effect.reason);
       case 'note':
-        this.#log[effect.level](effect.event, effect.facts);
-        return;
+        return void this.#log[effect.level](effect.event, effect.facts);
       case 'count':
-        this.#count(effect.what);
-        return;
+        return void this.#count(effect.what);
     }
   }
 

@@ -31,7 +31,7 @@ export { EpochGuard, type GuardOptions, guard } from './fencing/guard.ts';
 export type { HealthCheck, HealthChecker } from './health.ts';
 export type { DemoteHook, Demotion, PromoteHook } from './hooks.ts';
 export { decodeLease, encodeLease, epochOf, type LeaseValue } from './lease/lease-value.ts';
-export { type ElectionOptions, marginOf } from './options.ts';
+export { type ElectionOptions, type FailsafeChoice, marginOf } from './options.ts';
 export { CircuitBreaker, type CircuitBreakerOptions, type CircuitState } from './retry/circuit-breaker.ts';
 export { type FailureKind, failureKind, isPermanent, isTransient } from './retry/failure-kind.ts';
 export { type RetryOptions, retry } from './retry/retry.ts';

@@ -50,7 +50,7 @@ export async function openElection(
 export async function openBucket(options: ResolvedElectionOptions, session: NatsSession | undefined): Promise<Kv> {
   const kv = options.kv ?? (await ensure(session as NatsSession, options.bucket, options.bucketTtlMs));
   const { ttlMs: actualMs } = await kv.info();
-  const { ttlMs } = options.rules;
+  const ttlMs = Math.max(options.rules.ttlMs, options.rules.failsafe?.limitMs ?? 0);
   if (actualMs !== 0 && actualMs < ttlMs)
     throw electionErrors.create('ELECTION_BUCKET_TTL', { bucket: kv.bucket, group: options.group, actualMs, ttlMs });
   return kv;

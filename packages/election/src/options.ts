@@ -1,9 +1,16 @@
 /** Everything about an election that a user may choose, its defaults, and the arithmetic that follows from the ttl. */
-import { type ConnectionSpec, type Duration, type Env, type OptionReader, resolveOptions } from '@canopy/core';
+import {
+  type ConnectionSpec,
+  type Duration,
+  type Env,
+  type OptionReader,
+  parseDuration,
+  resolveOptions,
+} from '@canopy/core';
 import type { Kv, NatsSession } from '@canopy/nats';
 import type { LeaseWatchdog } from './api.ts';
 import type { HealthChecker } from './health.ts';
-import type { Rules } from './machine/state.ts';
+import type { FailsafeRules, Rules } from './machine/state.ts';
 import { type ResolvedWarden, readWarden, type WardenChoice } from './warden-option.ts';
 
 export interface ElectionOptions {
@@ -71,8 +78,22 @@ export interface ElectionOptions {
   readonly watchdog?: LeaseWatchdog | undefined;
   /** A warden process of this election's own, started and stopped with it. Needs Linux for process groups. */
   readonly warden?: WardenChoice | undefined;
+  /**
+   * Lead on past the lease while the bucket has no quorum, as long as every candidate that is known promises over the bus
+   * to keep away. Only for groups all of whose candidates have this option: others don't know what a promise is. A
+   * candidate that comes to a group without a lease, or is not known to its leader, waits for `limit`. Default false.
+   */
+  readonly failsafe?: boolean | FailsafeChoice | undefined;
   /** Added to every log line as `correlation_id`. */
   readonly correlationId?: string;
+}
+
+export interface FailsafeChoice {
+  /**
+   * How far a leader may get from its last acknowledged write, and how long an unknown candidate waits. At least twice
+   * the ttl; the same on all nodes of a group. Default the ttl and 15 s: JetStream takes up to 9 s to choose a leader.
+   */
+  readonly limit?: Duration;
 }
 
 export interface ResolvedElectionOptions {
@@ -100,6 +121,8 @@ export interface ResolvedElectionOptions {
 
 const KEY = /^[-/=\w]+(\.[-/=\w]+)*$/;
 const BUCKET = /^[-\w]+$/;
+/** Readers of a lease take no longer limit than this. */
+const LIMIT_MAX = 86_400_000;
 
 /** Fills defaults in; throws OPTIONS_INVALID naming every fault. */
 export function resolveElectionOptions(options: ElectionOptions, env: Pick<Env, 'random'>): ResolvedElectionOptions {
@@ -113,12 +136,16 @@ export function resolveElectionOptions(options: ElectionOptions, env: Pick<Env, 
     read.check(graceMs >= 2 * heartbeatMs, 'disconnectGracePeriod', 'must be at least two heartbeats');
     const validationMs = read.durationMs('validationInterval', { default: 0 });
     read.check(validationMs === 0 || validationMs >= heartbeatMs, 'validationInterval', 'must be at least a heartbeat');
+    const failsafe = readFailsafe(read, options, ttlMs, env);
+    const bucketTtlMs = read.durationMs('bucketTtl', { default: failsafe === undefined ? ttlMs : 0 });
+    const keptMs = failsafe?.limitMs ?? 0;
+    read.check(bucketTtlMs === 0 || bucketTtlMs >= keptMs, 'bucketTtl', 'must be 0, or the limit of failsafe at least');
     const watchdog = read.any<LeaseWatchdog | undefined>('watchdog');
     const warden = readWarden(read, place.connection);
     read.check(watchdog === undefined || warden === undefined, 'warden', 'and watchdog exclude each other');
     return {
       ...place,
-      bucketTtlMs: read.durationMs('bucketTtl', { default: ttlMs }),
+      bucketTtlMs,
       requestTimeoutMs: read.durationMs('requestTimeout', {
         default: Math.min(2000, Math.max(50, ttlMs / 6)),
         minMs: 10,
@@ -143,10 +170,30 @@ export function resolveElectionOptions(options: ElectionOptions, env: Pick<Env, 
         handoffWaitMs: Math.max(500, ttlMs / 10),
         holdOffMs: read.durationMs('holdOff', { default: Math.min(ttlMs, Math.max(1000, ttlMs / 5)) }),
         epochFloor: read.integer('epochFloor', { default: 0, min: 0 }),
+        failsafe,
         random: env.random,
       },
     };
   });
+}
+
+function readFailsafe(
+  read: OptionReader,
+  options: ElectionOptions,
+  ttlMs: number,
+  env: Pick<Env, 'random'>,
+): FailsafeRules | undefined {
+  const choice = read.any<boolean | FailsafeChoice | undefined>('failsafe');
+  if (choice === undefined || choice === false) return undefined;
+  const given = choice === true ? {} : choice;
+  const fine = typeof given === 'object' && given !== null;
+  read.check(fine, 'failsafe', 'must be a boolean or an object with `limit`');
+  const limitMs = (fine ? parseDuration(given.limit ?? ttlMs + 15_000) : undefined) ?? 0;
+  const bounded = limitMs >= 2 * ttlMs && limitMs <= LIMIT_MAX;
+  read.check(!fine || bounded, 'failsafe.limit', `must be a duration from two ttls (${2 * ttlMs} ms) to a day`);
+  const wired = [options.session, options.connection, options.servers].some((way) => way !== undefined);
+  read.check(wired, 'failsafe', 'needs session, connection or servers: its messages go over the bus');
+  return { run: env.random.uuid(), limitMs };
 }
 
 /** Where the lease is: connection, bucket and key. */

@@ -101,13 +101,17 @@ export class Tenure {
   }
 
   renewed(term: Term, tookMs: number): void {
-    const { watchdog, clock, log, metrics } = this.#context;
+    const { clock, metrics } = this.#context;
     const now = clock.monotonic();
     metrics.renewed(tookMs, term.deadline - now);
-    if (this.#leadership?.token === term.token) {
-      this.#leadership.extend(term.deadline);
-      this.#lastHeartbeat = now;
-    }
+    if (this.#leadership?.token === term.token) this.#lastHeartbeat = now;
+    this.extended(term);
+  }
+
+  /** The deadline has moved, by a renewal or without. */
+  extended(term: Term): void {
+    const { watchdog, log } = this.#context;
+    if (this.#leadership?.token === term.token) this.#leadership.extend(term.deadline);
     if (this.#ending?.token === term.token) this.#ending.extend(term.deadline);
     if (term.guard === 'none') return;
     watchdog?.hold(this.#held(term)).catch((error: unknown) => {

@@ -79,3 +79,23 @@ describe('marginOf', () => {
     expect(marginOf(ttlMs)).toBeLessThan(ttlMs / 3);
   });
 });
+
+describe('failsafe', () => {
+  it('is off unless asked for, and then keeps the bucket from forgetting', () => {
+    expect([resolve({}).rules.failsafe, resolve({ failsafe: false }).rules.failsafe]).toEqual([undefined, undefined]);
+    const { rules, bucketTtlMs } = resolve({ ttl: '2s', failsafe: true });
+    expect([rules.failsafe?.limitMs, bucketTtlMs]).toEqual([17_000, 0]);
+    expect(resolve({ ttl: '2s', failsafe: { limit: '12s' }, bucketTtl: '12s' }).bucketTtlMs).toBe(12_000);
+    expect(rules.failsafe?.run).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it.each<[Record<string, unknown>, string]>([
+    [{ failsafe: { limit: '19s' } }, 'failsafe.limit'],
+    [{ failsafe: { limit: 'soon' } }, 'failsafe.limit'],
+    [{ failsafe: { limit: '25h' } }, 'failsafe.limit'],
+    [{ failsafe: 'yes' }, 'failsafe'],
+    [{ failsafe: true, bucketTtl: '20s' }, 'bucketTtl'],
+  ])('refuses %j', (options, field) => {
+    expect(faults(options)).toEqual([field]);
+  });
+});

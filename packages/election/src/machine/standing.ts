@@ -35,7 +35,9 @@ function isOwn(s: MachineState): boolean {
 
 function mayPreempt(rules: Rules, s: MachineState): boolean {
   const { lease } = s.observed;
-  return rules.allowPriorityTakeover && lease !== undefined && !lease.firm && rules.priority > lease.priority;
+  if (!rules.allowPriorityTakeover || lease === undefined || lease.firm) return false;
+  // Over a lease that does not list us the way would be barred for its whole limit: better to be listed first.
+  return rules.priority > lease.priority && waitOfUnlisted(rules, lease) === 0;
 }
 
 /** When a standing node acts next: takes the lease, or reads. Undefined while it must not. */
