@@ -12,6 +12,8 @@ import { Etcd, EtcdLease, findEtcd } from './etcd.ts';
 const TTL_S = 3;
 const TTL_MS = TTL_S * 1000;
 const HOLDER = new URL('../election/lease-holder/main.ts', import.meta.url);
+/** For the successor's watch to stand: who comes in the very moment of a release may miss it, on either. */
+const WATCH_MS = 200;
 const TIMEOUT_MS = 5 * TTL_MS;
 
 type Move = (round: number) => Promise<number>;
@@ -67,6 +69,7 @@ function ourRelease(rig: ElectionRig): Move {
     await holder.waitForLeadership({ timeoutMs: TIMEOUT_MS });
     const other = await rig.election(to, { group, instanceId: 'b', ttl: TTL_MS });
     await eventually(() => other.leaderId === 'a');
+    await clock.sleep(WATCH_MS);
     const begun = clock.monotonic();
     const led = other.waitForLeadership({ timeoutMs: TIMEOUT_MS }).then(() => clock.monotonic());
     await holder.stop();
@@ -83,8 +86,7 @@ function etcdRelease(rig: ElectionRig, etcd: Etcd): Move {
     const [holder, other] = [await EtcdLease.grant(etcd, key, TTL_S), await EtcdLease.grant(etcd, key, TTL_S)];
     await holder.campaign();
     const led = other.campaign().then(() => clock.monotonic());
-    // For the watch to stand.
-    await clock.sleep(200);
+    await clock.sleep(WATCH_MS);
     const begun = clock.monotonic();
     await holder.revoke();
     const tookMs = (await led) - begun;
