@@ -63,8 +63,52 @@ describe('election options', () => {
     ['epochFloor', { epochFloor: -1 }],
     ['session', { session: undefined }],
     ['bucket', { bucket: 'a.b' }],
+    ['group', { group: '' }],
+    ['instanceId', { instanceId: '' }],
+    ['ttl', { ttl: 0 }],
+    ['ttl', { ttl: -1 }],
+    ['validationInterval', { heartbeatInterval: 1000, validationInterval: 999 }],
+    ['maxConsecutiveFailures', { maxConsecutiveFailures: -1 }],
   ])('refuse a bad %s: %j', (field, options) => {
     expect(faults(options)).toContain(field);
+  });
+
+  it.each<[string, Record<string, unknown>]>([
+    ['session', { servers: 'nats://127.0.0.1:4222' }],
+    ['servers', { session: undefined, servers: [] }],
+    ['connection', { session: undefined, connection: {} }],
+    ['epochBucket', { epochBucket: 'a.b' }],
+    ['epochBucket', { epochBucket: 'elections' }],
+    ['healthChecker', { healthChecker: {} }],
+    ['warden', { warden: {} }],
+    ['warden', { warden: { connection: { servers: ['x'] }, fence: [{ command: [] }] } }],
+    ['warden', { warden: { connection: { servers: ['x'] }, fence: [{ command: ['x'], timeout: 'soon' }] } }],
+    ['warden', { warden: { connection: { servers: ['x'] } }, watchdog: {} }],
+  ])('refuse a bad %s: %j', (field, options) => {
+    expect(faults(options)).toContain(field);
+  });
+
+  it('cap a grace at what the lease allows, and remember what was asked for', () => {
+    expect(resolve({ ttl: 3000 })).toMatchObject({ rules: { graceMs: 2700 }, cappedGraceMs: undefined });
+    expect(resolve({ ttl: 3000, disconnectGracePeriod: '1m' })).toMatchObject({
+      rules: { graceMs: 2700 },
+      cappedGraceMs: 60_000,
+    });
+    expect(resolve({ ttl: '30s', heartbeatInterval: '3s' })).toMatchObject({ rules: { graceMs: 9000 } });
+  });
+
+  it('take a connection in three ways, and a warden that uses it', () => {
+    const warden = { fence: [{ command: ['stop', 'it'], timeout: '2s' }] };
+    const { session: _, ...rest } = { session, servers: 'nats://a', bucket: 'b', group: 'g', instanceId: 'i', warden };
+    expect(resolveElectionOptions(rest, { random: seededRandom(1) })).toMatchObject({
+      connection: { servers: ['nats://a'] },
+      epochBucket: 'b_epochs',
+      warden: {
+        connection: { servers: ['nats://a'] },
+        fences: [{ command: ['stop', 'it'], timeoutMs: 2000 }],
+        drainMs: 1500,
+      },
+    });
   });
 
   it('take a heartbeat of exactly a third of the ttl', () => {

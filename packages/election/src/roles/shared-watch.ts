@@ -15,6 +15,8 @@ export class SharedWatchKv implements Kv {
   readonly #kv: Kv;
   readonly #followers = new Map<string, Broadcast<KvWatchEvent>>();
   readonly #present = new Map<string, KvEntry>();
+  /** The value of our last write to a key. Its echo tells nothing that the answer does not: it goes no further. */
+  readonly #written = new Map<string, Uint8Array>();
   #info: Promise<KvBucketInfo> | undefined;
   #synced = false;
 
@@ -54,10 +56,12 @@ export class SharedWatchKv implements Kv {
   }
 
   create(key: string, value: Uint8Array, options?: KvCallOptions): Promise<number> {
+    this.#written.set(key, value);
     return this.#kv.create(key, value, options);
   }
 
   update(key: string, value: Uint8Array, revision: number, options?: KvCallOptions): Promise<number> {
+    this.#written.set(key, value);
     return this.#kv.update(key, value, revision, options);
   }
 
@@ -82,7 +86,13 @@ export class SharedWatchKv implements Kv {
     const { entry } = event;
     if (entry.operation === 'delete') this.#present.delete(entry.key);
     else if (this.#followers.has(entry.key)) this.#present.set(entry.key, entry);
+    if (this.#isEcho(entry)) return;
     this.#followers.get(entry.key)?.send(event);
+  }
+
+  #isEcho({ key, value, operation }: KvEntry): boolean {
+    const written = this.#written.get(key);
+    return written !== undefined && operation === 'put' && Buffer.compare(written, value) === 0;
   }
 
   #tellAll(event: KvWatchEvent): void {
