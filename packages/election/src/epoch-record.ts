@@ -3,9 +3,11 @@
  * revisions have begun anew (the bucket was deleted and made again) and nobody who is alive remembers: then it keeps the
  * next term above all earlier ones. Invariant: what is recorded only grows.
  */
-import { type Clock, hasCode, type Logger, messageOf } from '@canopy/core';
+import { type Clock, hasCode, type Logger, messageOf, withDeadline } from '@canopy/core';
 import type { Kv, NatsSession } from '@canopy/nats';
 
+/** A term waits for a look at the record, so that has a short bound. */
+const READ_MS = 500;
 /** Conflicts mean that somebody else raised it meanwhile. */
 const TRIES_MAX = 4;
 
@@ -27,22 +29,24 @@ export class EpochRecord {
     this.#ports = ports;
   }
 
-  /** Resolves when the last `raise` has ended. Never rejects. */
-  get settled(): Promise<void> {
-    return this.#raising;
+  /** Resolves when the last `raise` has ended, or has had its time. Never rejects. */
+  async settle(): Promise<void> {
+    const { clock, timeoutMs } = this.#ports;
+    await withDeadline(clock, 'epoch record', 2 * timeoutMs, this.#raising).catch(() => {});
   }
 
-  /** The recorded epoch, 0 when there is none. Unreadable counts as none, with a warning. Never rejects. */
+  /** The recorded epoch, 0 when there is none. No answer within 500 ms counts as none, with a warning. Never rejects. */
   async read(): Promise<number> {
     try {
-      return (await this.#present())?.epoch ?? 0;
+      const boundMs = Math.min(READ_MS, this.#ports.timeoutMs);
+      return (await withDeadline(this.#ports.clock, 'epoch record', boundMs, this.#present()))?.epoch ?? 0;
     } catch (error) {
       this.#ports.log.warn('epoch_record_unreadable', { error: messageOf(error) });
       return 0;
     }
   }
 
-  /** Records the epoch unless a higher one is there. In the background: see `settled`. */
+  /** Records the epoch unless a higher one is there. In the background: see `settle`. */
   raise(epoch: number): void {
     this.#raising = this.#raising
       .then(() => this.#raise(epoch))

@@ -33,7 +33,7 @@ export async function openElection(
         ? undefined
         : new EpochRecord({ session, bucket: epochBucket, group, clock: env.clock, log, timeoutMs });
     const close = async (): Promise<void> => {
-      await record?.settled;
+      await record?.settle();
       await own?.close();
     };
     return { session, kv, record, close };

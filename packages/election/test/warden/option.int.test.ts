@@ -111,10 +111,10 @@ describe('the parent dies', () => {
     const took: number[] = [];
     for (let i = 0; i < 20; i++) {
       const { node } = await s.holder({ id: `h${i}`, ttlMs: 10_000 });
-      const released = watchRelease(s.kv);
+      const released = await watchRelease(s.kv);
       const begun = systemClock.monotonic();
       node.signal('SIGKILL');
-      took.push((await released) - begun);
+      took.push((await released.seen) - begun);
     }
     took.sort((a, b) => a - b);
     process.stdout.write(
@@ -208,7 +208,7 @@ describe('the parent lives', () => {
     const follower = await s.follower();
     const begun = systemClock.monotonic();
     let released = false;
-    void watchRelease(s.kv).then(
+    void (await watchRelease(s.kv)).seen.then(
       () => {
         released = true;
       },
@@ -248,11 +248,14 @@ function isWarden({ pid }: ProcessId): boolean {
   }
 }
 
-/** Resolves with the time at which the key was seen deleted; follows from the call on. */
-function watchRelease(kv: Kv): Promise<number> {
+/** `seen` resolves with the time at which the key was seen deleted. Follows from when this resolves. */
+async function watchRelease(kv: Kv): Promise<{ seen: Promise<number> }> {
   const stop = new AbortController();
-  return (async () => {
+  onTestFinished(() => stop.abort());
+  const live = Promise.withResolvers<void>();
+  const seen = (async () => {
     for await (const event of kv.watch('g', { signal: stop.signal })) {
+      if (event.type === 'synced') live.resolve();
       if (event.type !== 'entry' || event.entry.operation !== 'delete') continue;
       const at = systemClock.monotonic();
       stop.abort();
@@ -260,4 +263,7 @@ function watchRelease(kv: Kv): Promise<number> {
     }
     throw new Error('the watch ended');
   })();
+  seen.catch(() => {});
+  await live.promise;
+  return { seen };
 }
