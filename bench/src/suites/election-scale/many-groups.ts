@@ -3,7 +3,7 @@
  * bare conditional updates, spread over time as the renewals are.
  */
 import { RoleManager } from '@canopy/election';
-import { cpuOf, eventually } from '@canopy/testkit';
+import { eventually } from '@canopy/testkit';
 import type { Report } from '../../harness.ts';
 import { BUCKET, type ElectionRig } from '../election/rig.ts';
 
@@ -49,8 +49,8 @@ export async function measureManyGroups(rig: ElectionRig, report: Report, count:
 
 async function cpuShare(rig: ElectionRig, forMs: number): Promise<number> {
   const { clock } = rig.env;
-  const own = (): number => cpuOf(process.pid)?.totalMs ?? Number.NaN;
-  const [before, from] = [own(), clock.monotonic()];
+  const [before, from] = [process.cpuUsage(), clock.monotonic()];
   await clock.sleep(forMs);
-  return ((own() - before) * 100) / (clock.monotonic() - from);
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 10 / (clock.monotonic() - from);
 }
