@@ -32,7 +32,7 @@ describe('election options', () => {
       ttlMs: 10_000,
       marginMs: 1000,
       heartbeatMs: 1000,
-      beatGridMs: 50,
+      beatGridMs: 100,
       preemptible: true,
       takeoverCooldownMs: 20_000,
       graceMs: 5000,
