@@ -32,6 +32,9 @@ export interface NodeWorld {
   readonly hookMs: number;
 }
 
+/** Events that come from within the process. */
+const OWN: ReadonlySet<MachineEvent['type']> = new Set(['demoted', 'guarded', 'unguardable', 'failed', 'leave']);
+
 export class SimulatedNode {
   readonly id: string;
   readonly #world: NodeWorld;
@@ -118,8 +121,13 @@ export class SimulatedNode {
     const inbox = this.#inbox.splice(0);
     const tick: MachineEvent = { type: 'tick' };
     // What it slept through may have cut its connection, and that is known before anything can be sent.
-    const cut = inbox.some((event) => event.type === 'interrupted');
-    for (const event of !cut && this.#world.random.int(2) === 0 ? [tick, ...inbox] : [...inbox, tick]) this.feed(event);
+    const cut = inbox.findLastIndex((event) => event.type === 'interrupted');
+    // Nothing else of what a dead connection had brought is heard; what happened in the process itself is.
+    const own = inbox.slice(0, Math.max(0, cut)).filter((event) => OWN.has(event.type));
+    const [first, ...rest] = inbox.slice(Math.max(0, cut));
+    const told = first === undefined ? [] : [first, ...own, ...rest];
+    for (const event of cut < 0 && this.#world.random.int(2) === 0 ? [tick, ...told] : [...told, tick])
+      this.feed(event);
   }
 
   kill(): void {
