@@ -4,6 +4,7 @@ import { createReport, type Suite } from './harness.ts';
 
 const SUITES: Readonly<Record<string, () => Promise<{ suite: Suite }>>> = {
   election: () => import('./suites/election.ts'),
+  'election-scale': () => import('./suites/election-scale.ts'),
   wal: () => import('./suites/wal.ts'),
   failover: () => import('./suites/failover.ts'),
   idle: () => import('./suites/idle.ts'),

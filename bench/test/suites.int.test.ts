@@ -26,3 +26,14 @@ it('refuses a suite that it does not know', async () => {
   expect(await bench.exited).toMatchObject({ code: 2 });
   expect(bench.output).toContain('no such suite: elections');
 });
+
+it('the herd tells its time and writes, the groups their cost, and etcd why it is not there', async () => {
+  await using bench = await spawnNode(MAIN, ['election-scale', '--quick'], { environment: { PATH: '/usr/bin:/bin' } });
+  expect(await bench.exited, bench.output).toMatchObject({ code: 0 });
+  const figures = bench.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
+  const value = (metric: string): number => figures.find((figure) => figure.metric === metric)?.value as number;
+  expect(value('herd_10.release.p50')).toBeLessThan(1000);
+  expect(value('herd_10.expiry.writes_per_candidate')).toBeLessThanOrEqual(3);
+  expect(value('groups_20.cpu')).toBeGreaterThan(0);
+  expect(bench.output).toMatch(/beside etcd: skipped|beside_etcd/);
+}, 90_000);

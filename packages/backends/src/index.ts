@@ -8,6 +8,9 @@ export {
   BACKEND_STATE,
 } from './metrics.ts';
 export type { ProcessBackend, ProcessStats } from './process/backend.ts';
+export { findProgram } from './process/command-lookup.ts';
+export { endForCertain, type Prey } from './process/ending.ts';
+export { type LaunchSpec, launchAttached } from './process/launcher.ts';
 export type {
   ProcessBackendOptions,
   ProcessHealthOptions,

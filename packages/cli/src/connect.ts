@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { CanopyError, type ConnectionSpec, systemEnv } from '@canopy/core';
-import { connectNats } from '@canopy/nats';
+import { connectNats, type NatsSession } from '@canopy/nats';
 import { ControlClient } from '@canopy/platform';
 import { DEFAULT_DIRECTORY, readClusterFile } from './cluster/cluster-file.ts';
 import { diskSpace } from './cluster/disk-space.ts';
@@ -33,6 +33,22 @@ export interface ClusterAddress {
 }
 
 export function findCluster(options: ClusterOptions): ClusterAddress {
+  const { known, connection, directory } = find(options);
+  const platform = options.platform ?? known?.platform ?? options.environment.PLATFORM;
+  if (platform === undefined) throw cliErrors.create('CLUSTER_UNKNOWN', { problem: 'no platform is named' });
+  return { platform, connection, directory };
+}
+
+/** As `findCluster`, for verbs that need no platform. */
+export function findConnection(options: Omit<ClusterOptions, 'platform'>): ConnectionSpec {
+  return find(options).connection;
+}
+
+function find(options: ClusterOptions): {
+  known: Partial<ClusterAddress> | undefined;
+  connection: ConnectionSpec;
+  directory: string | undefined;
+} {
   const { environment } = options;
   const configured = options.config === undefined ? undefined : planNode(loadConfig(options.config), 'cli');
   const servers = options.server ?? (configured === undefined ? environment.NATS_URL : undefined);
@@ -41,13 +57,11 @@ export function findCluster(options: ClusterOptions): ClusterAddress {
   const known = configured ?? running;
   const connection =
     servers === undefined ? known?.connection : { servers: servers.split(',').map((url) => url.trim()) };
-  const platform = options.platform ?? known?.platform ?? environment.PLATFORM;
   if (connection === undefined)
     throw cliErrors.create('CLUSTER_UNKNOWN', {
       problem: `no NATS server is named, and no canopy up runs in ${resolve(directory)}`,
     });
-  if (platform === undefined) throw cliErrors.create('CLUSTER_UNKNOWN', { problem: 'no platform is named' });
-  return { platform, connection, directory: running === undefined ? undefined : resolve(directory) };
+  return { known, connection, directory: running === undefined ? undefined : resolve(directory) };
 }
 
 /** Runs `work` with a control client; the connection is closed afterwards whatever happens. */
@@ -77,4 +91,18 @@ function fullDisk(directory: string | undefined, cause: unknown): Error | undefi
   const { freeBytes, totalBytes } = space;
   const [free, total] = [formatBytes(freeBytes), formatBytes(totalBytes)];
   return cliErrors.create('DISK_FULL', { directory, free, total }, cause);
+}
+
+/** As `withCluster`, with the bare connection, for verbs that need no platform. */
+export async function withSession<T>(
+  options: Omit<ClusterOptions, 'platform'>,
+  work: (session: NatsSession) => Promise<T>,
+): Promise<T> {
+  const { timeoutMs } = options;
+  const session = await connectNats(findConnection(options), { name: 'canopy-cli', env: systemEnv(), timeoutMs });
+  try {
+    return await work(session);
+  } finally {
+    await session.close();
+  }
 }

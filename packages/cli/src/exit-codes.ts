@@ -21,6 +21,12 @@ export const EXIT = {
   oldNode: 69,
   /** A bug in Canopy. */
   bug: 70,
+  /** `elect --once`: leadership went while the command ran. */
+  leadershipLost: 75,
+  /** `elect`: the command exists but cannot be run; as in a shell. */
+  commandUnusable: 126,
+  /** `elect`: there is no such command; as in a shell. */
+  commandMissing: 127,
   interrupted: 130,
 } as const;
 
@@ -36,6 +42,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   CLUSTER_UNKNOWN: EXIT.usage,
   APP_UNKNOWN: EXIT.notFound,
   NODE_UNKNOWN: EXIT.notFound,
+  ELECTION_GROUP_VACANT: EXIT.notFound,
   NATS_UNREACHABLE: EXIT.unreachable,
   NATS_AUTH: EXIT.unreachable,
   NATS_PERMISSION: EXIT.unreachable,
@@ -46,6 +53,11 @@ const BY_CODE: Readonly<Record<string, number>> = {
   BLOB_BUCKET_MISSING: EXIT.unreachable,
   BUS_NO_RESPONDERS: EXIT.unreachable,
   NODE_UNREACHABLE: EXIT.unreachable,
+  ELECTION_HOLDER_SILENT: EXIT.unreachable,
+  ELECT_LEADERSHIP_LOST: EXIT.leadershipLost,
+  ELECT_SPAWN_FAILED: EXIT.commandUnusable,
+  ELECT_COMMAND_UNUSABLE: EXIT.commandUnusable,
+  ELECT_COMMAND_MISSING: EXIT.commandMissing,
   DEADLINE_EXCEEDED: EXIT.timeout,
   NODE_ID_IN_USE: EXIT.busy,
   PORT_TAKEN: EXIT.busy,

@@ -7,6 +7,7 @@
 import { parseDuration } from '@canopy/core';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { ClusterOptions } from './connect.ts';
+import { addElectionVerbs } from './election-verbs.ts';
 import { cliErrors } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { createPrinter, type OutputFormat, type Streams } from './output/printer.ts';
@@ -157,10 +158,13 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
       done(await (await import('./commands/stepdown.ts')).stepDown(name, cluster(options), printer())),
     );
 
+  addElectionVerbs(program, { verb, printer, cluster, done });
   return program;
 }
 
-function wantsJson(args: readonly string[]): boolean {
+function wantsJson(given: readonly string[]): boolean {
+  const end = given.indexOf('--');
+  const args = end < 0 ? given : given.slice(0, end);
   return args.some(
     (arg, i) =>
       arg === '--output=json' || arg === '-ojson' || ((arg === '--output' || arg === '-o') && args[i + 1] === 'json'),
@@ -199,6 +203,7 @@ Examples:
   canopy status                             who is there and who is active
   canopy stepdown ledger --to n2            move an app, losing nothing
 In a checkout, write npx canopy.
+  canopy elect --group jobs -- ./worker     run a command only while leader
 
 Environment (flags are stronger): NATS_URL, PLATFORM, NODE_ID, CANOPY_NATS_SERVER, NO_COLOR.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no such app or node, 4 NATS or cluster

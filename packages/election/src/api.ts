@@ -67,6 +67,8 @@ export interface ElectionStatus {
   readonly lastTransition: number;
   /** Ms left on our own lease, 0 when not leader. */
   readonly leaseLeftMs: number;
+  /** Leads past its lease, on the promises of all known candidates: the bucket can't be written to. */
+  readonly failsafe: boolean;
   readonly connected: boolean;
 }
 

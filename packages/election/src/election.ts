@@ -3,49 +3,35 @@
  * comes of them. Invariant: whoever asks `isLeader` gets the answer of the clock, not of the last event.
  */
 import {
-  abortable,
-  Broadcast,
   type Env,
   type Epoch,
   Lifecycle,
   type Logger,
+  type ProcessGuard,
   type StartOptions,
+  systemEnv,
   TaskGroup,
   withDeadline,
 } from '@canopy/core';
-import type { ElectionEvent, ElectionReason, ElectionState, ElectionStatus, Leadership } from './api.ts';
+import type { ElectionEvent, ElectionStatus, Leadership } from './api.ts';
+import type { ElectionStopOptions, StepDownOptions, WaitOptions } from './call-options.ts';
 import { Driver } from './driver.ts';
 import { electionErrors } from './errors.ts';
+import { FailsafeLink } from './failsafe/failsafe-link.ts';
 import { type DemoteHook, Hooks, type PromoteHook } from './hooks.ts';
-import { sightingOf } from './lease/sighting.ts';
-import { errorType, LeaseKey, openBucket, type Request } from './lease-key.ts';
+import { LeaseKey, type Request } from './lease-key.ts';
 import { isHolding } from './machine/holding.ts';
 import { observedEpoch } from './machine/standing.ts';
 import type { Effect, Leaving } from './machine/state.ts';
 import { ElectionMetrics } from './metrics.ts';
+import { type Opened, openElection } from './opening.ts';
 import { type ElectionOptions, type ResolvedElectionOptions, resolveElectionOptions } from './options.ts';
+import { OwnWarden } from './own-warden.ts';
+import { Publication } from './publication.ts';
+import { failureKind } from './retry/failure-kind.ts';
+import { SelfChecks } from './self-checks.ts';
 import { Tenure } from './tenure.ts';
 import { followKey, followSession } from './watching.ts';
-
-export interface ElectionStopOptions {
-  /** Release the lease, so that another takes over at once. Default true. Without it the lease runs out. */
-  readonly deleteKey?: boolean;
-  /** Resolve only after the demote hooks. Default true; they run and precede the release in any case. */
-  readonly waitForDemote?: boolean;
-  /** Bound on the whole stop. Default: the hook timeout and five requests. What is not done by then is left to the ttl. */
-  readonly timeoutMs?: number;
-}
-
-export interface StepDownOptions {
-  readonly reason?: ElectionReason;
-  /** Rest before standing again; default the `holdOff` option. Whoever else wants the lease gets it meanwhile. */
-  readonly holdOffMs?: number;
-}
-
-export interface WaitOptions {
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /**
  * A candidate for the leadership of one group. Runs once: make a new one after `stop()`. Hooks may be registered at any
@@ -62,36 +48,57 @@ export class Election extends Lifecycle {
   readonly #driver: Driver;
   readonly #tenure: Tenure;
   readonly #tasks: TaskGroup;
-  readonly #events = new Broadcast<ElectionEvent>({ capacity: 256 });
+  readonly #publication: Publication;
+  readonly #checks: SelfChecks;
+  readonly #warden: OwnWarden | undefined;
   readonly #ended = new AbortController();
+  #opened: Opened | undefined;
   #key: LeaseKey | undefined;
-  #lastTransition: number;
-  #lastReason: ElectionReason = 'started';
+  #failsafe: FailsafeLink | undefined;
+  /** The recorded epoch, asked for beside the acquiring write. */
+  #floor: Promise<number> = Promise.resolve(0);
   #connected = false;
   #stopOptions: ElectionStopOptions = {};
 
   /** Throws OPTIONS_INVALID. Does no I/O. */
-  constructor(options: ElectionOptions, env: Env) {
+  constructor(options: ElectionOptions, env: Env = systemEnv()) {
     super(`election of group ${options.group}`);
     this.#env = env;
     this.#options = resolveElectionOptions(options, env);
-    const { group, bucket, rules, hookTimeoutMs } = this.#options;
+    const { group, bucket, rules, hookTimeoutMs, correlationId } = this.#options;
     this.group = group;
     this.instanceId = rules.instanceId;
-    this.#log = env.log.with({ instance_id: rules.instanceId, group, bucket });
+    const fields = correlationId === undefined ? {} : { correlation_id: correlationId };
+    this.#log = env.log.with({ instance_id: rules.instanceId, group, bucket, ...fields });
     this.#metrics = new ElectionMetrics(env, group, rules.instanceId, bucket);
     this.#hooks = new Hooks(env.clock, this.#log, hookTimeoutMs);
     this.#driver = new Driver(env.clock, rules, (effect) => this.#perform(effect));
-    this.#tenure = new Tenure({
+    this.#warden = this.#options.warden && new OwnWarden(this.#options.warden, rules.instanceId, group, env);
+    this.#checks = new SelfChecks({
       options: this.#options,
       clock: env.clock,
       log: this.#log,
       metrics: this.#metrics,
+      leadership: () => this.leadership,
+      leave: (reason, holdOffMs) => this.#driver.feed(this.#leaving({ reason, holdOffMs })),
+    });
+    this.#tenure = new Tenure({
+      options: this.#options,
+      watchdog: this.#warden?.lease ?? this.#options.watchdog,
+      clock: env.clock,
+      log: this.#log,
+      metrics: this.#metrics,
       hooks: this.#hooks,
+      floor: () => this.#floor,
       feed: (event) => this.#driver.feed(event),
       onUnguarded: () => this.#driver.feed(this.#leaving({ reason: 'warden_lost' })),
     });
-    this.#lastTransition = env.clock.wall();
+    this.#publication = new Publication({
+      clock: env.clock,
+      log: this.#log,
+      metrics: this.#metrics,
+      present: () => ({ state: this.#driver.state.view, leaderId: this.leaderId, epoch: this.epoch }),
+    });
     this.#tasks = new TaskGroup((error, task) => {
       this.#log.error('election_task_failed', { task, error: error.message });
       this.fail(error);
@@ -101,6 +108,14 @@ export class Election extends Lifecycle {
   /** Whether this instance leads at this moment, by its own clock; tens of nanoseconds. */
   get isLeader(): boolean {
     return this.#tenure.leadership?.isValid() ?? false;
+  }
+
+  /**
+   * With the `warden` option: where processes that may only run under the lease are registered (see `ProcessGuard`), so
+   * that the warden ends them before the lease can move. Without: undefined.
+   */
+  get processes(): ProcessGuard | undefined {
+    return this.#warden?.lease;
   }
 
   /** The present term, while it is valid. */
@@ -133,15 +148,16 @@ export class Election extends Lifecycle {
       token: isLeader ? leading?.token : undefined,
       revision: isLeader ? term?.revision : undefined,
       lastHeartbeat: isLeader ? this.#tenure.lastHeartbeat : undefined,
-      lastTransition: this.#lastTransition,
+      lastTransition: this.#publication.lastTransition,
       leaseLeftMs,
+      failsafe: isLeader && term?.covered === true,
       connected: this.#connected,
     };
   }
 
   /** The present state first, then every change. A reader 256 events behind loses the oldest. Ends with the election. */
   watch(options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<ElectionEvent> {
-    return this.#events.watch({ ...options, first: [this.#event(this.#lastReason)] });
+    return this.#publication.watch(options);
   }
 
   /**
@@ -216,18 +232,7 @@ export class Election extends Lifecycle {
    * written under the term must carry its epoch. Rejects when the bucket does not answer within `timeoutMs` (2 s).
    */
   async validateToken(options: { timeoutMs?: number } = {}): Promise<boolean> {
-    const term = this.#tenure.leadership;
-    if (!term?.isValid() || this.#key === undefined) return false;
-    const { timeoutMs = 2000 } = options;
-    const entry = await withDeadline(
-      this.#env.clock,
-      'token validation',
-      timeoutMs,
-      this.#key.kv.get(this.group, { timeoutMs }),
-    );
-    const ours = entry !== undefined && sightingOf(entry).lease?.token === term.token;
-    if (!ours) this.#metrics.validationFailed();
-    return ours && term.isValid();
+    return (await this.#checks.look(options.timeoutMs)) === undefined;
   }
 
   /** As `validateToken`; when the lease is not ours, or can't be read, leadership is given up. */
@@ -244,14 +249,17 @@ export class Election extends Lifecycle {
   }
 
   protected async onStart({ signal }: StartOptions): Promise<void> {
-    const { session, rules, requestTimeoutMs } = this.#options;
+    const { requestTimeoutMs, cappedGraceMs, rules } = this.#options;
     const { clock } = this.#env;
-    const kv = await abortable(openBucket(this.#options), signal);
+    if (cappedGraceMs !== undefined)
+      this.#log.warn('disconnect_grace_capped', { asked_ms: cappedGraceMs, grace_ms: rules.graceMs });
+    const [opened] = await Promise.all([this.#open(signal), this.#warden?.start(signal)]);
+    const { kv, session, record } = opened;
     this.#key = new LeaseKey(kv, this.group, clock, requestTimeoutMs);
+    this.#checks.begin(kv, this.#tasks);
     this.#connected = session?.status().connected ?? true;
     this.#metrics.connected(this.#connected);
-    if (!this.#connected) this.#driver.feed({ type: 'disconnected' });
-    this.#log.info('election_started', { ttl_ms: rules.ttlMs, heartbeat_ms: rules.heartbeatMs });
+    this.#driver.feed({ type: 'floor', epoch: (await record?.read()) ?? 0 });
     this.#driver.feed({ type: 'start' });
     const feed = this.#driver.feed.bind(this.#driver);
     this.#tasks.run('watch', (stopped) => followKey(kv, this.group, this.#env, this.#log, feed, stopped));
@@ -259,8 +267,15 @@ export class Election extends Lifecycle {
       const onConnection = (up: boolean): void => this.#setConnected(up);
       this.#tasks.run('session', (stopped) => followSession(session, this.#log, onConnection, stopped));
     }
+    this.#failsafe = FailsafeLink.over(session, this.#options, this.#env, this.#log, feed);
+    this.#tasks.run('failsafe', async (stopped) => this.#failsafe?.run(stopped));
     // Ready: the first look at the key has been answered, or could not be.
     await this.#driver.until((s) => s.observed.kind !== 'unknown' || s.failures > 0, signal);
+    this.#log.info('election_started', {
+      ttl_ms: rules.ttlMs,
+      heartbeat_ms: rules.heartbeatMs,
+      priority: rules.priority,
+    });
   }
 
   protected async onStop(): Promise<void> {
@@ -280,10 +295,23 @@ export class Election extends Lifecycle {
     const finishing = finish();
     if (waitForDemote) await finishing;
     await this.#tasks.stop();
+    if (waitForDemote) await this.#close();
+    // What still ends in the background needs its connection until then.
+    else void finishing.then(() => this.#close());
     this.#ended.abort(this.#stopped());
-    this.#events.close();
+    this.#publication.close();
     this.#metrics.remove();
     this.#log.info('election_stopped');
+  }
+
+  async #open(signal: AbortSignal | undefined): Promise<Opened> {
+    this.#opened = await openElection(this.#options, this.#env, this.#log, signal);
+    return this.#opened;
+  }
+
+  async #close(): Promise<void> {
+    await this.#warden?.stop();
+    await this.#opened?.close();
   }
 
   #stopped(): Error {
@@ -314,36 +342,41 @@ export class Election extends Lifecycle {
       case 'guard':
         return void this.#tenure.guard(effect.term);
       case 'promote':
+        this.#checks.reset();
+        this.#opened?.record?.raise(effect.term.epoch);
         this.#tenure.promote(effect.term);
         return;
       case 'renewed':
-        this.#tenure.renewed(effect.term, effect.tookMs);
-        return;
+        return void this.#tenure.renewed(effect.term, effect.tookMs);
+      case 'extended':
+        return void this.#tenure.extended(effect.term);
+      case 'tell':
+        return void this.#failsafe?.tell(effect.message);
       case 'demote':
         return void this.#tenure.demote(effect.token, effect.reason);
       case 'clear':
-        this.#tenure.clear();
-        return;
+        return void this.#tenure.clear();
       case 'changed':
-        this.#changed(effect.from, effect.reason);
-        return;
+        return void this.#publication.changed(effect.from, effect.reason);
       case 'note':
-        this.#log[effect.level](effect.event, effect.facts);
-        return;
+        return void this.#log[effect.level](effect.event, effect.facts);
       case 'count':
-        this.#count(effect.what);
-        return;
+        return void this.#count(effect.what);
     }
   }
 
   async #request(request: Request): Promise<void> {
     const { clock } = this.#env;
-    const renews = request.type === 'update' && isHolding(this.#driver.state);
+    const writes = request.type === 'create' || request.type === 'update';
+    const renews = writes && isHolding(this.#driver.state);
     const sentAt = clock.monotonic();
+    // Begun before the heartbeat is sent, and not waited for.
+    if (renews) this.#checks.beat();
+    else if (writes) this.#floor = this.#opened?.record?.read() ?? this.#floor;
     if (request.type !== 'read') await this.#tenure.cleared;
     const { event, error } = await (this.#key as LeaseKey).perform(request);
     if (error !== undefined) {
-      this.#metrics.requestFailed(errorType(error));
+      this.#metrics.requestFailed(failureKind(error));
       this.#log.debug('request_failed', { request: request.type, error: error.message });
     }
     if (renews && event.type !== 'written') this.#metrics.renewalFailed(clock.monotonic() - sentAt);
@@ -354,28 +387,9 @@ export class Election extends Lifecycle {
     if (this.#connected === up) return;
     this.#connected = up;
     this.#metrics.connected(up);
-    if (up) this.#log.info('connection_reconnected');
+    if (up) this.#log.info(this.isLeader ? 'connection_reconnected_before_grace_period' : 'connection_reconnected');
     else this.#log.warn('connection_disconnected');
     this.#driver.feed({ type: up ? 'connected' : 'disconnected' });
-  }
-
-  #changed(from: ElectionState, reason: ElectionReason): void {
-    const { view, leaderId } = this.#driver.state;
-    this.#lastReason = reason;
-    this.#lastTransition = this.#env.clock.wall();
-    if (from === view) this.#log.info('leader_changed', { leader_id: leaderId });
-    else {
-      this.#metrics.changed(from, view);
-      this.#log.info('state_transition', { from_state: from, to_state: view, reason, leader_id: leaderId });
-    }
-    this.#events.send(this.#event(reason));
-  }
-
-  #event(reason: ElectionReason): ElectionEvent {
-    const { view: state } = this.#driver.state;
-    const { clock } = this.#env;
-    const { leaderId, epoch } = this;
-    return { state, reason, leaderId, epoch, at: clock.monotonic(), wallAt: clock.wall() };
   }
 
   #count(what: Extract<Effect, { type: 'count' }>['what']): void {

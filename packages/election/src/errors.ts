@@ -19,6 +19,19 @@ export const electionErrors = defineErrors({
     message: 'group {group}: the election of {instanceId} is not running',
     hint: 'It was stopped, or could not go on; see the log. Make a new one to stand again.',
   },
+  ELECTION_EPOCH_STALE: {
+    message: '{resource}: a write of epoch {epoch} is refused, epoch {highest} has been here',
+    hint: 'The writer was leader once and is no longer. Stop its work; the present leader goes on.',
+  },
+  ROLE_EXISTS: {
+    message: 'this instance stands for group {group} already',
+    hint: 'Each group has one election per instance; remove the role first to give it other options.',
+  },
+  CIRCUIT_OPEN: {
+    message: '{name} failed too often in a row and is left alone for {retryInMs} ms',
+    hint: 'Look at the failures before this one; calls go through again by themselves.',
+    retryable: true,
+  },
   ELECTION_BUCKET_TTL: {
     message: 'bucket {bucket} drops entries after {actualMs} ms, but leases of group {group} last {ttlMs} ms',
     hint: "Use the same ttl for all groups of a bucket, or another bucket: a lease must not expire on the server before its holder's own deadline.",

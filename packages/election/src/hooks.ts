@@ -41,7 +41,7 @@ export class Hooks {
   begin(leadership: Leadership): void {
     for (const hook of this.#promote) {
       this.track(leadership, async () => hook(leadership)).catch((error: unknown) => {
-        if (!leadership.signal.aborted) this.#log.error('onpromote_callback_failed', { error: messageOf(error) });
+        if (!leadership.signal.aborted) this.#log.error('onpromote_callback_panic', { error: messageOf(error) });
       });
     }
   }

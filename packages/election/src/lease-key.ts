@@ -1,14 +1,12 @@
 /**
- * The group's key in its bucket: opens the bucket, performs the machine's requests on it, and turns what comes of them
+ * The group's key in its bucket: performs the machine's requests on it, and turns what comes of them
  * into the machine's events. A request ends within its bound, whatever the adapter does.
  */
-import { CanopyError, type Clock, hasCode, messageOf, withDeadline } from '@canopy/core';
-import type { Kv, NatsSession } from '@canopy/nats';
-import { electionErrors } from './errors.ts';
+import { type Clock, hasCode, messageOf, withDeadline } from '@canopy/core';
+import type { Kv } from '@canopy/nats';
 import { encodeLease } from './lease/lease-value.ts';
 import { sightingOf } from './lease/sighting.ts';
 import type { Effect, MachineEvent } from './machine/state.ts';
-import type { ResolvedElectionOptions } from './options.ts';
 
 export type Request = Extract<Effect, { op: number }>;
 
@@ -62,32 +60,5 @@ export class LeaseKey {
       case 'delete':
         return { type: 'written', op, revision: await this.kv.delete(this.key, request.revision, options) };
     }
-  }
-}
-
-/** Whether trying again can help, for the failure counter. */
-export function errorType(error: Error): 'permanent' | 'transient' {
-  return CanopyError.is(error) && !error.retryable ? 'permanent' : 'transient';
-}
-
-/**
- * Opens the bucket, making it when missing. An existing one is taken as it is, as long as it does not drop entries
- * before a lease ends: ELECTION_BUCKET_TTL.
- */
-export async function openBucket(options: ResolvedElectionOptions): Promise<Kv> {
-  const kv = options.kv ?? (await ensure(options.session as NatsSession, options.bucket, options.bucketTtlMs));
-  const { ttlMs: actualMs } = await kv.info();
-  const { ttlMs } = options.rules;
-  if (actualMs !== 0 && actualMs < ttlMs)
-    throw electionErrors.create('ELECTION_BUCKET_TTL', { bucket: kv.bucket, group: options.group, actualMs, ttlMs });
-  return kv;
-}
-
-async function ensure(session: NatsSession, bucket: string, ttlMs: number): Promise<Kv> {
-  try {
-    return await session.ensureKv(bucket, { ttlMs });
-  } catch (error) {
-    if (!hasCode(error, 'KV_BUCKET_MISMATCH')) throw error;
-    return session.kv(bucket);
   }
 }

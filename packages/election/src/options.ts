@@ -1,15 +1,31 @@
 /** Everything about an election that a user may choose, its defaults, and the arithmetic that follows from the ttl. */
-import { type Duration, type Env, resolveOptions } from '@canopy/core';
+import {
+  type ConnectionSpec,
+  type Duration,
+  type Env,
+  type OptionReader,
+  parseDuration,
+  resolveOptions,
+} from '@canopy/core';
 import type { Kv, NatsSession } from '@canopy/nats';
 import type { LeaseWatchdog } from './api.ts';
-import type { Rules } from './machine/state.ts';
+import type { HealthChecker } from './health.ts';
+import type { FailsafeRules, Rules } from './machine/state.ts';
+import { type ResolvedWarden, readWarden, type WardenChoice } from './warden-option.ts';
 
 export interface ElectionOptions {
-  /** The connection; the election opens its bucket on it. Either this or `kv`. */
+  /** A connection that is open already; the election opens its bucket on it and does not close it. */
   readonly session?: NatsSession | undefined;
-  /** An open bucket, for those who have one already. Disconnects are then noticed by failing requests only. */
+  /** How to reach NATS: the election opens a connection of its own and closes it at the stop. */
+  readonly connection?: ConnectionSpec | undefined;
+  /** `connection` for those who need nothing but URLs. */
+  readonly servers?: string | readonly string[] | undefined;
+  /**
+   * An open bucket, for those who have one already: instead of the above, or with the `session` that it is on. Without
+   * a session disconnects are noticed by failing requests only.
+   */
   readonly kv?: Kv | undefined;
-  /** KV bucket, made when missing with entries that expire after `bucketTtl`. Required with `session`. */
+  /** KV bucket, made when missing with entries that expire after `bucketTtl`. Required without `kv`. */
   readonly bucket?: string;
   /** The role that is elected; the key in the bucket. Letters, digits, `-`, `_`, `=`, `/` and inner dots. */
   readonly group: string;
@@ -23,12 +39,28 @@ export interface ElectionOptions {
   readonly requestTimeout?: Duration;
   /** How long the hooks of a term may take to end. Default 10 s. Past it the lease is not released but runs out. */
   readonly hookTimeout?: Duration;
-  /** How long to lead without a connection. Default max(3 × heartbeat, 5 s); never past the lease's own deadline. */
+  /**
+   * How long to lead without a connection, two heartbeats at least. Default max(3 × heartbeat, 5 s). Never past the
+   * lease's own deadline: a longer one is capped, with a warning when it was asked for.
+   */
   readonly disconnectGracePeriod?: Duration;
+  /**
+   * Looks at the lease this often and steps down when it is another's; a heartbeat at least, 0 = never. Default: no
+   * looks beyond the renewals, each of which is a compare-and-set on the term's own revision and so proves the token.
+   */
+  readonly validationInterval?: Duration;
+  /** Asked before each heartbeat, 100 ms at most; see `HealthChecker`. Default none. */
+  readonly healthChecker?: HealthChecker | undefined;
+  /** Health checks that fail in a row until leadership is given up. Default 3; 0 means the default. */
+  readonly maxConsecutiveFailures?: number;
   /** Higher is preferred, where a challenger allows itself a takeover. Default 0: none. */
   readonly priority?: number;
   /** Preempt a leader of lower priority. Begins to lead only when that leader's lease has certainly ended. Default false. */
   readonly allowPriorityTakeover?: boolean;
+  /** False: a challenger of higher priority waits for this node's terms to end by themselves. Default true. */
+  readonly preemptible?: boolean;
+  /** After the end of an own term nobody is preempted for this long, so that two nodes don't take turns. Default 2 × ttl. */
+  readonly takeoverCooldown?: Duration;
   /** Random wait before a candidate writes, so that a herd spreads out. Default 20 ms at most. */
   readonly jitter?: Duration;
   /** Rest after an own step-down, so that another may win. Default max(1 s, ttl / 5), at most the ttl. */
@@ -37,75 +69,198 @@ export interface ElectionOptions {
   readonly bucketTtl?: Duration;
   /** Terms get epochs above it: the highest epoch that the guarded resource has seen. Default 0. */
   readonly epochFloor?: number;
-  /** Told of every lease and deadline; leadership begins only when it knows. */
+  /**
+   * A bucket without expiry that keeps each group's highest epoch, so that epochs grow even over a bucket that was made
+   * anew; made when missing. Default `<bucket>_epochs`; false: none. With a bare `kv` there is none.
+   */
+  readonly epochBucket?: string | false;
+  /** Told of every lease and deadline; leadership begins only when it knows. Not together with `warden`. */
   readonly watchdog?: LeaseWatchdog | undefined;
+  /** A warden process of this election's own, started and stopped with it. Needs Linux for process groups. */
+  readonly warden?: WardenChoice | undefined;
+  /**
+   * Lead on past the lease while the bucket has no quorum, as long as every candidate that is known promises over the bus
+   * to keep away. Only for groups all of whose candidates have this option: others don't know what a promise is. A
+   * candidate that comes to a group without a lease, or is not known to its leader, waits for `limit`. Default false.
+   */
+  readonly failsafe?: boolean | FailsafeChoice | undefined;
+  /** Added to every log line as `correlation_id`. */
+  readonly correlationId?: string;
+}
+
+export interface FailsafeChoice {
+  /**
+   * How far a leader may get from its last acknowledged write, and how long an unknown candidate waits. At least twice
+   * the ttl; the same on all nodes of a group. Default the ttl and 15 s: JetStream takes up to 9 s to choose a leader.
+   */
+  readonly limit?: Duration;
 }
 
 export interface ResolvedElectionOptions {
   readonly session: NatsSession | undefined;
+  readonly connection: ConnectionSpec | undefined;
   readonly kv: Kv | undefined;
   readonly bucket: string;
   readonly group: string;
   readonly bucketTtlMs: number;
   readonly requestTimeoutMs: number;
   readonly hookTimeoutMs: number;
+  /** 0 = no looks. */
+  readonly validationMs: number;
+  readonly healthChecker: HealthChecker | undefined;
+  readonly failuresMax: number;
+  /** Undefined: no record of epochs. */
+  readonly epochBucket: string | undefined;
   readonly watchdog: LeaseWatchdog | undefined;
+  readonly warden: ResolvedWarden | undefined;
+  readonly correlationId: string | undefined;
+  /** The grace that was asked for, where it is longer than the lease allows. */
+  readonly cappedGraceMs: number | undefined;
   readonly rules: Rules;
 }
 
 const KEY = /^[-/=\w]+(\.[-/=\w]+)*$/;
 const BUCKET = /^[-\w]+$/;
+/** Readers of a lease take no longer limit than this. */
+const LIMIT_MAX = 86_400_000;
 
 /** Fills defaults in; throws OPTIONS_INVALID naming every fault. */
 export function resolveElectionOptions(options: ElectionOptions, env: Pick<Env, 'random'>): ResolvedElectionOptions {
   return resolveOptions('election', options, (read) => {
-    const session = read.any<NatsSession | undefined>('session');
-    const kv = read.any<Kv | undefined>('kv');
-    read.check((session === undefined) !== (kv === undefined), 'session', 'or kv must be given, exactly one of them');
-    const group = read.string('group', { required: true, pattern: KEY, patternHelp: 'must be a valid KV key' });
-    const bucket = read.string('bucket', {
-      required: kv === undefined,
-      default: kv?.bucket ?? '',
-      pattern: BUCKET,
-      patternHelp: 'must be letters, digits, "-" and "_"',
-    });
-    read.check(kv === undefined || bucket === kv.bucket, 'bucket', `must be that of the given kv (${kv?.bucket})`);
+    const place = readPlace(read, options);
     const ttlMs = read.durationMs('ttl', { default: 10_000, minMs: 300, maxMs: 3_600_000 });
+    const marginMs = marginOf(ttlMs);
     const heartbeatMs = read.durationMs('heartbeatInterval', { default: Math.min(ttlMs / 3, 1000), minMs: 1 });
     read.check(ttlMs >= 3 * heartbeatMs, 'heartbeatInterval', `must be at most a third of the ttl (${ttlMs} ms)`);
     const graceMs = read.durationMs('disconnectGracePeriod', { default: Math.max(3 * heartbeatMs, 5000) });
     read.check(graceMs >= 2 * heartbeatMs, 'disconnectGracePeriod', 'must be at least two heartbeats');
-    const priority = read.integer('priority', { default: 0, min: 0 });
-    const allowPriorityTakeover = read.boolean('allowPriorityTakeover', { default: false });
-    read.check(!allowPriorityTakeover || priority > 0, 'priority', 'must be above 0 with allowPriorityTakeover');
+    const validationMs = read.durationMs('validationInterval', { default: 0 });
+    read.check(validationMs === 0 || validationMs >= heartbeatMs, 'validationInterval', 'must be at least a heartbeat');
+    const failsafe = readFailsafe(read, options, ttlMs, env);
+    const bucketTtlMs = read.durationMs('bucketTtl', { default: failsafe === undefined ? ttlMs : 0 });
+    const keptMs = failsafe?.limitMs ?? 0;
+    read.check(bucketTtlMs === 0 || bucketTtlMs >= keptMs, 'bucketTtl', 'must be 0, or the limit of failsafe at least');
+    const watchdog = read.any<LeaseWatchdog | undefined>('watchdog');
+    const warden = readWarden(read, place.connection);
+    read.check(watchdog === undefined || warden === undefined, 'warden', 'and watchdog exclude each other');
     return {
-      session,
-      kv,
-      bucket,
-      group,
-      bucketTtlMs: read.durationMs('bucketTtl', { default: ttlMs }),
+      ...place,
+      bucketTtlMs,
       requestTimeoutMs: read.durationMs('requestTimeout', {
         default: Math.min(2000, Math.max(50, ttlMs / 6)),
         minMs: 10,
       }),
       hookTimeoutMs: read.durationMs('hookTimeout', { default: 10_000, minMs: 1 }),
-      watchdog: read.any<LeaseWatchdog | undefined>('watchdog'),
+      validationMs,
+      healthChecker: readHealthChecker(read),
+      failuresMax: read.integer('maxConsecutiveFailures', { default: 3, min: 0 }) || 3,
+      watchdog,
+      warden,
+      correlationId: read.optionalString('correlationId'),
+      cappedGraceMs: options.disconnectGracePeriod !== undefined && graceMs > ttlMs - marginMs ? graceMs : undefined,
       rules: {
         instanceId: read.string('instanceId', { required: true }),
-        priority,
-        allowPriorityTakeover,
+        ...readPriority(read, ttlMs),
         ttlMs,
-        marginMs: marginOf(ttlMs),
+        marginMs,
         heartbeatMs,
-        graceMs,
+        beatGridMs: heartbeatMs / 10,
+        graceMs: Math.min(graceMs, ttlMs - marginMs),
         jitterMs: read.durationMs('jitter', { default: 20 }),
         handoffWaitMs: Math.max(500, ttlMs / 10),
         holdOffMs: read.durationMs('holdOff', { default: Math.min(ttlMs, Math.max(1000, ttlMs / 5)) }),
         epochFloor: read.integer('epochFloor', { default: 0, min: 0 }),
+        failsafe,
         random: env.random,
       },
     };
   });
+}
+
+function readFailsafe(
+  read: OptionReader,
+  options: ElectionOptions,
+  ttlMs: number,
+  env: Pick<Env, 'random'>,
+): FailsafeRules | undefined {
+  const choice = read.any<boolean | FailsafeChoice | undefined>('failsafe');
+  if (choice === undefined || choice === false) return undefined;
+  const given = choice === true ? {} : choice;
+  const fine = typeof given === 'object' && given !== null;
+  read.check(fine, 'failsafe', 'must be a boolean or an object with `limit`');
+  const limitMs = (fine ? parseDuration(given.limit ?? ttlMs + 15_000) : undefined) ?? 0;
+  const bounded = limitMs >= 2 * ttlMs && limitMs <= LIMIT_MAX;
+  read.check(!fine || bounded, 'failsafe.limit', `must be a duration from two ttls (${2 * ttlMs} ms) to a day`);
+  const wired = [options.session, options.connection, options.servers].some((way) => way !== undefined);
+  read.check(wired, 'failsafe', 'needs session, connection or servers: its messages go over the bus');
+  return { run: env.random.uuid(), limitMs };
+}
+
+/** Where the lease is: connection, bucket and key. */
+function readPlace(read: OptionReader, options: ElectionOptions) {
+  const session = read.any<NatsSession | undefined>('session');
+  const kv = read.any<Kv | undefined>('kv');
+  const spec = read.any<ConnectionSpec | undefined>('connection');
+  const servers = read.any<string | readonly string[] | undefined>('servers');
+  const ways = [session, spec, servers].filter((way) => way !== undefined).length;
+  read.check(
+    ways === 1 || (ways === 0 && kv !== undefined),
+    'session',
+    'or connection, servers or kv must be given, one of them',
+  );
+  read.check(
+    kv === undefined || (spec ?? servers) === undefined,
+    'kv',
+    'is open already: give its session, if anything',
+  );
+  const connection = spec ?? (servers === undefined ? undefined : { servers: [servers].flat() });
+  if (connection !== undefined) {
+    const { servers: urls } = connection;
+    const fine = Array.isArray(urls) && urls.length > 0 && urls.every((url) => typeof url === 'string' && url !== '');
+    read.check(fine, spec === undefined ? 'servers' : 'connection', 'must name at least one server by its URL');
+  }
+  const group = read.string('group', { required: true, pattern: KEY, patternHelp: 'must be a valid KV key' });
+  const bucket = read.string('bucket', {
+    required: kv === undefined,
+    default: kv?.bucket ?? '',
+    pattern: BUCKET,
+    patternHelp: 'must be letters, digits, "-" and "_"',
+  });
+  read.check(kv === undefined || bucket === kv.bucket, 'bucket', `must be that of the given kv (${kv?.bucket})`);
+  const epochBucket = readEpochBucket(read, options, bucket);
+  return { session, connection, kv, bucket, group, epochBucket };
+}
+
+function readEpochBucket(read: OptionReader, options: ElectionOptions, bucket: string): string | undefined {
+  const name = read.any<string | false | undefined>('epochBucket');
+  const fine = name === undefined || name === false || (typeof name === 'string' && BUCKET.test(name));
+  read.check(fine, 'epochBucket', 'must be false, or letters, digits, "-" and "_"');
+  read.check(
+    name === undefined || name !== bucket,
+    'epochBucket',
+    'must not be the bucket of the leases, which expire',
+  );
+  if (name === false || (options.kv !== undefined && options.session === undefined)) return undefined;
+  return name ?? `${bucket}_epochs`;
+}
+
+function readPriority(read: OptionReader, ttlMs: number) {
+  const priority = read.integer('priority', { default: 0, min: 0 });
+  const allowPriorityTakeover = read.boolean('allowPriorityTakeover', { default: false });
+  read.check(!allowPriorityTakeover || priority > 0, 'priority', 'must be above 0 with allowPriorityTakeover');
+  return {
+    priority,
+    allowPriorityTakeover,
+    preemptible: read.boolean('preemptible', { default: true }),
+    takeoverCooldownMs: read.durationMs('takeoverCooldown', { default: 2 * ttlMs }),
+  };
+}
+
+function readHealthChecker(read: OptionReader): HealthChecker | undefined {
+  const checker = read.any<HealthChecker | undefined>('healthChecker');
+  const fine = checker === undefined || typeof checker === 'function' || typeof checker?.check === 'function';
+  read.check(fine, 'healthChecker', 'must be a function, or have a method check()');
+  return checker;
 }
 
 /**

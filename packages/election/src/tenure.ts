@@ -12,12 +12,26 @@ import type { MachineEvent, Term } from './machine/state.ts';
 import type { ElectionMetrics } from './metrics.ts';
 import type { ResolvedElectionOptions } from './options.ts';
 
+/** Ends of a term that nobody wished for have a line of their own. */
+const LOUD: Readonly<Partial<Record<ElectionReason, string>>> = {
+  lease_expired: 'demoting_due_to_heartbeat_failure',
+  conflict: 'demoting_due_to_heartbeat_failure',
+  key_deleted: 'demoting_due_to_heartbeat_failure',
+  health_check_failure: 'demoting_due_to_health_check_failure',
+  token_validation_failure: 'demoting_due_to_validation_failure',
+  connection_loss: 'demoting_due_to_connection_loss',
+  reconnect_verification_failed: 'demoting_due_to_reconnect_verification_failure',
+};
+
 export interface TenureContext {
   readonly options: ResolvedElectionOptions;
+  readonly watchdog: LeaseWatchdog | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: ElectionMetrics;
   readonly hooks: Hooks;
+  /** Epochs up to it are used up, as a record outside of the key says. */
+  readonly floor: () => Promise<number>;
   readonly feed: (event: MachineEvent) => void;
   /** The watchdog can't guard any more: give the term up. */
   readonly onUnguarded: () => void;
@@ -54,11 +68,17 @@ export class Tenure {
 
   /** The lease is held: has the watchdog know before anything begins. */
   async guard(term: Term): Promise<void> {
-    const { options, clock, log, feed } = this.#context;
+    const { options, watchdog, clock, log, feed } = this.#context;
     const { ttlMs, marginMs } = options.rules;
-    const { watchdog } = options;
     const { token } = term;
     try {
+      const floor = await this.#context.floor();
+      if (floor >= term.epoch) {
+        log.warn('epoch_too_low', { epoch: term.epoch, floor });
+        feed({ type: 'floor', epoch: floor });
+        feed({ type: 'unguardable', token });
+        return;
+      }
       if (watchdog !== undefined) {
         await withDeadline(clock, 'watchdog', ttlMs - marginMs, watchdog.hold(this.#held(term)));
         this.#follow(watchdog);
@@ -81,16 +101,20 @@ export class Tenure {
   }
 
   renewed(term: Term, tookMs: number): void {
-    const { options, clock, log, metrics } = this.#context;
+    const { clock, metrics } = this.#context;
     const now = clock.monotonic();
     metrics.renewed(tookMs, term.deadline - now);
-    if (this.#leadership?.token === term.token) {
-      this.#leadership.extend(term.deadline);
-      this.#lastHeartbeat = now;
-    }
+    if (this.#leadership?.token === term.token) this.#lastHeartbeat = now;
+    this.extended(term);
+  }
+
+  /** The deadline has moved, by a renewal or without. */
+  extended(term: Term): void {
+    const { watchdog, log } = this.#context;
+    if (this.#leadership?.token === term.token) this.#leadership.extend(term.deadline);
     if (this.#ending?.token === term.token) this.#ending.extend(term.deadline);
     if (term.guard === 'none') return;
-    options.watchdog?.hold(this.#held(term)).catch((error: unknown) => {
+    watchdog?.hold(this.#held(term)).catch((error: unknown) => {
       log.warn('watchdog_failed', { error: messageOf(error) });
       // What runs under the term may have been fenced already.
       if (this.#leadership?.token === term.token) this.#context.onUnguarded();
@@ -118,14 +142,16 @@ export class Tenure {
     leadership.end(electionErrors.create('ELECTION_LEADERSHIP_LOST', { group, instanceId, reason, epoch }));
     const ledMs = clock.monotonic() - leadership.acquiredAt;
     metrics.termEnded(ledMs);
+    const loud = LOUD[reason];
+    if (loud !== undefined) log.error(loud, { reason, epoch });
     log.info('leader_demoted', { reason, epoch, led_ms: Math.round(ledMs) });
     return leadership;
   }
 
   /** Nothing runs under the lease: the watchdog may forget it. */
   clear(): void {
-    const { options, clock, log } = this.#context;
-    const { watchdog, requestTimeoutMs } = options;
+    const { options, watchdog, clock, log } = this.#context;
+    const { requestTimeoutMs } = options;
     if (watchdog === undefined) return;
     this.#watching?.abort();
     this.#clearing = withDeadline(clock, 'watchdog', requestTimeoutMs, watchdog.clear()).catch((error: unknown) =>

@@ -32,6 +32,9 @@ describe('election options', () => {
       ttlMs: 10_000,
       marginMs: 1000,
       heartbeatMs: 1000,
+      beatGridMs: 100,
+      preemptible: true,
+      takeoverCooldownMs: 20_000,
       graceMs: 5000,
       jitterMs: 20,
       handoffWaitMs: 1000,
@@ -60,8 +63,52 @@ describe('election options', () => {
     ['epochFloor', { epochFloor: -1 }],
     ['session', { session: undefined }],
     ['bucket', { bucket: 'a.b' }],
+    ['group', { group: '' }],
+    ['instanceId', { instanceId: '' }],
+    ['ttl', { ttl: 0 }],
+    ['ttl', { ttl: -1 }],
+    ['validationInterval', { heartbeatInterval: 1000, validationInterval: 999 }],
+    ['maxConsecutiveFailures', { maxConsecutiveFailures: -1 }],
   ])('refuse a bad %s: %j', (field, options) => {
     expect(faults(options)).toContain(field);
+  });
+
+  it.each<[string, Record<string, unknown>]>([
+    ['session', { servers: 'nats://127.0.0.1:4222' }],
+    ['servers', { session: undefined, servers: [] }],
+    ['connection', { session: undefined, connection: {} }],
+    ['epochBucket', { epochBucket: 'a.b' }],
+    ['epochBucket', { epochBucket: 'elections' }],
+    ['healthChecker', { healthChecker: {} }],
+    ['warden', { warden: {} }],
+    ['warden', { warden: { connection: { servers: ['x'] }, fence: [{ command: [] }] } }],
+    ['warden', { warden: { connection: { servers: ['x'] }, fence: [{ command: ['x'], timeout: 'soon' }] } }],
+    ['warden', { warden: { connection: { servers: ['x'] } }, watchdog: {} }],
+  ])('refuse a bad %s: %j', (field, options) => {
+    expect(faults(options)).toContain(field);
+  });
+
+  it('cap a grace at what the lease allows, and remember what was asked for', () => {
+    expect(resolve({ ttl: 3000 })).toMatchObject({ rules: { graceMs: 2700 }, cappedGraceMs: undefined });
+    expect(resolve({ ttl: 3000, disconnectGracePeriod: '1m' })).toMatchObject({
+      rules: { graceMs: 2700 },
+      cappedGraceMs: 60_000,
+    });
+    expect(resolve({ ttl: '30s', heartbeatInterval: '3s' })).toMatchObject({ rules: { graceMs: 9000 } });
+  });
+
+  it('take a connection in three ways, and a warden that uses it', () => {
+    const warden = { fence: [{ command: ['stop', 'it'], timeout: '2s' }] };
+    const { session: _, ...rest } = { session, servers: 'nats://a', bucket: 'b', group: 'g', instanceId: 'i', warden };
+    expect(resolveElectionOptions(rest, { random: seededRandom(1) })).toMatchObject({
+      connection: { servers: ['nats://a'] },
+      epochBucket: 'b_epochs',
+      warden: {
+        connection: { servers: ['nats://a'] },
+        fences: [{ command: ['stop', 'it'], timeoutMs: 2000 }],
+        drainMs: 1500,
+      },
+    });
   });
 
   it('take a heartbeat of exactly a third of the ttl', () => {
@@ -74,5 +121,25 @@ describe('marginOf', () => {
     // The slowest holder must give up before the fastest observer may take over.
     expect((ttlMs - marginOf(ttlMs)) / 0.95).toBeLessThan(ttlMs / 1.05);
     expect(marginOf(ttlMs)).toBeLessThan(ttlMs / 3);
+  });
+});
+
+describe('failsafe', () => {
+  it('is off unless asked for, and then keeps the bucket from forgetting', () => {
+    expect([resolve({}).rules.failsafe, resolve({ failsafe: false }).rules.failsafe]).toEqual([undefined, undefined]);
+    const { rules, bucketTtlMs } = resolve({ ttl: '2s', failsafe: true });
+    expect([rules.failsafe?.limitMs, bucketTtlMs]).toEqual([17_000, 0]);
+    expect(resolve({ ttl: '2s', failsafe: { limit: '12s' }, bucketTtl: '12s' }).bucketTtlMs).toBe(12_000);
+    expect(rules.failsafe?.run).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it.each<[Record<string, unknown>, string]>([
+    [{ failsafe: { limit: '19s' } }, 'failsafe.limit'],
+    [{ failsafe: { limit: 'soon' } }, 'failsafe.limit'],
+    [{ failsafe: { limit: '25h' } }, 'failsafe.limit'],
+    [{ failsafe: 'yes' }, 'failsafe'],
+    [{ failsafe: true, bucketTtl: '20s' }, 'bucketTtl'],
+  ])('refuses %j', (options, field) => {
+    expect(faults(options)).toEqual([field]);
   });
 });

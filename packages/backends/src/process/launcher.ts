@@ -35,13 +35,28 @@ export interface LaunchSpec {
 
 /** The process leads a group and a session of its own. Failures to spawn come as the process's `error` event. */
 export function launch(spec: LaunchSpec): Launched {
+  const child = start(spec, ['ignore', 'pipe', 'pipe']);
+  return { process: child, stdout: child.stdout as Readable, stderr: child.stderr as Readable, go: goOf(child) };
+}
+
+/** As `launch`, with the input and outputs of this process. */
+export function launchAttached(spec: LaunchSpec): Pick<Launched, 'process' | 'go'> {
+  const child = start(spec, ['inherit', 'inherit', 'inherit']);
+  return { process: child, go: goOf(child) };
+}
+
+function start(spec: LaunchSpec, stdio: readonly ('ignore' | 'pipe' | 'inherit')[]): ChildProcess {
   const child = spawn('/bin/sh', ['-c', SCRIPT, 'canopy-backend', ...spec.argv], {
     cwd: spec.cwd,
     env: spec.env,
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+    stdio: [...stdio, 'pipe', 'pipe'],
   });
-  const [, stdout, stderr, life, word] = child.stdio as [null, Readable, Readable, Writable, Writable];
-  for (const pipe of [life, word]) pipe?.on('error', () => {});
-  return { process: child, stdout, stderr, go: () => word.end('go\n') };
+  for (const pipe of child.stdio.slice(3)) pipe?.on('error', () => {});
+  return child;
+}
+
+function goOf(child: ChildProcess): () => void {
+  const word = child.stdio[4] as Writable;
+  return () => word.end('go\n');
 }

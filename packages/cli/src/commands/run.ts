@@ -3,10 +3,10 @@
  * a second one ends it at once, which is as safe as SIGKILL: the warden fences and releases what it held.
  */
 import { Socket } from 'node:net';
-import { hostname } from 'node:os';
 import { describeConnection, type LogLevel, systemClock, systemEnv } from '@canopy/core';
 import { type Platform, PromMetrics } from '@canopy/platform';
 import { buildPlatform, planNode } from '../config/build.ts';
+import { nodeNameOfHost } from '../config/host-name.ts';
 import { loadConfig, type Overrides } from '../config/load.ts';
 import { ensureWritableDirectory } from '../config/writable-directory.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -103,13 +103,4 @@ function stopOnSignals(
       pipe?.destroy();
     },
   };
-}
-
-/** The host's name as a node id: what a node id may not contain becomes "-". */
-function nodeNameOfHost(): string {
-  const name = hostname()
-    .replace(/[^A-Za-z0-9_-]+/g, '-')
-    .replace(/^[^A-Za-z0-9]+/, '')
-    .slice(0, 63);
-  return name === '' ? 'node' : name;
 }

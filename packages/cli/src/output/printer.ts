@@ -12,6 +12,8 @@ export interface Printer {
   readonly format: OutputFormat;
   /** `data` is the documented JSON form; `table` makes the form for people. */
   result(data: unknown, table: () => string): void;
+  /** One of many results, on a line of its own: one JSON object a line, or text. */
+  line(data: unknown, text: () => string): void;
   /** A line of progress; silent in JSON. */
   note(text: string): void;
   error(error: unknown): void;
@@ -34,14 +36,15 @@ export function createPrinter(format: OutputFormat, streams: Streams): Printer {
       streams.err.write(text);
     } catch {}
   };
+  const put = (text: string): void => {
+    try {
+      streams.out.write(`${text}\n`);
+    } catch {}
+  };
   return {
     format,
-    result: (data, table) => {
-      const text = format === 'json' ? JSON.stringify(data, null, 2) : table();
-      try {
-        streams.out.write(`${text}\n`);
-      } catch {}
-    },
+    result: (data, table) => put(format === 'json' ? JSON.stringify(data, null, 2) : table()),
+    line: (data, text) => put(format === 'json' ? JSON.stringify(data) : text()),
     note: (text) => {
       if (format === 'table') say(`${text}\n`);
     },

@@ -11,6 +11,8 @@ export interface LeaseValue {
   readonly token: string;
   /** 0 = none. */
   readonly priority: number;
+  /** Not to be preempted, whatever the priorities. */
+  readonly firm?: boolean;
   /** The term's epoch; known from the first renewal on. */
   readonly epoch?: number;
   /** In an acquiring write whose revision may lie below it: the highest epoch known to the writer. */
@@ -21,12 +23,24 @@ export interface LeaseValue {
   readonly released?: boolean;
   /** With `released`: who should take it; the others hold off for a moment. */
   readonly next?: string;
+  /** The holder may go on past its lease by failsafe: who is not among these waits longer. */
+  readonly failsafe?: FailsafeClause;
+}
+
+/** What a value says about failsafe (DESIGN.md, "Failsafe"). */
+export interface FailsafeClause {
+  /** Whoever is not among the peers waits this long, on its own clock, from when it first saw the revision. */
+  readonly limitMs: number;
+  /** Run ids of the candidates whose promises the holder needs, its own among them. */
+  readonly peers: readonly string[];
 }
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 /** Nothing we write comes near it; a larger value is somebody else's and is not parsed. */
 const MAX_BYTES = 16 * 1024;
+/** More than any holder lists. */
+const PEERS_MAX = 256;
 
 /** The bytes for the bucket; absent and zero fields are left out. */
 export function encodeLease(value: LeaseValue): Uint8Array {
@@ -35,11 +49,14 @@ export function encodeLease(value: LeaseValue): Uint8Array {
       id: value.id,
       token: value.token,
       priority: value.priority === 0 ? undefined : value.priority,
+      firm: value.firm ? true : undefined,
       epoch: value.epoch,
       floor: value.floor,
       ttl: value.ttlMs,
       released: value.released ? true : undefined,
       next: value.next,
+      failsafe:
+        value.failsafe === undefined ? undefined : { limit: value.failsafe.limitMs, peers: value.failsafe.peers },
     }),
   );
 }
@@ -61,15 +78,18 @@ export function decodeLease(bytes: Uint8Array): LeaseValue | undefined {
   const floor = whole(fields.floor);
   const ttlMs = duration(fields.ttl);
   const next = fields.next;
+  const failsafe = clause(fields.failsafe);
   return {
     id,
     token,
     priority: Number.isSafeInteger(fields.priority) ? (fields.priority as number) : 0,
+    ...(fields.firm === true ? { firm: true } : {}),
     ...(epoch === undefined ? {} : { epoch }),
     ...(floor === undefined ? {} : { floor }),
     ...(ttlMs === undefined ? {} : { ttlMs }),
     ...(fields.released === true ? { released: true } : {}),
     ...(typeof next === 'string' && next !== '' ? { next } : {}),
+    ...(failsafe === undefined ? {} : { failsafe }),
   };
 }
 
@@ -80,6 +100,16 @@ export function epochOf(value: LeaseValue, revision: number): number {
 
 function whole(value: unknown): number | undefined {
   return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
+}
+
+/** Peers that can't be read are nobody: then everybody waits the longer time. */
+function clause(value: unknown): FailsafeClause | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { limit, peers } = value as Readonly<Record<string, unknown>>;
+  const limitMs = duration(limit);
+  if (limitMs === undefined) return undefined;
+  const fine = Array.isArray(peers) && peers.length <= PEERS_MAX && peers.every((peer) => typeof peer === 'string');
+  return { limitMs, peers: fine ? (peers as readonly string[]) : [] };
 }
 
 /** A day at most: a mistaken value must not keep a group without a leader for ever. */

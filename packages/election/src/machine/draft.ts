@@ -1,7 +1,7 @@
 /** One step in the making: the state as it becomes, and the effects so far. Lives only inside `step`. */
 import { backoffMs } from '@canopy/core';
 import type { ElectionReason, ElectionState } from '../api.ts';
-import { epochOf, type LeaseValue } from '../lease/lease-value.ts';
+import { epochOf, type FailsafeClause, type LeaseValue } from '../lease/lease-value.ts';
 import type { Effect, Facts, Flight, MachineState, Rules, Term } from './state.ts';
 
 export interface Draft {
@@ -24,11 +24,17 @@ export function note(d: Draft, level: 'debug' | 'warn' | 'info', event: string, 
   d.effects.push({ type: 'note', level, event, facts });
 }
 
+/** When the renewal after a write that was sent at `sentAt` is due. */
+export function beatAfter({ heartbeatMs, beatGridMs = 0 }: Rules, sentAt: number): number {
+  const at = sentAt + heartbeatMs;
+  return beatGridMs === 0 ? at : Math.max(sentAt + heartbeatMs / 2, Math.floor(at / beatGridMs) * beatGridMs);
+}
+
 /** Claims the one request slot. */
-export function takeOff(d: Draft, kind: Flight['kind'], token = ''): number {
+export function takeOff(d: Draft, kind: Flight['kind'], token = '', clause?: FailsafeClause): number {
   const op = d.s.ops + 1;
   d.s.ops = op;
-  d.s.flight = { op, kind, sentAt: d.now, token, floor: d.s.epochFloor };
+  d.s.flight = { op, kind, sentAt: d.now, token, floor: d.s.epochFloor, clause };
   return op;
 }
 
@@ -55,10 +61,25 @@ export function changeTerm(d: Draft, change: Partial<Term>): Term {
   return term;
 }
 
+/** The term is over: whoever leads next is left in peace for a while. */
+export function coolDown(d: Draft): void {
+  if (d.s.term !== undefined) d.s.preemptAfter = d.now + d.rules.takeoverCooldownMs;
+}
+
 /** The value of a renewal of the term. */
 export function leaseOf(d: Draft, term: Term, extra: Partial<LeaseValue> = {}): LeaseValue {
-  const { instanceId, priority, ttlMs } = d.rules;
-  return { id: instanceId, token: term.token, priority, epoch: term.epoch, ttlMs, ...extra };
+  const { instanceId, priority, preemptible, ttlMs } = d.rules;
+  const firm = preemptible ? {} : { firm: true };
+  return {
+    id: instanceId,
+    token: term.token,
+    priority,
+    ...firm,
+    epoch: term.epoch,
+    ttlMs,
+    ...(term.clause === undefined ? {} : { failsafe: term.clause }),
+    ...extra,
+  };
 }
 
 /** Our own write is the newest revision now. */

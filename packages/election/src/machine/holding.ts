@@ -5,9 +5,12 @@
  */
 import type { ElectionReason } from '../api.ts';
 import type { Sighting } from '../lease/sighting.ts';
+import { callDueAt, callOut, clauseOfRenewal } from './covering.ts';
 import {
   backOff,
+  beatAfter,
   changeTerm,
+  coolDown,
   type Draft,
   leaseOf,
   note,
@@ -33,7 +36,7 @@ export function holdingDueAt(rules: Rules, s: MachineState): number {
       : s.disconnectedAt + rules.graceMs;
   const beginAt = s.phase === 'guarding' && term.guard === 'none' ? term.notBefore : Number.POSITIVE_INFINITY;
   const renewAt = s.flight === undefined ? Math.max(term.renewAt, s.retryAt) : Number.POSITIVE_INFINITY;
-  return Math.min(term.deadline, graceAt, beginAt, renewAt);
+  return Math.min(term.deadline, graceAt, beginAt, renewAt, callDueAt(rules, s));
 }
 
 export function advanceHolding(d: Draft): void {
@@ -55,9 +58,11 @@ export function advanceHolding(d: Draft): void {
     if (term.doubt) sendRead(d);
     else {
       const op = takeOff(d, 'renew', term.token);
-      d.effects.push({ type: 'update', op, lease: leaseOf(d, term), revision: term.revision });
+      const renewed = clauseOfRenewal(d);
+      d.effects.push({ type: 'update', op, lease: leaseOf(d, renewed), revision: renewed.revision });
     }
   }
+  callOut(d);
 }
 
 function promote(d: Draft, term: Term): void {
@@ -86,8 +91,11 @@ export function onRenewed(d: Draft, flight: Flight, revision: number): void {
   const deadline = Math.max(old.deadline, flight.sentAt + rules.ttlMs - rules.marginMs);
   if (d.s.failures > 0) note(d, 'debug', 'heartbeat_recovered');
   recover(d);
-  const renewAt = flight.sentAt + rules.heartbeatMs;
-  const term = changeTerm(d, { revision, deadline, renewAt, doubt: false, verifying: false });
+  if (old.covered) note(d, 'info', 'failsafe_ended', { epoch: old.epoch });
+  if (old.verifying) note(d, 'info', 'reconnect_verification_success');
+  const renewAt = beatAfter(rules, flight.sentAt);
+  const written = { writtenAt: flight.sentAt, bound: old.clause?.peers, covered: false };
+  const term = changeTerm(d, { revision, deadline, renewAt, doubt: false, verifying: false, ...written });
   observeOwn(d, revision, leaseOf(d, term));
   d.effects.push({ type: 'renewed', term, tookMs: d.now - flight.sentAt });
 }
@@ -119,9 +127,11 @@ export function onHoldingRead(d: Draft, sighting: Sighting | undefined, sentAt: 
       : 'conflict';
   observeRead(d, sighting, sentAt);
   if (sighting?.content !== 'lease' || sighting.lease?.token !== term.token) {
+    if (sighting !== undefined) note(d, 'warn', 'leadership_taken_over', { leader_id: sighting.lease?.id });
     lose(d, reason);
     return;
   }
+  if (d.s.failures > 0) note(d, 'debug', 'heartbeat_recovered');
   recover(d);
   changeTerm(d, { revision: sighting.revision, doubt: false, renewAt: d.now });
 }
@@ -134,8 +144,11 @@ export function onHoldingSighting(d: Draft, sighting: Sighting): void {
   const { revision, content, lease } = sighting;
   if (content === 'lease' && lease?.token === term.token) {
     if (revision > term.revision && s.flight === undefined) changeTerm(d, { revision, doubt: false });
-  } else if (revision > term.revision) lose(d, content === 'deleted' ? 'key_deleted' : 'conflict');
-  else if (revision === term.revision && content === 'deleted') {
+  } else if (revision > term.revision) {
+    note(d, 'warn', 'leadership_lost_via_watcher', { leader_id: lease?.id, content });
+    lose(d, content === 'deleted' ? 'key_deleted' : 'conflict');
+  }
+  if (revision === term.revision && content === 'deleted') {
     // Gone from a listing: look before believing it.
     changeTerm(d, { doubt: true, renewAt: d.now });
   }
@@ -144,6 +157,7 @@ export function onHoldingSighting(d: Draft, sighting: Sighting): void {
 /** After a reconnect the next renewal is due now; it is also the proof that the lease is still ours. */
 export function verifySoon(d: Draft): void {
   d.s.retryAt = 0;
+  note(d, 'info', 'verifying_leadership_after_reconnect');
   changeTerm(d, { renewAt: d.now, verifying: true });
 }
 
@@ -154,6 +168,7 @@ export function lose(d: Draft, reason: ElectionReason): void {
   const was = s.phase;
   d.effects.push({ type: 'count', what: 'lease_lost' });
   note(d, 'warn', 'leadership_lost', { reason, phase: was, epoch: term.epoch });
+  coolDown(d);
   s.term = undefined;
   s.flight = undefined;
   s.stale = true;

@@ -4,7 +4,7 @@
  * leave the lease to run out instead: what still runs is fenced by then.
  */
 import type { Sighting } from '../lease/sighting.ts';
-import { backOff, changeTerm, type Draft, leaseOf, note, recover, sendRead, show, takeOff } from './draft.ts';
+import { backOff, changeTerm, coolDown, type Draft, leaseOf, note, recover, sendRead, show, takeOff } from './draft.ts';
 import { observe, observeRead } from './observing.ts';
 import type { Leaving, MachineState, Term } from './state.ts';
 
@@ -86,9 +86,7 @@ export function advanceReleasing(d: Draft): void {
   }
   const op = takeOff(d, 'release', term.token);
   const next = s.leaving?.next;
-  // A deletion forgets the epoch; where it runs ahead of the revisions (a bucket made anew), the value must stay.
-  if (next === undefined && term.epoch <= term.revision)
-    d.effects.push({ type: 'delete', op, revision: term.revision });
+  if (!keepsValue(d, term)) d.effects.push({ type: 'delete', op, revision: term.revision });
   else {
     const lease = leaseOf(d, term, { released: true, ...(next === undefined ? {} : { next }) });
     d.effects.push({ type: 'update', op, lease, revision: term.revision });
@@ -105,9 +103,17 @@ export function onReleased(d: Draft, revision: number): void {
   const next = s.leaving?.next;
   const lease = leaseOf(d, term, { released: true, ...(next === undefined ? {} : { next }) });
   note(d, 'info', 'key_deleted', { epoch: term.epoch, next });
-  const kept = next !== undefined || term.epoch > term.revision;
+  const kept = keepsValue(d, term);
   observe(d, { revision, content: kept ? 'released' : 'deleted', lease: kept ? lease : undefined });
   settle(d);
+}
+
+/**
+ * A deletion forgets the epoch, which is bad where that runs ahead of the revisions (a bucket made anew), and it can't be
+ * told from a key that vanished, after which those who come new to a group with failsafe wait.
+ */
+function keepsValue(d: Draft, term: Term): boolean {
+  return d.s.leaving?.next !== undefined || term.epoch > term.revision || d.rules.failsafe !== undefined;
 }
 
 /** Conflict or no answer: see what is there. */
@@ -129,6 +135,7 @@ export function onReleasingRead(d: Draft, sighting: Sighting | undefined, sentAt
 export function settle(d: Draft): void {
   const { s } = d;
   const { leaving } = s;
+  coolDown(d);
   s.term = undefined;
   s.flight = undefined;
   s.leaving = undefined;

@@ -5,6 +5,7 @@
 import { epochOf } from '../lease/lease-value.ts';
 import type { Sighting } from '../lease/sighting.ts';
 import type { Draft } from './draft.ts';
+import { watchForStrangers } from './promising.ts';
 import type { Observation } from './state.ts';
 
 const KIND: Readonly<Record<Sighting['content'], Observation['kind']>> = {
@@ -37,7 +38,9 @@ export function observeRead(d: Draft, sighting: Sighting | undefined, sentAt: nu
   if (sighting === undefined) {
     if (observed.since <= sentAt) vanish(d);
   } else if (sighting.revision > observed.revision || observed.since < sentAt) {
-    if (sighting.revision !== observed.revision) adopt(d, sighting);
+    // The same revision with another value: a bucket made anew has come as far as the old one.
+    const same = sighting.revision === observed.revision && sighting.lease?.token === observed.lease?.token;
+    if (!same) adopt(d, sighting);
     else if (observed.gone) d.s.observed = { ...observed, gone: false };
   }
 }
@@ -51,6 +54,7 @@ function adopt(d: Draft, { revision, content, lease }: Sighting): void {
     gone: false,
     jitter: jitterOf(d),
   };
+  watchForStrangers(d, { revision, content, lease });
   if (lease !== undefined) d.s.epochFloor = Math.max(d.s.epochFloor, epochOf(lease, revision));
 }
 
@@ -62,5 +66,13 @@ function vanish(d: Draft): void {
   const { observed } = d.s;
   if (observed.kind === 'held') d.s.observed = { ...observed, gone: true };
   else if (observed.kind !== 'vacant')
-    d.s.observed = { ...observed, kind: 'vacant', lease: undefined, since: d.now, jitter: jitterOf(d) };
+    // With failsafe nothing is as good as never having looked: who comes to an empty bucket can't know who still leads.
+    d.s.observed = {
+      ...observed,
+      ...(d.rules.failsafe && { revision: -1 }),
+      kind: 'vacant',
+      lease: undefined,
+      since: d.now,
+      jitter: jitterOf(d),
+    };
 }

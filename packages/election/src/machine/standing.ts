@@ -4,16 +4,29 @@
  */
 import { epochOf, type LeaseValue } from '../lease/lease-value.ts';
 import type { Sighting } from '../lease/sighting.ts';
-import { backOff, type Draft, note, observeOwn, recover, sendRead, show, takeOff } from './draft.ts';
+import {
+  backOff,
+  beatAfter,
+  type Draft,
+  leaseOf,
+  note,
+  observeOwn,
+  recover,
+  sendRead,
+  show,
+  takeOff,
+} from './draft.ts';
 import { beginRelease } from './leaving.ts';
 import { observeRead } from './observing.ts';
+import { clauseOfAcquisition, waitOfUnlisted } from './promising.ts';
 import type { Flight, MachineState, Rules, Term } from './state.ts';
 
 const POLL_MIN_MS = 500;
 
 /** When the observed lease has certainly ended. */
 function expiryOf(rules: Rules, s: MachineState): number {
-  return s.observed.since + Math.max(rules.ttlMs, s.observed.lease?.ttlMs ?? 0);
+  const { lease, since } = s.observed;
+  return since + Math.max(rules.ttlMs, lease?.ttlMs ?? 0, waitOfUnlisted(rules, lease));
 }
 
 function isOwn(s: MachineState): boolean {
@@ -22,7 +35,9 @@ function isOwn(s: MachineState): boolean {
 
 function mayPreempt(rules: Rules, s: MachineState): boolean {
   const { lease } = s.observed;
-  return rules.allowPriorityTakeover && lease !== undefined && rules.priority > lease.priority;
+  if (!rules.allowPriorityTakeover || lease === undefined || lease.firm) return false;
+  // Over a lease that does not list us the way would be barred for its whole limit: better to be listed first.
+  return rules.priority > lease.priority && waitOfUnlisted(rules, lease) === 0;
 }
 
 /** When a standing node acts next: takes the lease, or reads. Undefined while it must not. */
@@ -39,7 +54,7 @@ function isNamed(rules: Rules, s: MachineState): boolean {
 
 /** A rest after an own departure is for the others' sake: whoever is named does not take it. */
 function takeDueAt(rules: Rules, s: MachineState): number {
-  return Math.max(s.retryAt, isNamed(rules, s) ? 0 : s.holdOffUntil, freeAt(rules, s));
+  return Math.max(s.retryAt, isNamed(rules, s) ? 0 : s.holdOffUntil, s.failsafe.promisedUntil, freeAt(rules, s));
 }
 
 /** While the watch is silent, reading is all that tells of a release. */
@@ -54,14 +69,15 @@ function freeAt(rules: Rules, s: MachineState): number {
     case 'unknown':
       return 0;
     case 'vacant':
-      return observed.since + jitter;
+      return observed.since + jitter + (observed.revision < 0 ? (rules.failsafe?.limitMs ?? 0) : 0);
     case 'released': {
       if (isNamed(rules, s)) return observed.since;
       return observed.since + jitter + (observed.lease?.next === undefined ? 0 : rules.handoffWaitMs);
     }
     case 'held':
-      if (isOwn(s) || mayPreempt(rules, s)) return observed.since + jitter;
-      return expiryOf(rules, s) + jitter;
+      if (isOwn(s)) return observed.since + jitter;
+      if (!mayPreempt(rules, s)) return expiryOf(rules, s) + jitter;
+      return Math.min(Math.max(observed.since, s.preemptAfter), expiryOf(rules, s)) + jitter;
   }
 }
 
@@ -80,17 +96,25 @@ function acquire(d: Draft): void {
   const { s, rules } = d;
   const { observed } = s;
   const expired = observed.kind !== 'held' || isOwn(s) || d.now >= expiryOf(rules, s);
-  if (!expired) s.barredUntil = Math.max(s.barredUntil, expiryOf(rules, s));
+  if (!expired) {
+    s.barredUntil = Math.max(s.barredUntil, expiryOf(rules, s));
+    const { id: leader_id, priority: leader_priority } = observed.lease as LeaseValue;
+    note(d, 'info', 'priority_takeover_opportunity', { leader_id, leader_priority, priority: rules.priority });
+  }
+  note(d, 'debug', 'attempting_acquire_with_retry', { observed: observed.kind, failures: s.failures });
   const token = rules.random.uuid();
   s.ownToken = token;
+  const clause = clauseOfAcquisition(d);
   const lease: LeaseValue = {
     id: rules.instanceId,
     token,
     priority: rules.priority,
     ttlMs: rules.ttlMs,
+    ...(rules.preemptible ? {} : { firm: true }),
     ...(s.epochFloor > Math.max(0, observed.revision) ? { floor: s.epochFloor } : {}),
+    ...(clause === undefined ? {} : { failsafe: clause }),
   };
-  const op = takeOff(d, 'acquire', token);
+  const op = takeOff(d, 'acquire', token, clause);
   if (observed.kind === 'vacant' || observed.gone) d.effects.push({ type: 'create', op, lease });
   else d.effects.push({ type: 'update', op, lease, revision: observed.revision });
 }
@@ -104,15 +128,22 @@ export function onAcquired(d: Draft, flight: Flight, revision: number): void {
     revision,
     acquiredAt: flight.sentAt,
     deadline: flight.sentAt + rules.ttlMs - rules.marginMs,
-    notBefore: s.barredUntil,
+    notBefore: Math.max(s.barredUntil, s.failsafe.promisedUntil),
     guard: 'none',
-    renewAt: flight.sentAt + rules.heartbeatMs,
+    renewAt: beatAfter(rules, flight.sentAt),
     doubt: false,
     verifying: false,
+    writtenAt: flight.sentAt,
+    clause: flight.clause,
+    bound: flight.clause?.peers,
+    covered: false,
   };
   recover(d);
   d.effects.push({ type: 'count', what: 'acquired' });
-  observeOwn(d, revision, { id: rules.instanceId, token: flight.token, priority: rules.priority, epoch: term.epoch });
+  note(d, 'info', 'acquire_success', { epoch: term.epoch, revision });
+  if (s.barredUntil > d.now)
+    note(d, 'warn', 'priority_takeover_success', { begins_in_ms: Math.round(s.barredUntil - d.now) });
+  observeOwn(d, revision, leaseOf(d, term));
   if (s.leaving !== undefined) {
     s.term = term;
     beginRelease(d);
@@ -126,6 +157,7 @@ export function onAcquired(d: Draft, flight: Flight, revision: number): void {
 export function onAcquireRefused(d: Draft): void {
   d.effects.push({ type: 'count', what: 'acquire_failed' });
   note(d, 'debug', 'acquire_failed', { why: 'conflict' });
+  if (d.s.barredUntil > d.now) note(d, 'debug', 'priority_takeover_failed');
   d.s.raced = true;
   d.s.stale = true;
   recover(d);
@@ -136,11 +168,16 @@ export function onAcquireUnknown(d: Draft): void {
   note(d, 'warn', 'acquire_failed', { why: 'unknown_outcome' });
   d.s.stale = true;
   backOff(d);
+  note(d, 'debug', 'acquire_retry', { attempt: d.s.failures, in_ms: Math.round(d.s.retryAt - d.now) });
 }
 
 export function onStandingRead(d: Draft, sighting: Sighting | undefined, sentAt: number): void {
+  const before = d.s.observed.lease?.token;
   recover(d);
   observeRead(d, sighting, sentAt);
+  const { kind, lease } = d.s.observed;
+  if (kind === 'held' && before !== undefined && lease?.token !== before)
+    note(d, 'info', 'leader_changed_periodic_check', { leader_id: lease?.id });
 }
 
 /** Publishes follower or candidate as the observation says. */

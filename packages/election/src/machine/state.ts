@@ -4,7 +4,8 @@
  */
 import type { Random } from '@canopy/core';
 import type { ElectionReason, ElectionState } from '../api.ts';
-import type { LeaseValue } from '../lease/lease-value.ts';
+import type { FailsafeMessage } from '../failsafe/message.ts';
+import type { FailsafeClause, LeaseValue } from '../lease/lease-value.ts';
 import type { Sighting } from '../lease/sighting.ts';
 
 /** Constants of one election; see `resolveElectionOptions` for how they follow from the options. */
@@ -16,6 +17,12 @@ export interface Rules {
   /** Taken off the holder's own lease; covers clock rates and gives work time to stop. */
   readonly marginMs: number;
   readonly heartbeatMs: number;
+  /** Renewals fall on multiples of it, a little early, so that those of many groups go out together. Default 0: they don't. */
+  readonly beatGridMs?: number;
+  /** Others of higher priority may preempt this node's leases. */
+  readonly preemptible: boolean;
+  /** After the end of an own term: no preempting for this long, so that two nodes don't take turns. */
+  readonly takeoverCooldownMs: number;
   /** How long to lead without a connection; the lease's own deadline may come first. */
   readonly graceMs: number;
   /** A candidate waits a random part of this before it writes. */
@@ -26,7 +33,16 @@ export interface Rules {
   readonly holdOffMs: number;
   /** Epochs of this node's terms lie above it. */
   readonly epochFloor: number;
+  /** Whether this node takes part in failsafe. */
+  readonly failsafe?: FailsafeRules | undefined;
   readonly random: Random;
+}
+
+export interface FailsafeRules {
+  /** Random per process: a promise binds one run, and a restarted candidate is another. */
+  readonly run: string;
+  /** How far past its last acknowledged write a holder may lead, its margin included. */
+  readonly limitMs: number;
 }
 
 /**
@@ -67,6 +83,17 @@ export interface Term {
   readonly doubt: boolean;
   /** A conflict while verifying is told apart from others. */
   readonly verifying: boolean;
+  /** When the last acknowledged write was sent: the start of what failsafe may add. */
+  readonly writtenAt: number;
+  /** The clause in the last write that was sent. */
+  readonly clause: FailsafeClause | undefined;
+  /**
+   * Everybody listed by any of our writes that may be under the key; undefined when one of those had no clause, so that
+   * others need not wait and failsafe is out of the question.
+   */
+  readonly bound: readonly string[] | undefined;
+  /** The deadline rests on promises and not on the bucket. */
+  readonly covered: boolean;
 }
 
 /** The one request that may be under way. */
@@ -77,6 +104,37 @@ export interface Flight {
   readonly token: string;
   /** The epoch floor that an acquiring write carries. */
   readonly floor: number;
+  /** The clause that an acquiring write carries. */
+  readonly clause?: FailsafeClause | undefined;
+}
+
+/** Another candidate, as far as it has answered. All times are this node's own. */
+export interface Peer {
+  readonly run: string;
+  readonly id: string;
+  readonly heardAt: number;
+  /** When the latest of our calls was *sent* that it answered with a promise. */
+  readonly promisedFrom: number | undefined;
+}
+
+/** A call to all candidates that answers may still come to. */
+export interface Round {
+  readonly round: number;
+  readonly sentAt: number;
+  readonly asked: boolean;
+}
+
+/** What failsafe knows, on either side. */
+export interface FailsafeState {
+  /** No term of this run begins before it, and nothing is written to take the lease: our own promises. */
+  readonly promisedUntil: number;
+  readonly peers: readonly Peer[];
+  readonly rounds: readonly Round[];
+  /** Number of the last round; never used twice in a run. */
+  readonly round: number;
+  readonly calledAt: number;
+  /** A leader that knows nothing of failsafe: while one may be about, it stays off. */
+  readonly stranger: string | undefined;
 }
 
 /** A departure on purpose that is under way. */
@@ -107,6 +165,8 @@ export interface MachineState {
   readonly holdOffUntil: number;
   /** No term may begin before it: the end of a lease that we preempted. */
   readonly barredUntil: number;
+  /** Nobody is preempted before it: the cooldown after an own term. */
+  readonly preemptAfter: number;
   /** Hooks of an ended term (this token) still run. */
   readonly demoting: string | undefined;
   readonly leaving: Leaving | undefined;
@@ -119,6 +179,7 @@ export interface MachineState {
   readonly polledAt: number;
   readonly raced: boolean;
   readonly epochFloor: number;
+  readonly failsafe: FailsafeState;
 }
 
 export type MachineEvent =
@@ -140,6 +201,10 @@ export type MachineEvent =
   | { readonly type: 'unguardable'; readonly token: string }
   /** The hooks of the term have ended; `clean` when everything under it has certainly stopped. */
   | { readonly type: 'demoted'; readonly token: string; readonly clean: boolean }
+  /** Epochs up to this one are used up, as a record outside of the key says. */
+  | { readonly type: 'floor'; readonly epoch: number }
+  /** A message of another candidate. */
+  | { readonly type: 'heard'; readonly message: FailsafeMessage }
   | { readonly type: 'connected' }
   | { readonly type: 'disconnected' }
   | ({ readonly type: 'leave' } & Leaving);
@@ -153,6 +218,10 @@ export type Effect =
   | { readonly type: 'guard'; readonly term: Term }
   | { readonly type: 'promote'; readonly term: Term }
   | { readonly type: 'renewed'; readonly term: Term; readonly tookMs: number }
+  /** The deadline moved by the promises of all candidates, without the bucket. */
+  | { readonly type: 'extended'; readonly term: Term }
+  /** Send to the other candidates: calls to all, answers to the caller. May be lost. */
+  | { readonly type: 'tell'; readonly message: FailsafeMessage }
   /** Abort the signal now, run the hooks, answer `demoted`. */
   | { readonly type: 'demote'; readonly token: string; readonly reason: ElectionReason; readonly planned: boolean }
   /** A guarded lease is given up or lost and nothing runs under it: the watchdog may forget it. */
@@ -186,6 +255,7 @@ export function initialState(rules: Rules): MachineState {
     retryAt: 0,
     holdOffUntil: 0,
     barredUntil: 0,
+    preemptAfter: 0,
     demoting: undefined,
     leaving: undefined,
     releaseTries: 0,
@@ -195,5 +265,13 @@ export function initialState(rules: Rules): MachineState {
     polledAt: 0,
     raced: false,
     epochFloor: rules.epochFloor,
+    failsafe: {
+      promisedUntil: Number.NEGATIVE_INFINITY,
+      peers: [],
+      rounds: [],
+      round: 0,
+      calledAt: Number.NEGATIVE_INFINITY,
+      stranger: undefined,
+    },
   };
 }

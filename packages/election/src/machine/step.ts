@@ -3,7 +3,10 @@
  * feeds back what came of them. At most one request is under way, answers to forgotten requests are ignored, and a
  * deadline that has passed is noticed before the event that came after it is looked at.
  */
-import { type Draft, recover, sendRead, show } from './draft.ts';
+
+import type { FailsafeMessage } from '../failsafe/message.ts';
+import { onAnswer } from './covering.ts';
+import { changeTerm, type Draft, recover, sendRead, show } from './draft.ts';
 import {
   advanceHolding,
   holdingDueAt,
@@ -29,6 +32,7 @@ import {
   settle,
 } from './leaving.ts';
 import { observe } from './observing.ts';
+import { onCall } from './promising.ts';
 import {
   advanceStanding,
   onAcquired,
@@ -94,6 +98,8 @@ function take(d: Draft, event: MachineEvent): void {
     case 'interrupted':
       s.stale = true;
       s.blind = true;
+      // A bucket made anew may have something else at the revision that we would release.
+      if (s.phase === 'releasing') changeTerm(d, { doubt: true });
       return;
     case 'synced':
       s.blind = false;
@@ -106,6 +112,12 @@ function take(d: Draft, event: MachineEvent): void {
       return;
     case 'demoted':
       onDemoted(d, event.token, event.clean);
+      return;
+    case 'floor':
+      s.epochFloor = Math.max(s.epochFloor, event.epoch);
+      return;
+    case 'heard':
+      onHeard(d, event.message);
       return;
     case 'connected':
       onConnected(d);
@@ -120,6 +132,11 @@ function take(d: Draft, event: MachineEvent): void {
       takeAnswer(d, event);
       return;
   }
+}
+
+function onHeard(d: Draft, message: FailsafeMessage): void {
+  if (message.type === 'call') onCall(d, message);
+  else onAnswer(d, message);
 }
 
 function onConnected(d: Draft): void {

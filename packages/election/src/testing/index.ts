@@ -1,2 +1,4 @@
 /** The seeded simulator of elections, for whoever changes the protocol or builds on it. */
-export { type PlantedFault, type SimulationOptions, type SimulationReport, simulate } from './simulation.ts';
+
+export { PLANTED_FAULTS, type PlantedFault } from './planted.ts';
+export { type SimulationOptions, type SimulationReport, simulate } from './simulation.ts';

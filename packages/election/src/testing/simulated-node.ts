@@ -4,16 +4,25 @@
  */
 import { type Random, seededRandom } from '@canopy/core';
 import type { ElectionReason } from '../api.ts';
+import type { FailsafeMessage } from '../failsafe/message.ts';
 import type { Request } from '../lease-key.ts';
 import { type Effect, initialState, type MachineEvent, type MachineState, type Rules } from '../machine/state.ts';
 import { step, wakeAt } from '../machine/step.ts';
+import { type PlantedFault, spoilAfter, spoilBefore } from './planted.ts';
 import type { Schedule } from './schedule.ts';
 
 export interface NodeWorld {
   readonly schedule: Schedule;
   readonly random: Random;
   send(node: SimulatedNode, request: Request): void;
-  promoted(node: SimulatedNode, epoch: number): void;
+  tell(node: SimulatedNode, message: FailsafeMessage): void;
+  /** `knew`: the highest epoch that the node knew of when it took the lease. */
+  promoted(node: SimulatedNode, epoch: number, knew: number): void;
+  extended(): void;
+  bridged(): void;
+  /** What a process that starts is told about epochs from outside. */
+  floor(): number;
+  readonly plant: PlantedFault;
   lost(node: SimulatedNode, reason: ElectionReason): void;
   violate(what: string): void;
   /** After every step. */
@@ -23,10 +32,13 @@ export interface NodeWorld {
   readonly hookMs: number;
 }
 
+/** Events that come from within the process. */
+const OWN: ReadonlySet<MachineEvent['type']> = new Set(['demoted', 'guarded', 'unguardable', 'failed', 'leave']);
+
 export class SimulatedNode {
   readonly id: string;
   readonly #world: NodeWorld;
-  readonly #rules: Rules;
+  #rules: Rules;
   readonly #rate: number;
   #offset: number;
   #state: MachineState;
@@ -34,12 +46,20 @@ export class SimulatedNode {
   #inbox: MachineEvent[] = [];
   /** The term whose hooks run. */
   #hooks: string | undefined;
+  #knewEpoch = 0;
+  /** The epoch in the last value seen before the lease was taken. */
+  #payloadEpoch = 0;
   /** Grows at each death, so that what was meant for the dead does not reach the living. */
   life = 0;
   alive = true;
   frozen = false;
   linked = true;
   watching = true;
+  /** One of the two ways gone without the other, and nobody tells. */
+  storeLinked = true;
+  busLinked = true;
+  /** What it says on the bus, and what is said to it, takes up to this long. */
+  busDelayMs = 0;
 
   constructor(world: NodeWorld, rules: Rules, rate: number, offset: number) {
     this.#world = world;
@@ -52,6 +72,11 @@ export class SimulatedNode {
 
   get state(): MachineState {
     return this.#state;
+  }
+
+  /** The run that failsafe knows this process by. */
+  get run(): string | undefined {
+    return this.#rules.failsafe?.run;
   }
 
   /** What `isLeader` would say now. */
@@ -67,8 +92,10 @@ export class SimulatedNode {
       return;
     }
     if (event.type === 'demoted' && event.token === this.#hooks) this.#hooks = undefined;
-    const { state, effects } = step(this.#rules, this.#state, event, this.#local());
-    this.#state = state;
+    const { plant } = this.#world;
+    const now = this.#local();
+    const { state, effects } = step(this.#rules, spoilBefore(plant, this.#state, event, now), event, now);
+    this.#state = spoilAfter(plant, this.#rules, state);
     this.#trace(event, effects);
     for (const effect of effects) this.#perform(effect);
     this.#arm();
@@ -93,7 +120,14 @@ export class SimulatedNode {
     this.frozen = false;
     const inbox = this.#inbox.splice(0);
     const tick: MachineEvent = { type: 'tick' };
-    for (const event of this.#world.random.int(2) === 0 ? [tick, ...inbox] : [...inbox, tick]) this.feed(event);
+    // What it slept through may have cut its connection, and that is known before anything can be sent.
+    const cut = inbox.findLastIndex((event) => event.type === 'interrupted');
+    // Nothing else of what a dead connection had brought is heard; what happened in the process itself is.
+    const own = inbox.slice(0, Math.max(0, cut)).filter((event) => OWN.has(event.type));
+    const [first, ...rest] = inbox.slice(Math.max(0, cut));
+    const told = first === undefined ? [] : [first, ...own, ...rest];
+    for (const event of cut < 0 && this.#world.random.int(2) === 0 ? [tick, ...told] : [...told, tick])
+      this.feed(event);
   }
 
   kill(): void {
@@ -109,10 +143,19 @@ export class SimulatedNode {
     this.frozen = false;
     this.linked = true;
     this.watching = true;
+    this.storeLinked = true;
+    this.busLinked = true;
+    this.busDelayMs = 0;
     this.#inbox = [];
     this.#hooks = undefined;
     this.#offset = this.#world.random.next() * 1e6;
-    this.#state = initialState({ ...this.#rules });
+    const { failsafe } = this.#rules;
+    this.#rules = {
+      ...this.#rules,
+      epochFloor: this.#world.floor(),
+      failsafe: failsafe === undefined ? failsafe : { ...failsafe, run: this.#world.random.uuid() },
+    };
+    this.#state = initialState(this.#rules);
     this.feed({ type: 'start' });
   }
 
@@ -144,6 +187,12 @@ export class SimulatedNode {
     this.#wake = this.#world.schedule.after(ms, () => this.feed({ type: 'tick' }));
   }
 
+  #remember(): void {
+    const { epochFloor, observed } = this.#state;
+    this.#knewEpoch = epochFloor;
+    this.#payloadEpoch = observed.lease?.epoch ?? 0;
+  }
+
   #perform(effect: Effect): void {
     const { random, hookMs } = this.#world;
     switch (effect.type) {
@@ -151,7 +200,17 @@ export class SimulatedNode {
       case 'create':
       case 'update':
       case 'delete':
+        if (effect.type !== 'read' && this.#state.flight?.kind === 'acquire') this.#remember();
         this.#world.send(this, effect);
+        return;
+      case 'tell':
+        this.#world.tell(this, effect.message);
+        return;
+      case 'extended':
+        this.#world.extended();
+        return;
+      case 'note':
+        if (effect.event === 'failsafe_ended') this.#world.bridged();
         return;
       case 'guard': {
         const { token } = effect.term;
@@ -159,10 +218,12 @@ export class SimulatedNode {
         this.later(random.next() * 20, { type, token });
         return;
       }
-      case 'promote':
+      case 'promote': {
         if (this.#hooks !== undefined) this.#world.violate(`${this.id} leads while hooks of its last term run`);
-        this.#world.promoted(this, effect.term.epoch);
+        const byPayload = this.#world.plant === 'epoch_from_payload';
+        this.#world.promoted(this, byPayload ? this.#payloadEpoch + 1 : effect.term.epoch, this.#knewEpoch);
         return;
+      }
       case 'demote': {
         if (!effect.planned) this.#world.lost(this, effect.reason);
         if (this.#hooks !== undefined) this.#world.violate(`${this.id} ends a term while hooks of another run`);
@@ -182,6 +243,8 @@ export function simulatedRules(seed: string, given: Partial<Rules> & Pick<Rules,
   return {
     priority: 0,
     allowPriorityTakeover: false,
+    preemptible: true,
+    takeoverCooldownMs: ttlMs / 2,
     marginMs: ttlMs / 10,
     heartbeatMs: ttlMs / 3,
     graceMs: ttlMs * 10,

@@ -19,7 +19,10 @@ export class SimulatedStore {
   readonly #rate: number;
   readonly #faults: StoreFaults;
   readonly #onWrite: (sighting: Sighting) => void;
-  up = true;
+  /** Outages under way. */
+  readonly #outages = new Set<symbol>();
+  /** Grows when the bucket is made anew. */
+  life = 0;
   conflicts = 0;
 
   constructor(maxAgeMs: number, rate: number, faults: StoreFaults, onWrite: (sighting: Sighting) => void) {
@@ -27,6 +30,33 @@ export class SimulatedStore {
     this.#rate = rate;
     this.#faults = faults;
     this.#onWrite = onWrite;
+  }
+
+  /** No quorum, until the returned function is called. */
+  fail(): () => void {
+    const outage = Symbol();
+    this.#outages.add(outage);
+    return () => this.#outages.delete(outage);
+  }
+
+  /** Ends every outage. */
+  heal(): void {
+    this.#outages.clear();
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get up(): boolean {
+    return this.#outages.size === 0;
+  }
+
+  /** The bucket is made anew: empty, and its revisions begin again. */
+  recreate(): void {
+    this.#revision = 0;
+    this.#entry = undefined;
+    this.life += 1;
   }
 
   /** The live value, as a read from the stream leader sees it. */

@@ -5,14 +5,14 @@
  */
 import { pick, type Random, seededRandom } from '@canopy/core';
 import type { ElectionReason } from '../api.ts';
+import type { FailsafeMessage } from '../failsafe/message.ts';
 import type { Sighting } from '../lease/sighting.ts';
 import type { Request } from '../lease-key.ts';
+import type { PlantedFault } from './planted.ts';
 import { Schedule } from './schedule.ts';
 import { type NodeWorld, SimulatedNode, simulatedRules } from './simulated-node.ts';
 import { SimulatedStore } from './simulated-store.ts';
-
-/** Mistakes that the simulation must be able to find. */
-export type PlantedFault = 'none' | 'no_margin' | 'wall_clock' | 'blind_delete';
+import { Turmoil } from './turmoil.ts';
 
 export interface SimulationOptions {
   readonly seed: number | string;
@@ -31,6 +31,14 @@ export interface SimulationReport {
   readonly losses: Readonly<Partial<Record<ElectionReason, number>>>;
   readonly conflicts: number;
   readonly faults: number;
+  /** Whether this schedule has failsafe, how often promises moved a deadline, and how many times a renewal came after. */
+  readonly failsafe: boolean;
+  readonly extensions: number;
+  readonly bridged: number;
+  /** How often the bucket was made anew. */
+  readonly recreated: number;
+  /** Terms whose epoch had to come from a floor. */
+  readonly floors: number;
   /** From the end of the faults to a leader, ms; undefined when none came. */
   readonly recoveredMs: number | undefined;
 }
@@ -38,8 +46,12 @@ export interface SimulationReport {
 const TTL = 1000;
 const REQUEST_TIMEOUT = TTL / 6;
 const LATE_MAX = 2 * TTL;
+/** What failsafe may add, and how long who is not listed waits. */
+const LIMIT = 5 * TTL;
 /** A hook, a hold-off, a lease to wait out on a slow clock, and requests that fail first. */
 const RECOVERY_MAX = 4 * TTL;
+/** Nobody may be listed, and everybody may have promised something first. */
+const FAILSAFE_RECOVERY_MAX = RECOVERY_MAX + 1.1 * LIMIT + 1.1 * TTL;
 
 /** Runs one schedule to its end. */
 export function simulate(options: SimulationOptions): SimulationReport {
@@ -51,7 +63,10 @@ class Simulation implements NodeWorld {
   readonly random: Random;
   readonly hookMs: number;
   readonly #options: SimulationOptions;
-  readonly #plant: PlantedFault;
+  readonly plant: PlantedFault;
+  readonly #failsafe: boolean;
+  readonly #recreates: boolean;
+  readonly #turmoil: Turmoil;
   readonly #nodes: SimulatedNode[];
   readonly #store: SimulatedStore;
   readonly #violations: string[] = [];
@@ -63,19 +78,27 @@ class Simulation implements NodeWorld {
   /** From here on nothing may be lost. */
   #calmFrom = Number.POSITIVE_INFINITY;
   #promotions = 0;
-  #faults = 0;
   #lastEpoch = 0;
+  /** The bucket's life in which it was given. */
+  #lastLife = 0;
+  /** It lay above the revisions. */
+  #ahead = false;
+  #floors = 0;
+  #extensions = 0;
+  #bridged = 0;
 
   constructor(options: SimulationOptions) {
     this.#options = options;
-    this.#plant = options.plant ?? 'none';
+    this.plant = options.plant ?? 'none';
     this.random = seededRandom(`election ${options.seed}`);
     const { random } = this;
     this.#roughness = random.next() ** 2 * 0.3;
     this.#repeats = random.next() * 0.4;
     this.hookMs = pick(random, [5, TTL / 4, TTL]);
-    const store = { blindDelete: this.#plant === 'blind_delete' };
-    const maxAge = pick(random, [0, TTL, 3 * TTL]);
+    this.#failsafe = this.plant.startsWith('failsafe') || random.int(2) === 0;
+    this.#recreates = random.int(3) === 0;
+    const store = { blindDelete: this.plant === 'blind_delete' };
+    const maxAge = pick(random, this.#failsafe ? [0, LIMIT, 2 * LIMIT] : [0, TTL, 3 * TTL]);
     this.#store = new SimulatedStore(maxAge, this.#clockRate(), store, (sighting) => this.#announce(sighting));
     const takeover = random.int(4) === 0;
     this.#nodes = Array.from({ length: 2 + random.int(4) }, (_, i) => {
@@ -85,9 +108,24 @@ class Simulation implements NodeWorld {
         graceMs: pick(random, [TTL / 3, 10 * TTL]),
         priority: takeover ? i : 0,
         allowPriorityTakeover: takeover && i > 0,
-        ...(this.#plant === 'no_margin' ? { marginMs: 0 } : {}),
+        failsafe: this.#failsafe ? { run: random.uuid(), limitMs: LIMIT } : undefined,
+        ...(this.plant === 'no_margin' ? { marginMs: 0 } : {}),
       });
       return new SimulatedNode(this, rules, this.#clockRate(), random.next() * 1e6);
+    });
+    this.#turmoil = new Turmoil({
+      ttlMs: TTL,
+      limitMs: LIMIT,
+      lateMs: LATE_MAX,
+      nodes: this.#nodes,
+      store: this.#store,
+      schedule: this.schedule,
+      random,
+      failsafe: this.#failsafe,
+      recreates: this.#recreates,
+      steps: this.plant === 'wall_clock',
+      delay: () => this.#delay(),
+      lastEpoch: () => this.#lastEpoch,
     });
   }
 
@@ -95,7 +133,7 @@ class Simulation implements NodeWorld {
     const { schedule, random } = this;
     const turmoil = (this.#options.turmoil ?? 40) * TTL;
     for (const node of this.#nodes) schedule.at(random.next() * TTL, () => node.feed({ type: 'start' }));
-    for (let at = TTL; at < turmoil; at += random.next() * TTL) schedule.at(at, () => this.#disturb());
+    for (let at = TTL; at < turmoil; at += random.next() * TTL) schedule.at(at, () => this.#turmoil.disturb());
     schedule.runUntil(turmoil);
     this.#becalm();
     // What is still under way may arrive late; the bound counts from the last of it.
@@ -108,7 +146,12 @@ class Simulation implements NodeWorld {
       promotions: this.#promotions,
       losses: this.#losses,
       conflicts: this.#store.conflicts,
-      faults: this.#faults,
+      faults: this.#turmoil.faults,
+      failsafe: this.#failsafe,
+      extensions: this.#extensions,
+      bridged: this.#bridged,
+      recreated: this.#store.life,
+      floors: this.#floors,
       recoveredMs,
     };
   }
@@ -122,10 +165,48 @@ class Simulation implements NodeWorld {
     if (leaders.length > 1) this.violate(`two leaders: ${leaders.map((node) => node.id).join(' and ')}`);
   }
 
-  promoted(node: SimulatedNode, epoch: number): void {
+  promoted(node: SimulatedNode, epoch: number, knew: number): void {
     this.#promotions += 1;
-    if (epoch <= this.#lastEpoch) this.violate(`epoch ${epoch} of ${node.id} after ${this.#lastEpoch}`);
-    this.#lastEpoch = Math.max(this.#lastEpoch, epoch);
+    const { life, revision } = this.#store;
+    // Revisions carry it within one life of the bucket. Beyond that it is a matter of having been told.
+    const carried = life === this.#lastLife && !this.#ahead;
+    const told = knew >= this.#lastEpoch;
+    if (!carried && told) this.#floors += 1;
+    if ((carried || told) && epoch <= this.#lastEpoch)
+      this.violate(`epoch ${epoch} of ${node.id} after ${this.#lastEpoch}`);
+    this.#lastEpoch = epoch;
+    this.#lastLife = life;
+    this.#ahead = epoch > revision;
+  }
+
+  extended(): void {
+    this.#extensions += 1;
+  }
+
+  bridged(): void {
+    this.#bridged += 1;
+  }
+
+  floor(): number {
+    return this.#recreates ? this.#lastEpoch : 0;
+  }
+
+  /** The bus: at most once by promise, and like any network in fact. */
+  tell(node: SimulatedNode, message: FailsafeMessage): void {
+    for (const to of this.#nodes) {
+      if (to === node || (message.type === 'answer' && to.run !== message.to)) continue;
+      for (let copies = this.random.next() < this.#repeats ? 2 : 1; copies > 0; copies--) {
+        const delayMs =
+          copies > 1
+            ? this.random.next() * LATE_MAX
+            : this.#delay() + this.random.next() * (node.busDelayMs + to.busDelayMs);
+        if (!isOnBus(node) || this.#chance(1)) continue;
+        const { life } = to;
+        this.schedule.after(delayMs, () => {
+          if (to.life === life && isOnBus(to)) to.feed({ type: 'heard', message });
+        });
+      }
+    }
   }
 
   lost(node: SimulatedNode, reason: ElectionReason): void {
@@ -136,13 +217,15 @@ class Simulation implements NodeWorld {
   /** The network: each way may lose, delay and repeat. The sender gives up after its own bound. */
   send(node: SimulatedNode, request: Request): void {
     const { op } = request;
+    const bucket = this.#store.life;
     node.later(REQUEST_TIMEOUT, { type: 'failed', op });
     const copies = this.random.next() < this.#repeats ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       // A repeated message is as often long forgotten as not.
       const delayMs = i > 0 && this.random.int(2) === 0 ? this.random.next() * LATE_MAX : this.#delay();
       this.#carry(node, delayMs, () => {
-        const answer = this.#store.serve(request, this.schedule.now);
+        // Nothing that was under way outlives the bucket.
+        const answer = this.#store.life === bucket ? this.#store.serve(request, this.schedule.now) : undefined;
         if (answer === undefined) return;
         const { life } = node;
         this.#carry(node, this.#delay(), () => {
@@ -153,121 +236,44 @@ class Simulation implements NodeWorld {
   }
 
   #carry(node: SimulatedNode, delayMs: number, deliver: () => void): void {
-    if (!node.linked || this.#chance(1)) return;
+    if (!node.linked || !node.storeLinked || this.#chance(1)) return;
     this.schedule.after(delayMs, deliver);
   }
 
   #announce(sighting: Sighting): void {
     for (const node of this.#nodes) {
-      if (!node.alive || !node.watching || !node.linked || this.#chance(0.3)) continue;
+      if (!node.alive || !node.watching || !node.linked || !node.storeLinked || this.#chance(0.3)) continue;
       for (let i = this.#chance(0.3) ? 2 : 1; i > 0; i--) node.later(this.#delay(), { type: 'sighted', sighting });
     }
-  }
-
-  #disturb(): void {
-    this.#faults += 1;
-    const { random, schedule } = this;
-    const node = pick(random, this.#nodes);
-    // Most trouble matters only when it hits the leader.
-    const target = random.int(2) === 0 ? (this.#nodes.find((each) => each.leads()) ?? node) : node;
-    const lengthMs = random.next() * 3 * TTL;
-    const { life } = target;
-    const ifSame = (run: () => void) => () => {
-      if (target.life === life) run();
-    };
-    switch (random.int(this.#plant === 'wall_clock' ? 8 : 7)) {
-      case 0:
-        target.freeze();
-        return void schedule.after(lengthMs, () => target.thaw());
-      case 1:
-        target.kill();
-        return void schedule.after(lengthMs / 2, () => target.restart());
-      case 2:
-        this.#unlink(target, lengthMs, ifSame);
-        return;
-      case 3:
-        this.#store.up = false;
-        return void schedule.after(lengthMs / 3, () => {
-          this.#store.up = true;
-        });
-      case 4:
-        this.#blind(target, lengthMs, ifSame);
-        return;
-      case 5:
-        this.#leave(target, 'step_down', undefined);
-        return;
-      case 6:
-        this.#leave(target, 'handoff', pick(random, this.#nodes).id);
-        return;
-      default:
-        target.stepClock((random.next() - 0.5) * 6 * TTL);
-        return;
-    }
-  }
-
-  #unlink(node: SimulatedNode, lengthMs: number, ifSame: (run: () => void) => () => void): void {
-    node.linked = false;
-    const noticed = ifSame(() => {
-      if (!node.linked) node.feed({ type: 'disconnected' });
-    });
-    this.schedule.after(this.random.next() * TTL, noticed);
-    const mend = ifSame(() => {
-      node.linked = true;
-      node.feed({ type: 'disconnected' });
-      node.feed({ type: 'connected' });
-      this.#relist(node);
-    });
-    this.schedule.after(lengthMs, mend);
-  }
-
-  #blind(node: SimulatedNode, lengthMs: number, ifSame: (run: () => void) => () => void): void {
-    node.watching = false;
-    // Sometimes nobody notices.
-    if (this.random.int(3) > 0) node.later(this.random.next() * TTL, { type: 'interrupted' });
-    this.schedule.after(
-      lengthMs,
-      ifSame(() => {
-        node.watching = true;
-        this.#relist(node);
-      }),
-    );
-  }
-
-  #relist(node: SimulatedNode): void {
-    const sighting = this.#store.look(this.schedule.now);
-    if (sighting !== undefined) node.later(this.#delay(), { type: 'sighted', sighting });
-    node.later(LATE_MAX, { type: 'synced' });
-  }
-
-  #leave(node: SimulatedNode, reason: ElectionReason, next: string | undefined): void {
-    if (!node.leads()) return;
-    const holdOffMs = reason === 'handoff' ? 600 : this.random.next() * TTL;
-    node.feed({ type: 'leave', reason, holdOffMs, next, keepKey: this.random.int(8) === 0, final: false });
   }
 
   #becalm(): void {
     this.#roughness = 0;
     this.#repeats = 0;
-    this.#store.up = true;
+    this.#store.heal();
     for (const node of this.#nodes) {
       node.restart();
       node.thaw();
       node.watching = true;
       node.linked = true;
+      node.storeLinked = true;
+      node.busLinked = true;
+      node.busDelayMs = 0;
       node.feed({ type: 'connected' });
-      this.#relist(node);
+      this.#turmoil.relist(node);
     }
   }
 
   /** Waits for a leader; ms since the calm, or undefined (and a violation) when the bound passes. */
   #recover(): number | undefined {
     const from = this.schedule.now;
-    for (let waited = 0; waited <= RECOVERY_MAX; waited += 10) {
+    const boundMs = this.#failsafe ? FAILSAFE_RECOVERY_MAX : RECOVERY_MAX;
+    for (let waited = 0; waited <= boundMs; waited += 10) {
       if (this.#nodes.some((node) => node.leads())) return waited;
       this.schedule.runUntil(from + waited + 10);
     }
     const facts = this.#nodes.map((node) => `${node.id} ${node.state.phase} ${node.state.view}`).join(', ');
-    this.violate(`no leader ${RECOVERY_MAX} ms after the faults (${facts})`);
+    this.violate(`no leader ${boundMs} ms after the faults (${facts})`);
     return undefined;
   }
 
@@ -294,4 +300,8 @@ class Simulation implements NodeWorld {
     if (this.#chance(0.2)) return this.random.next() * LATE_MAX;
     return 0.2 + this.random.next() * 5;
   }
+}
+
+function isOnBus(node: SimulatedNode): boolean {
+  return node.alive && node.linked && node.busLinked;
 }

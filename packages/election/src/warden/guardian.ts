@@ -5,11 +5,13 @@
  */
 import type { Clock, GuardedProcess, Timer } from '@canopy/core';
 import type { ProcessTable } from './process-table.ts';
-import type { HeldLease, RefusalReason, WardenReport, WardenRequest } from './protocol.ts';
+import type { FenceCommand, HeldLease, RefusalReason, WardenReport, WardenRequest } from './protocol.ts';
 import { aim, drainTargets, endTargets, signalTarget, type Target } from './target.ts';
 
 /** Going on with a process that refuses to die, after it no longer matters for the lease. */
 const STUBBORN_MS = 30_000;
+/** Between two tries of a fence command that failed. */
+const COMMAND_PAUSE_MS = 250;
 /** How long past its deadline a lease is still worth releasing: others may count its ttl from a later sight of it. */
 const RELEASE_PAST_DEADLINE_MS = 5000;
 
@@ -20,6 +22,8 @@ export interface GuardianPorts {
   /** Deletes the lease's key at its revision, trying until `until` (monotonic ms). Never rejects. */
   readonly release: (lease: HeldLease, until: number) => Promise<void>;
   readonly report: (report: WardenReport) => void;
+  /** Runs a fence command; true when it ended well in time. Never rejects. */
+  readonly run: (command: FenceCommand) => Promise<boolean>;
 }
 
 interface Entry {
@@ -28,6 +32,7 @@ interface Entry {
   /** The deadline passed; a newer `hold` is needed before anything may run under the lease again. */
   fenced: boolean;
   readonly targets: Map<string, Target>;
+  commands: readonly FenceCommand[];
 }
 
 export class Guardian {
@@ -68,12 +73,16 @@ export class Guardian {
         // The lease may move from here on. Nothing should be left; what is was forgotten, and must not write.
         for (const target of ofKind(entry, 'kill')) signalTarget(this.#ports.table, target, 'SIGKILL');
         break;
+      case 'fences':
+        entry.commands = request.commands;
+        break;
       case 'register':
         return this.#register(entry, request);
       case 'unregister':
         entry.targets.delete(keyOf(request));
     }
-    if (entry.held === undefined && !entry.fenced && entry.targets.size === 0) this.#entries.delete(entry.id);
+    const isEmpty = entry.targets.size === 0 && entry.commands.length === 0;
+    if (entry.held === undefined && !entry.fenced && isEmpty) this.#entries.delete(entry.id);
     return undefined;
   }
 
@@ -101,7 +110,7 @@ export class Guardian {
   #entry(id: string): Entry {
     let entry = this.#entries.get(id);
     if (entry === undefined) {
-      entry = { id, held: undefined, fenced: false, targets: new Map() };
+      entry = { id, held: undefined, fenced: false, targets: new Map(), commands: [] };
       this.#entries.set(id, entry);
     }
     return entry;
@@ -135,9 +144,32 @@ export class Guardian {
     const started = clock.monotonic();
     const targets = ofKind(entry, 'kill');
     const { id: lease } = entry;
-    const gone = await endTargets(table, clock, targets, started + STUBBORN_MS);
-    const killed = targets.map((target) => target.label);
+    // A newer lease may have something to run by the time a command is tried again: that must not be hit.
+    const goOn = (): boolean => entry.fenced && clock.monotonic() < started + STUBBORN_MS;
+    const [ended, held] = await Promise.all([
+      endTargets(table, clock, targets, started + STUBBORN_MS),
+      this.#runCommands(entry.commands, goOn),
+    ]);
+    const gone = ended && held;
+    const killed = [
+      ...targets.map((target) => target.label),
+      ...entry.commands.map(({ command }) => command.join(' ')),
+    ];
     report({ type: 'fenced', lease, killed, gone, lateMs: started - deadline, ms: clock.monotonic() - started });
+  }
+
+  /** Side by side, each until it has ended well; false when one never did while `goOn`. */
+  async #runCommands(commands: readonly FenceCommand[], goOn: () => boolean): Promise<boolean> {
+    const { clock, run } = this.#ports;
+    const results = commands.map(async (command) => {
+      for (;;) {
+        if (await run(command)) return true;
+        if (!goOn()) return false;
+        await clock.sleep(COMMAND_PAUSE_MS);
+        if (!goOn()) return false;
+      }
+    });
+    return (await Promise.all(results)).every(Boolean);
   }
 
   /** After the parent's death: the processes first, then, once all are seen gone, the lease. */
@@ -145,9 +177,13 @@ export class Guardian {
     const { clock, table, drainMs, release } = this.#ports;
     const now = clock.monotonic();
     const deadline = Math.max(now, entry.held?.deadline ?? 0);
-    const killed = await endTargets(table, clock, ofKind(entry, 'kill'), deadline + STUBBORN_MS);
+    const [killed, fenced] = await Promise.all([
+      endTargets(table, clock, ofKind(entry, 'kill'), deadline + STUBBORN_MS),
+      this.#runCommands(entry.commands, () => clock.monotonic() < deadline),
+    ]);
     const drained = await drainTargets(table, clock, ofKind(entry, 'drain'), drainMs, deadline + STUBBORN_MS);
-    if (killed && drained && entry.held !== undefined) await release(entry.held, deadline + RELEASE_PAST_DEADLINE_MS);
+    if (killed && fenced && drained && entry.held !== undefined)
+      await release(entry.held, deadline + RELEASE_PAST_DEADLINE_MS);
   }
 }
 

@@ -6,6 +6,7 @@
 import { flushCompileCache } from 'node:module';
 import { setPriority } from 'node:os';
 import { systemClock } from '@canopy/core';
+import { runFenceCommand } from './fence-command.ts';
 import { Guardian } from './guardian.ts';
 import { NatsLink } from './nats-link.ts';
 import { systemProcesses } from './process-table.ts';
@@ -28,6 +29,7 @@ function begin(config: ConfigureMessage): Guardian {
       await releaseLease(link, systemClock, lease, until);
     },
     report,
+    run: (command) => runFenceCommand(command, systemClock),
   });
   report({ type: 'ready' });
   // With the code cached, the next warden starts without loading a compiler: half the memory, a third of the time.

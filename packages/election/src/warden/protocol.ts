@@ -23,9 +23,18 @@ export interface HeldLease {
   readonly token?: string;
 }
 
+/** A program that ends what this machine's process groups can't show; exit code 0 in time means that the fence holds. */
+export interface FenceCommand {
+  /** Program and arguments; no shell. */
+  readonly command: readonly string[];
+  readonly timeoutMs: number;
+}
+
 export type WardenOperation =
   | { readonly op: 'hold'; readonly lease: string; readonly held: HeldLease }
   | { readonly op: 'clear'; readonly lease: string }
+  /** What to run, beside the processes, whenever the lease is fenced. Replaces what was said before. */
+  | { readonly op: 'fences'; readonly lease: string; readonly commands: readonly FenceCommand[] }
   | {
       readonly op: 'register';
       readonly lease: string;

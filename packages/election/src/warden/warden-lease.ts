@@ -12,7 +12,7 @@ import {
 } from '@canopy/core';
 import type { LeaseWatchdog } from '../api.ts';
 import { wardenErrors } from './errors.ts';
-import type { HeldLease, WardenOperation } from './protocol.ts';
+import type { FenceCommand, HeldLease, WardenOperation } from './protocol.ts';
 import type { ChildAnswer } from './warden-child.ts';
 
 /** Bound on a call without a lease deadline, replacement of the warden included. */
@@ -26,6 +26,7 @@ export class WardenLease implements LeaseWatchdog, ProcessGuard {
   readonly #env: Env;
   readonly #deliver: Deliver;
   readonly #processes = new Map<string, GuardedProcess>();
+  #commands: readonly FenceCommand[] = [];
   #held: HeldLease | undefined;
   #term = 0;
   /** The latest deadline that a warden has confirmed. */
@@ -99,6 +100,15 @@ export class WardenLease implements LeaseWatchdog, ProcessGuard {
     await this.#call({ op: 'unregister', lease: this.id, pid, startTicks });
   }
 
+  /**
+   * From now on these programs are run, beside the registered processes, whenever the lease is fenced; the lease is
+   * released after a crash only when all of them have ended with exit code 0 in time.
+   */
+  async fences(commands: readonly FenceCommand[]): Promise<void> {
+    this.#commands = commands;
+    await this.#call({ op: 'fences', lease: this.id, commands });
+  }
+
   /** For the warden: everything that a new warden process must be told about this lease. */
   operations(): WardenOperation[] {
     const registrations = [...this.#processes.values()].map(
@@ -111,8 +121,10 @@ export class WardenLease implements LeaseWatchdog, ProcessGuard {
         label,
       }),
     );
-    if (this.#held === undefined) return registrations;
-    return [{ op: 'hold', lease: this.id, held: this.#held }, ...registrations];
+    const fences: WardenOperation[] =
+      this.#commands.length === 0 ? [] : [{ op: 'fences', lease: this.id, commands: this.#commands }];
+    if (this.#held === undefined) return [...fences, ...registrations];
+    return [...fences, { op: 'hold', lease: this.id, held: this.#held }, ...registrations];
   }
 
   /** For the warden: its process has died. Without another by the last confirmed deadline the lease is lost. */

@@ -17,6 +17,17 @@ describe('the lease on the wire', () => {
     expect(text(encodeLease({ ...value, epoch: 7, released: true, next: 'node-2' }))).toBe(
       '{"id":"node-1","token":"0b0e","epoch":7,"released":true,"next":"node-2"}',
     );
+    expect(text(encodeLease({ ...value, failsafe: { limitMs: 17_000, peers: ['p', 'q'] } }))).toBe(
+      '{"id":"node-1","token":"0b0e","failsafe":{"limit":17000,"peers":["p","q"]}}',
+    );
+  });
+
+  it('has nobody listed whose list can not be read, so that everybody waits', () => {
+    const read = (failsafe: string) => decodeLease(bytes(`{"id":"a","token":"t","failsafe":${failsafe}}`))?.failsafe;
+    expect(read('{"limit":5000,"peers":["p"]}')).toEqual({ limitMs: 5000, peers: ['p'] });
+    for (const peers of ['7', '["p",1]', '{}', 'null'])
+      expect(read(`{"limit":5000,"peers":${peers}}`)).toEqual({ limitMs: 5000, peers: [] });
+    for (const clause of ['1', 'null', '{}', '{"limit":-1,"peers":["p"]}']) expect(read(clause)).toBeUndefined();
   });
 
   it('reads values of others, whatever the order and whatever else is in them', () => {

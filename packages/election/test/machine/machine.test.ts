@@ -22,6 +22,10 @@ class Machine {
     return effects;
   }
 
+  at(): [Rules, MachineState] {
+    return [this.rules, this.state];
+  }
+
   get op(): number {
     return this.state.flight?.op ?? -1;
   }
@@ -74,7 +78,7 @@ describe('a holder', () => {
     m.feed(500, { type: 'failed', op: m.op });
     expect(types(m.feed(560, { type: 'tick' }))).toEqual(['read']);
     const effects = m.feed(570, { type: 'read', op: m.op, sighting: m.own(6) });
-    expect(effects).toMatchObject([{ type: 'update', revision: 6 }]);
+    expect(effects).toContainEqual(expect.objectContaining({ type: 'update', revision: 6 }));
     expect(m.state.term?.deadline).toBe(900);
   });
 
@@ -112,7 +116,7 @@ describe('a holder', () => {
   it('verifies by a write at once after a reconnect', () => {
     const m = new Machine().lead();
     m.feed(20, { type: 'disconnected' });
-    expect(m.feed(200, { type: 'connected' })).toMatchObject([{ type: 'update', revision: 5 }]);
+    expect(m.feed(200, { type: 'connected' })).toContainEqual(expect.objectContaining({ type: 'update', revision: 5 }));
     m.feed(201, { type: 'conflict', op: m.op });
     expect(m.feed(202, { type: 'read', op: m.op, sighting: other(8) })).toContainEqual(
       expect.objectContaining({ type: 'demote', reason: 'reconnect_verification_failed' }),
@@ -283,6 +287,17 @@ describe('a candidate', () => {
   it('preempts only a strictly lower priority, and leads when the old lease has ended', () => {
     const m = following(other(4, { priority: 2 }), { priority: 2, allowPriorityTakeover: true });
     expect(wakeAt(m.rules, m.state)).toBe(1005);
+  });
+
+  it('leaves a firm lease and, after a term of its own, a new leader alone', () => {
+    const strong = { priority: 2, allowPriorityTakeover: true, takeoverCooldownMs: 700 };
+    expect(wakeAt(...following(other(4, { priority: 1, firm: true }), strong).at())).toBe(1005);
+    const m = new Machine({ priority: 2, allowPriorityTakeover: true, takeoverCooldownMs: 700 }).lead();
+    m.feed(20, { type: 'sighted', sighting: other(6, { priority: 1 }) });
+    m.feed(25, { type: 'demoted', token: m.state.demoting ?? '', clean: true });
+    m.feed(26, { type: 'read', op: m.op, sighting: other(6, { priority: 1 }) });
+    expect(wakeAt(...m.at())).toBe(720);
+    expect(m.feed(720, { type: 'tick' })).toContainEqual(expect.objectContaining({ type: 'update', revision: 6 }));
   });
 
   it('lifts its epoch above what it has seen when the bucket was made anew', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type PlantedFault, type SimulationReport, simulate } from '../../src/testing/index.ts';
+import { PLANTED_FAULTS, type PlantedFault, type SimulationReport, simulate } from '../../src/testing/index.ts';
 
-const SEEDS = Array.from({ length: 200 }, (_, i) => i + 1);
+const SEEDS = Array.from({ length: 300 }, (_, i) => i + 1);
 
 function run(plant: PlantedFault): SimulationReport[] {
   return SEEDS.map((seed) => simulate({ seed, plant }));
@@ -11,15 +11,31 @@ function found(reports: readonly SimulationReport[], what: RegExp): number {
   return reports.filter((report) => report.violations.some((violation) => what.test(violation))).length;
 }
 
+/** In how many of the schedules at least the mistake must show; `test:sim` prints the figures for many more. */
+const LEAST: Readonly<Record<(typeof PLANTED_FAULTS)[number], number>> = {
+  no_margin: 30,
+  wall_clock: 30,
+  blind_delete: 1,
+  epoch_from_payload: 200,
+  failsafe_forgets_one: 2,
+  failsafe_from_arrival: 1,
+  failsafe_broken_promise: 30,
+  failsafe_unlisted_early: 8,
+};
+
 describe('simulated elections', () => {
-  it('keep their promises under 200 seeds of turmoil', () => {
+  it(`keep their promises under ${SEEDS.length} seeds of turmoil`, () => {
     const reports = run('none');
     expect(reports.filter((report) => report.violations.length > 0)).toEqual([]);
     // The schedules must have been worth it: terms, losses of every usual kind, races, and faults.
     const sum = (of: (report: SimulationReport) => number): number => reports.reduce((n, report) => n + of(report), 0);
-    expect(sum((report) => report.promotions)).toBeGreaterThan(3000);
+    expect(sum((report) => report.promotions)).toBeGreaterThan(2500);
     expect(sum((report) => report.conflicts)).toBeGreaterThan(1000);
-    expect(sum((report) => report.faults)).toBeGreaterThan(10_000);
+    expect(sum((report) => report.faults)).toBeGreaterThan(15_000);
+    expect(sum((report) => report.recreated)).toBeGreaterThan(100);
+    expect(sum((report) => report.floors)).toBeGreaterThan(50);
+    expect(sum((report) => report.extensions)).toBeGreaterThan(1000);
+    expect(sum((report) => report.bridged)).toBeGreaterThan(100);
     for (const reason of ['lease_expired', 'conflict', 'connection_loss'] as const)
       expect(
         sum((report) => report.losses[reason] ?? 0),
@@ -36,15 +52,10 @@ describe('simulated elections', () => {
     expect(trace()).toEqual(trace());
   });
 
-  it('find a lease without a margin', () => {
-    expect(found(run('no_margin'), /two leaders/)).toBeGreaterThan(40);
-  });
-
-  it('find leases judged by a clock that steps', () => {
-    expect(found(run('wall_clock'), /two leaders/)).toBeGreaterThan(40);
-  });
-
-  it('find releases that do not name a revision', () => {
-    expect(found(run('blind_delete'), /two leaders/)).toBeGreaterThanOrEqual(3);
+  it.for(PLANTED_FAULTS)('find a planted mistake: %s', async (plant, { annotate }) => {
+    const what = plant === 'epoch_from_payload' ? /epoch \d+ of/ : /two leaders/;
+    const schedules = found(run(plant), what);
+    await annotate(`${plant}: caught in ${schedules} of ${SEEDS.length} schedules`);
+    expect(schedules).toBeGreaterThanOrEqual(LEAST[plant]);
   });
 });

@@ -1,7 +1,7 @@
 import { VirtualClock } from '@canopy/core/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Guardian } from '../../src/warden/guardian.ts';
-import type { WardenOperation, WardenReport } from '../../src/warden/protocol.ts';
+import type { FenceCommand, WardenOperation, WardenReport } from '../../src/warden/protocol.ts';
 import { FakeProcesses, registration } from './fake-processes.ts';
 
 let clock: VirtualClock;
@@ -10,6 +10,9 @@ let guardian: Guardian;
 let reports: WardenReport[];
 let released: { revision: number; at: number; alive: boolean }[];
 let n: number;
+let fenceRuns: { command: FenceCommand; at: number }[];
+/** What a fence command does: how long it takes, and whether it ends well. */
+let outcomes: { ms: number; ok: boolean }[];
 
 beforeEach(() => {
   clock = new VirtualClock();
@@ -17,6 +20,8 @@ beforeEach(() => {
   reports = [];
   released = [];
   n = 0;
+  fenceRuns = [];
+  outcomes = [];
   guardian = new Guardian({
     clock,
     table,
@@ -25,6 +30,12 @@ beforeEach(() => {
       released.push({ revision, at: clock.monotonic(), alive: [10, 11, 12, 20].some((pid) => table.has(pid)) });
     },
     report: (report) => reports.push(report),
+    run: async (command) => {
+      fenceRuns.push({ command, at: clock.monotonic() });
+      const { ms, ok } = outcomes.shift() ?? { ms: 10, ok: true };
+      await clock.sleep(Math.min(ms, command.timeoutMs));
+      return ok && ms <= command.timeoutMs;
+    },
   });
 });
 
@@ -209,5 +220,63 @@ describe('a pid that belongs to another process by now', () => {
     await clock.advance(1000);
     expect(table.signals).toEqual(['SIGKILL 10']);
     expect(table.has(11)).toBe(true);
+  });
+});
+
+describe('a fence command', () => {
+  const commands = [{ command: ['stop', 'shop'], timeoutMs: 2000 }];
+
+  test('ends well before the lease is released after the death of the parent', async () => {
+    ask({ op: 'fences', lease: 'shop', commands });
+    hold(10_000);
+    outcomes = [{ ms: 300, ok: true }];
+    const begun = clock.monotonic();
+    void guardian.parentGone();
+    await clock.advance(299);
+    expect(released).toEqual([]);
+    await clock.advance(1);
+    expect(released).toMatchObject([{ revision: 7, at: begun + 300 }]);
+  });
+
+  test('that hangs keeps the lease for good', async () => {
+    ask({ op: 'fences', lease: 'shop', commands });
+    hold(10_000);
+    outcomes = Array.from({ length: 20 }, () => ({ ms: 60_000, ok: true }));
+    void guardian.parentGone();
+    await clock.advance(60_000);
+    expect(fenceRuns.length).toBeGreaterThan(1);
+    expect(released).toEqual([]);
+  });
+
+  test('that fails is tried again while the lease lasts', async () => {
+    ask({ op: 'fences', lease: 'shop', commands });
+    hold(10_000);
+    outcomes = [{ ms: 10, ok: false }];
+    void guardian.parentGone();
+    await clock.advance(1000);
+    expect(fenceRuns).toHaveLength(2);
+    expect(released).toHaveLength(1);
+  });
+
+  test('runs when a deadline passes, and is not tried again under a newer lease', async () => {
+    ask({ op: 'fences', lease: 'shop', commands });
+    hold(1000);
+    outcomes = [{ ms: 100, ok: false }];
+    await clock.advance(1050);
+    expect(fenceRuns).toHaveLength(1);
+    hold(60_000);
+    await clock.advance(2000);
+    expect(fenceRuns).toHaveLength(1);
+    expect(fences()).toMatchObject([{ killed: ['stop shop'], gone: false }]);
+    expect(released).toEqual([]);
+  });
+
+  test('is remembered over clear()', async () => {
+    ask({ op: 'fences', lease: 'shop', commands });
+    hold(1000);
+    ask({ op: 'clear', lease: 'shop' });
+    hold(1000);
+    await clock.advance(1001);
+    expect(fenceRuns).toHaveLength(1);
   });
 });

@@ -1,0 +1,196 @@
+/**
+ * The faults of a simulation, one at a time: what may happen to a candidate, to its ways to the store and to the others,
+ * and to the store. All of them end by themselves.
+ */
+import { pick, type Random } from '@canopy/core';
+import type { ElectionReason } from '../api.ts';
+import type { Schedule } from './schedule.ts';
+import type { SimulatedNode } from './simulated-node.ts';
+import type { SimulatedStore } from './simulated-store.ts';
+
+export interface TurmoilWorld {
+  readonly ttlMs: number;
+  /** What failsafe may add. */
+  readonly limitMs: number;
+  readonly lateMs: number;
+  readonly nodes: readonly SimulatedNode[];
+  readonly store: SimulatedStore;
+  readonly schedule: Schedule;
+  readonly random: Random;
+  readonly failsafe: boolean;
+  /** The bucket is made anew now and then. */
+  readonly recreates: boolean;
+  /** Clocks step: a mistake. */
+  readonly steps: boolean;
+  delay(): number;
+  lastEpoch(): number;
+}
+
+export class Turmoil {
+  readonly #world: TurmoilWorld;
+  faults = 0;
+
+  constructor(world: TurmoilWorld) {
+    this.#world = world;
+  }
+
+  disturb(): void {
+    this.faults += 1;
+    const { random, schedule, ttlMs } = this.#world;
+    const node = pick(random, this.#world.nodes);
+    // Most trouble matters only when it hits the leader.
+    const target = random.int(2) === 0 ? (this.#world.nodes.find((each) => each.leads()) ?? node) : node;
+    const lengthMs = random.next() * 3 * ttlMs;
+    const { life } = target;
+    const ifSame = (run: () => void) => () => {
+      if (target.life === life) run();
+    };
+    switch (random.int(this.#world.steps ? 11 : 10)) {
+      case 0:
+        target.freeze();
+        return void schedule.after(lengthMs, () => target.thaw());
+      case 1:
+        target.kill();
+        return void schedule.after(lengthMs / 2, () => target.restart());
+      case 2:
+        this.#unlink(target, lengthMs, ifSame);
+        return;
+      case 3:
+        return void schedule.after(lengthMs / 3, this.#world.store.fail());
+      case 4:
+        this.#blind(target, lengthMs, ifSame);
+        return;
+      case 5:
+        this.#leave(target, 'step_down', undefined);
+        return;
+      case 6:
+        this.#leave(target, 'handoff', pick(random, this.#world.nodes).id);
+        return;
+      case 7:
+        // A server's fail-over: several leases long.
+        if (this.#world.failsafe && random.int(4) > 0) this.#besiege(target);
+        else schedule.after(2 * lengthMs, this.#world.store.fail());
+        return;
+      case 8:
+        if (random.int(2) === 0) this.#cut(target, 'storeLinked', 2 * lengthMs);
+        else this.#cut(pick(random, this.#world.nodes), 'busLinked', 2 * lengthMs);
+        return;
+      case 9:
+        if (this.#world.recreates && random.int(3) === 0) this.#recreate();
+        else this.#cut(target, 'storeLinked', 2 * lengthMs);
+        return;
+      default:
+        target.stepClock((random.next() - 0.5) * 6 * ttlMs);
+        return;
+    }
+  }
+
+  #unlink(node: SimulatedNode, lengthMs: number, ifSame: (run: () => void) => () => void): void {
+    const { ttlMs } = this.#world;
+    node.linked = false;
+    const noticed = ifSame(() => {
+      if (!node.linked) node.feed({ type: 'disconnected' });
+    });
+    this.#world.schedule.after(this.#world.random.next() * ttlMs, noticed);
+    const mend = ifSame(() => {
+      node.linked = true;
+      node.feed({ type: 'disconnected' });
+      node.feed({ type: 'connected' });
+      this.relist(node);
+    });
+    this.#world.schedule.after(lengthMs, mend);
+  }
+
+  #cut(node: SimulatedNode, way: 'storeLinked' | 'busLinked', lengthMs: number): void {
+    node[way] = false;
+    const { life } = node;
+    this.#world.schedule.after(lengthMs, () => {
+      if (node.life === life) node[way] = true;
+    });
+  }
+
+  /**
+   * What failsafe must survive: a holder that can't reach a bucket that others reach well, while its messages, or those
+   * of one candidate, get slow and then stop, or a candidate comes anew.
+   */
+  #besiege(holder: SimulatedNode): void {
+    const { random, schedule, ttlMs } = this.#world;
+    const lengthMs = (2 + random.next() * 3) * ttlMs;
+    this.#cut(holder, 'storeLinked', lengthMs);
+    const others = this.#world.nodes.filter((node) => node !== holder);
+    const victim = random.int(4) === 0 ? holder : pick(random, others);
+    const { life } = victim;
+    const ifSame = (run: () => void) => () => {
+      if (victim.life === life) run();
+    };
+    if (random.int(2) === 0) victim.busDelayMs = (0.3 + random.next()) * ttlMs;
+    const stopAt = schedule.now + random.next() * 3 * ttlMs;
+    schedule.at(
+      stopAt,
+      ifSame(() => {
+        if (random.int(4) > 0 || victim === holder) this.#cut(victim, 'busLinked', lengthMs);
+        else {
+          victim.kill();
+          victim.restart();
+        }
+      }),
+    );
+    schedule.after(
+      lengthMs,
+      ifSame(() => {
+        victim.busDelayMs = 0;
+      }),
+    );
+  }
+
+  /**
+   * The bucket is lost and made anew. Nobody could know of a lease that was in it, so whoever does that waits for what
+   * a lease can last.
+   */
+  #recreate(): void {
+    const { ttlMs } = this.#world;
+    const mend = this.#world.store.fail();
+    this.#world.schedule.after(this.#world.failsafe ? this.#world.limitMs : ttlMs, () => {
+      // Healed before its time: the bucket was not lost after all.
+      if (this.#world.store.up) return;
+      mend();
+      this.#world.store.recreate();
+      for (const node of this.#world.nodes) {
+        const { revision } = node.state.observed;
+        // Every watch dies with its bucket, and every connection with its server: nobody fails to notice.
+        node.feed({ type: 'interrupted' });
+        node.feed({ type: 'floor', epoch: this.#world.lastEpoch() });
+        if (revision >= 0 && this.#world.random.int(2) === 0)
+          node.feed({ type: 'sighted', sighting: { revision, content: 'deleted', lease: undefined } });
+        node.later(this.#world.delay(), { type: 'synced' });
+      }
+    });
+  }
+
+  #blind(node: SimulatedNode, lengthMs: number, ifSame: (run: () => void) => () => void): void {
+    const { ttlMs } = this.#world;
+    node.watching = false;
+    // Sometimes nobody notices.
+    if (this.#world.random.int(3) > 0) node.later(this.#world.random.next() * ttlMs, { type: 'interrupted' });
+    this.#world.schedule.after(
+      lengthMs,
+      ifSame(() => {
+        node.watching = true;
+        this.relist(node);
+      }),
+    );
+  }
+
+  relist(node: SimulatedNode): void {
+    const sighting = this.#world.store.look(this.#world.schedule.now);
+    if (sighting !== undefined) node.later(this.#world.delay(), { type: 'sighted', sighting });
+    node.later(this.#world.lateMs, { type: 'synced' });
+  }
+
+  #leave(node: SimulatedNode, reason: ElectionReason, next: string | undefined): void {
+    const { ttlMs } = this.#world;
+    if (!node.leads()) return;
+    const holdOffMs = reason === 'handoff' ? 600 : this.#world.random.next() * ttlMs;
+    node.feed({ type: 'leave', reason, holdOffMs, next, keepKey: this.#world.random.int(8) === 0, final: false });
+  }
+}

@@ -1,0 +1,3 @@
+module canopy.test/interop/published
+
+go 1.25
