@@ -29,6 +29,20 @@ export const sqliteErrors = defineErrors({
     message: 'log {bucket}: transactions {from} to {to} are missing ({problem})',
     hint: 'History past the gap cannot be used. Start from a snapshot taken after it, or restore the bucket from a backup.',
   },
+  SQLITE_LOG_LOST: {
+    message:
+      'log {bucket} no longer has transaction {txid}, which was stored in it: the bucket was made anew, or restored from a backup',
+    hint: 'The database on this node is intact; nothing is acknowledged until this is settled. Either bring the bucket back as it was. Or go on from this file: stop all nodes, copy the database, delete the bucket, move the directory <database>-canopy of this node away, start this node first; then move the database files of the others away and start them.',
+  },
+  SQLITE_LOG_DAMAGED: {
+    message: 'log {bucket}: transaction {txid} cannot be read: {problem}',
+    hint: 'A standby that needs it is made anew from a snapshot beyond it, as soon as there is one (see snapshotInterval); standbys that have it already go on.',
+  },
+  SQLITE_NOT_READY: {
+    message: '{path} cannot be promoted now: it is {role} ({problem})',
+    hint: 'It becomes a standby by itself when the reason is gone; until then another node has to take over.',
+    retryable: true,
+  },
   SQLITE_LOG_EMPTY: {
     message: 'log {bucket} holds nothing to restore',
     hint: 'No primary has written to it yet. Check the platform and app names.',
@@ -79,6 +93,10 @@ export const sqliteErrors = defineErrors({
   SQLITE_WAL_UNAVAILABLE: {
     message: '{path} could not be switched to WAL mode (it stays in {mode})',
     hint: 'WAL needs a local file system with shared memory; network file systems do not have it.',
+  },
+  SQLITE_WAL_INDEX_UNKNOWN: {
+    message: '{path} has a wal-index of version {version}, which is not known here',
+    hint: 'What is committed could not be told apart from what is not. Run this version of Canopy with the Node.js it was made for.',
   },
   SQLITE_FILE_REPLACED: {
     message: '{path} was {how} while it was in use',

@@ -79,7 +79,12 @@ class SqliteDatabase implements Promotable {
 
   async promote(options: PromoteOptions): Promise<Position> {
     const epoch: Epoch = options.epoch;
-    return (await this.#running().call('promote', { epoch }, { signal: options.signal })) as Position;
+    const child = this.#running();
+    const position = (await child.call('promote', { epoch }, { signal: options.signal })) as Position;
+    if (!options.signal.aborted) return position;
+    // It was done before it heard of the abort. Nobody counts on it any more, so nobody else would undo it.
+    await child.call('demote', undefined);
+    throw options.signal.reason;
   }
 
   async demote(options: { onShipped?: (position: Position) => void } = {}): Promise<void> {

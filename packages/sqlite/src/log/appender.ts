@@ -15,6 +15,9 @@ import type { CallOptions, LogView } from './view.ts';
 /** An object up to this size is one chunk and one entry in the bucket's stream, which counts both in its revisions. */
 const ONE_CHUNK_BYTES = 64 * 1024;
 const ONE_CHUNK_MESSAGES = 2;
+/** Bytes in memory get this long, and what they take on a slow link (256 bytes a millisecond). */
+const PUT_BASE_MS = 10_000;
+const PUT_BYTES_PER_MS = 256;
 /** Nothing was stored, for certain. */
 const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION'] as const;
 const STREAM_TIMEOUT_MS = 60 * 60_000;
@@ -69,13 +72,16 @@ export class Appender {
       walEnd: { salt1: header.walSalt1, salt2: header.walSalt2, offset: header.walOffset + header.walSize },
       note: input.note,
     });
+    // Beside the put, so that it costs no time. It is one of two proofs, see #guard; a failure of it is awaited there.
+    const seen = before === undefined || !isSmall(bytes) ? undefined : this.#isThere(before, options);
+    seen?.catch(() => {});
     try {
       const entry = await this.#putSegment(input, digest, headers, options);
-      await this.#guard(before, entry, input, options);
+      await this.#guard(before, entry, input, seen, options);
       return entry;
     } catch (error) {
       // From the put on, whatever is not a clear refusal may have left the object there.
-      if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_APPEND_UNKNOWN', ...REFUSALS)) throw error;
+      if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST', 'SQLITE_APPEND_UNKNOWN', ...REFUSALS)) throw error;
       throw this.#unknown(txid, error);
     }
   }
@@ -108,7 +114,10 @@ export class Appender {
     const name = segmentName(input.txid);
     try {
       const put = { createOnly: true, headers, signal: options.signal };
-      if (input.bytes instanceof Uint8Array) return asEntry(await this.#blobs.put(name, input.bytes, put));
+      if (input.bytes instanceof Uint8Array) {
+        const timeoutMs = transferMs(input.bytes.length);
+        return asEntry(await this.#blobs.put(name, input.bytes, { ...put, timeoutMs }));
+      }
       return asEntry(await this.#blobs.put(name, input.bytes.chunks(), { ...put, timeoutMs: STREAM_TIMEOUT_MS }));
     } catch (error) {
       if (hasCode(error, ...REFUSALS)) throw error;
@@ -128,22 +137,49 @@ export class Appender {
   }
 
   /**
-   * `trim` makes old names free again, and a primary that was frozen for that long would find one free and think that it
-   * had extended the log. So: where the bucket's revisions show that nobody else wrote since the predecessor, the name
-   * is new. Otherwise the predecessor must still be there now (names are freed oldest first, and the newest two never);
-   * if it is not, the log went on without us and what we just stored is taken away again. No clock is involved.
+   * Believes a put only when the entry before it is there, in the same bucket. Two things free names. `trim` does, and a
+   * primary that was frozen for that long would find its name free and think that it had extended the log; and a bucket
+   * that was deleted and made anew, or restored from an older backup, lacks what this primary knows to be stored. So:
+   * where the predecessor was there during the put and the revisions show that nobody else wrote between the two, the
+   * name is new. Otherwise the predecessor must still be there now (names are freed oldest first, and the newest two
+   * never). If it is not, what we just stored is taken away again: the log went on without us, or it lost its past. No
+   * clock is involved.
    */
-  async #guard(before: LogEntry | undefined, entry: LogEntry, input: AppendInput, options: CallOptions): Promise<void> {
+  async #guard(
+    before: LogEntry | undefined,
+    entry: LogEntry,
+    input: AppendInput,
+    seen: Promise<boolean> | undefined,
+    options: CallOptions,
+  ): Promise<void> {
     if (before !== undefined) {
       const messages = entry.revision - before.revision;
-      if (entry.size <= ONE_CHUNK_BYTES && messages >= 0 && messages <= ONE_CHUNK_MESSAGES) return;
-      if ((await this.#log.entry(before.maxTxid, options)) !== undefined) return;
+      const isNext = entry.size <= ONE_CHUNK_BYTES && messages > 0 && messages <= ONE_CHUNK_MESSAGES;
+      if (isNext && (await seen)) return;
+      if (await this.#isThere(before, options)) return;
     }
     const end = await this.#log.listEnd(options);
-    if (end === undefined || end.maxTxid <= entry.maxTxid) return;
+    const movedOn = end !== undefined && end.maxTxid > entry.maxTxid;
+    if (before === undefined && !movedOn) return;
+    // Somebody may have begun the log anew up to here, under an epoch of its own: that is a successor too.
+    const instead = before === undefined ? undefined : await this.#log.entry(before.maxTxid, options);
     await this.#blobs.delete(entry.name, options);
-    this.#logger.warn('append_withdrawn', { bucket: this.#log.bucket, txid: entry.maxTxid, end: end.maxTxid });
-    throw this.#fenced(input, end);
+    this.#logger.warn('append_withdrawn', { bucket: this.#log.bucket, txid: entry.maxTxid, end: end?.maxTxid ?? 0 });
+    if (movedOn) throw this.#fenced(input, end);
+    if (instead !== undefined && instead.epoch > input.epoch) throw this.#fenced(input, instead);
+    throw sqliteErrors.create('SQLITE_LOG_LOST', { bucket: this.#log.bucket, txid: before?.maxTxid ?? 0 });
+  }
+
+  /** The very entry, not another under its name. A bucket may have been copied, so the revision says nothing. */
+  async #isThere(before: LogEntry, options: CallOptions): Promise<boolean> {
+    const now = await this.#log.entry(before.maxTxid, options);
+    return (
+      now !== undefined &&
+      now.epoch === before.epoch &&
+      now.node === before.node &&
+      now.digest === before.digest &&
+      now.timestamp === before.timestamp
+    );
   }
 
   #fenced(input: AppendInput, by: LogEntry | undefined): Error {
@@ -165,4 +201,13 @@ export class Appender {
   #gap(from: number, to: number, problem: string): Error {
     return sqliteErrors.create('SQLITE_LOG_GAP', { bucket: this.#log.bucket, from, to, problem });
   }
+}
+
+/** How long a transfer of so many bytes may take before it counts as failed. */
+export function transferMs(bytes: number): number {
+  return PUT_BASE_MS + Math.ceil(bytes / PUT_BYTES_PER_MS);
+}
+
+function isSmall(bytes: Uint8Array | LtxChunks): boolean {
+  return bytes instanceof Uint8Array && bytes.length <= ONE_CHUNK_BYTES;
 }

@@ -160,7 +160,11 @@ class Follower {
     const before = this.#next === 1 ? undefined : await log.entry(this.#next - 1, options);
     if (before !== undefined && this.#seen < this.#next) return;
     const first = (await log.entries(this.#next, options))[0];
-    if (first === undefined) return;
+    if (first === undefined) {
+      // The newest entries are never trimmed: a log that ends before what we have has lost it.
+      if (this.#next === 1 || before !== undefined || (await log.entry(this.#next - 1, options)) !== undefined) return;
+      throw sqliteErrors.create('SQLITE_LOG_LOST', { bucket: log.bucket, txid: this.#next - 1 });
+    }
     if (first.minTxid === this.#next) return this.#note(first);
     throw sqliteErrors.create('SQLITE_LOG_GAP', {
       bucket: log.bucket,
@@ -175,7 +179,11 @@ class Follower {
     try {
       await probe();
     } catch (error) {
-      if (this.#signal.aborted || hasCode(error, 'BLOB_BUCKET_MISSING', 'NATS_CLOSED', 'SQLITE_LOG_GAP')) throw error;
+      if (
+        this.#signal.aborted ||
+        hasCode(error, 'BLOB_BUCKET_MISSING', 'NATS_CLOSED', 'SQLITE_LOG_GAP', 'SQLITE_LOG_LOST')
+      )
+        throw error;
       this.#sources.logger.warn('log_probe_failed', { bucket: this.#sources.log.bucket, reason: messageOf(error) });
     }
   }

@@ -6,7 +6,7 @@ import { assert, type Clock, type Epoch, hasCode, type Logger, type Position, si
 import type { BlobSource, Blobs } from '@canopy/nats';
 import { sqliteErrors } from '../errors.ts';
 import { type DecodedLtx, decodeLtx, decodeLtxStream, type LtxStream } from '../ltx/decoder.ts';
-import { Appender, type AppendInput } from './appender.ts';
+import { Appender, type AppendInput, transferMs } from './appender.ts';
 import { followLog } from './follow.ts';
 import {
   asEntry,
@@ -58,6 +58,11 @@ export interface Segment {
   readonly ltx: DecodedLtx;
 }
 
+export interface ReadOptions extends CallOptions {
+  readonly maxBytes?: number;
+  readonly size?: number;
+}
+
 /** One stretch of the log written under one epoch. */
 export interface EpochSpan {
   readonly epoch: Epoch;
@@ -86,7 +91,8 @@ export class SegmentLog implements LogView {
   /**
    * Adds one transaction; resolves when it is stored on a quorum. One call at a time. Calling again with the same bytes
    * is safe and succeeds if they are there. Throws SQLITE_FENCED (fields takenEpoch, takenNode, takenTxid) when another
-   * wrote it or a higher epoch has the log; SQLITE_LOG_GAP when the transaction before it is not there;
+   * wrote it or a higher epoch has the log; SQLITE_LOG_LOST when what this log had stored is not there any more (the bucket
+   * was made anew or restored from a backup): nothing of the entry stays then; SQLITE_LOG_GAP when the transaction before it is not there;
    * SQLITE_APPEND_UNKNOWN when the outcome is not known: then call again with the very same bytes until it is. Other
    * errors: nothing was stored.
    */
@@ -109,15 +115,17 @@ export class SegmentLog implements LogView {
 
   /**
    * One transaction, verified; undefined when it is not there. `maxBytes` bounds its compressed size (default 1 GiB,
-   * BLOB_TOO_LARGE). Throws SQLITE_LTX_INVALID or BLOB_CORRUPT when it is damaged.
+   * BLOB_TOO_LARGE); who knows its size says so with `size`, which gives the transfer its time. Throws SQLITE_LTX_INVALID or BLOB_CORRUPT when it is damaged.
    */
-  async read(txid: number, options: CallOptions & { maxBytes?: number } = {}): Promise<Segment | undefined> {
+  async read(txid: number, options: ReadOptions = {}): Promise<Segment | undefined> {
     return this.readEntry(segmentName(txid), options);
   }
 
   /** As `read`, for any object of the log by its name. */
-  async readEntry(name: string, options: CallOptions & { maxBytes?: number } = {}): Promise<Segment | undefined> {
-    const found = await this.#blobs.read(name, { maxBytes: READ_MAX, timeoutMs: READ_TIMEOUT_MS, ...options });
+  async readEntry(name: string, options: ReadOptions = {}): Promise<Segment | undefined> {
+    const { maxBytes = READ_MAX, size = 0, signal } = options;
+    const timeoutMs = Math.max(READ_TIMEOUT_MS, transferMs(size));
+    const found = await this.#blobs.read(name, { maxBytes, timeoutMs, signal });
     if (found === undefined) return undefined;
     const entry = asEntry(found.info);
     const ltx = decodeLtx(found.bytes, `${this.bucket}/${name}`);
@@ -215,7 +223,7 @@ export class SegmentLog implements LogView {
   /**
    * Entries after a transaction, each once, in order and without gaps, as they are stored; for ever, until the signal
    * aborts (then it just ends). Survives interruptions. Throws SQLITE_LOG_GAP when the next one was trimmed away: start
-   * again from a snapshot; BLOB_BUCKET_MISSING when the bucket is gone.
+   * again from a snapshot; SQLITE_LOG_LOST when the log ends before what the caller has; BLOB_BUCKET_MISSING when the bucket is gone.
    */
   follow(after: number, options: CallOptions & { probeMs?: number } = {}): AsyncIterable<LogEntry> {
     return followLog({ log: this, blobs: this.#blobs, clock: this.#clock, logger: this.#log }, after, options);

@@ -1,7 +1,7 @@
 /**
  * The file side of a primary: a WAL-mode database that other programs write, held so that nothing they commit escapes.
- * Everything here is synchronous but for waiting until a writer lets go. Invariants: one raw descriptor, opened before
- * SQLite's first lock and closed after its last; a checkpoint happens only with writers kept out and the WAL read to its end.
+ * Everything here is synchronous but for waiting until a writer lets go. Invariants: raw descriptors of the file and of its
+ * index are closed after SQLite's last lock; a checkpoint happens only with writers kept out and the WAL read to its end.
  */
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import type { Env } from '@canopy/core';
@@ -10,6 +10,7 @@ import { sqliteErrors } from '../errors.ts';
 import { wrapFileError } from '../process/system-errors.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
 import { imagePage, type PageReaders } from './segment-builder.ts';
+import { WalIndexFile } from './wal-index-file.ts';
 import { WalPin } from './wal-pin.ts';
 import { type WalStep, WalTail } from './wal-tail.ts';
 
@@ -44,22 +45,30 @@ export class LiveDatabase {
   readonly #live: LiveOptions;
   readonly #fd: number;
   readonly #pin: WalPin;
+  readonly #index: WalIndexFile;
   readonly #tail: WalTail;
   #nextBarrierAt = 0;
   #checkpointedPages = 0;
+  /** While the pin still held: whether everything committed was read. */
+  #readToEnd: boolean | undefined;
   #left = false;
   #closed = false;
 
   constructor(live: LiveOptions, start: { cursor: WalCursor | undefined; restartable: boolean }) {
     this.#live = live;
+    // SQLite's connections go first, then the raw descriptors: see `close`.
     const undo: (() => void)[] = [];
     try {
       this.#fd = openSync(live.path, 'r');
-      undo.unshift(() => closeSync(this.#fd));
+      undo.push(() => closeSync(this.#fd));
       this.#pin = new WalPin(live.path, { busyTimeoutMs: live.options.busyTimeoutMs });
       undo.unshift(() => this.#pin.close());
       this.#pin.pin();
-      this.#tail = new WalTail(live.path, start);
+      this.#index = new WalIndexFile(live.path, () => this.#pin.mendIndex());
+      undo.push(() => this.#index.close());
+      this.#index.read();
+      this.#tail = new WalTail(live.path, { ...start, index: this.#index });
+      undo.push(() => this.#tail.close());
       const frame: PageReaders['frame'] = (offset, into) => this.#tail.page(offset, into);
       this.readers = { pageSize: this.#pin.pageSize(), fd: this.#fd, frame };
     } catch (error) {
@@ -75,6 +84,11 @@ export class LiveDatabase {
 
   get walBytes(): number {
     return this.#tail.sizeBytes;
+  }
+
+  /** Bytes of the WAL that its next writer can't write over yet. */
+  get walBytesUsed(): number {
+    return this.#tail.usedBytes;
   }
 
   /** What was committed since the cursor. */
@@ -97,7 +111,8 @@ export class LiveDatabase {
     const now = statSync(this.#live.path, { throwIfNoEntry: false });
     if (now === undefined) return 'deleted';
     if (now.ino !== fstatSync(this.#fd).ino) return 'replaced';
-    return this.#tail.isGone ? 'robbed of its -wal file' : undefined;
+    if (this.#tail.isGone) return 'robbed of its -wal file';
+    return this.#index.isGone ? 'robbed of its -shm file' : undefined;
   }
 
   /** Freezes the present state whatever was read before: the start of a history, or after frames were lost. */
@@ -147,6 +162,7 @@ export class LiveDatabase {
   async leave(): Promise<boolean> {
     const { env, options, path } = this.#live;
     if (this.#replacement() !== undefined) return false;
+    this.#readToEnd ??= this.#tail.next().type === 'nothing';
     const deadline = env.clock.monotonic() + options.lockTimeoutMs;
     while (!this.#pin.leaveWal()) {
       if (env.clock.monotonic() >= deadline)
@@ -154,8 +170,9 @@ export class LiveDatabase {
       await env.clock.sleep(20);
     }
     this.#left = true;
-    // The -wal file is gone by now, but our descriptor still shows what was in it at the end.
-    return this.#tail.next().type === 'nothing';
+    // The files are gone by now, but our descriptor still shows what was committed at the end. Without the pin the WAL
+    // may have been begun anew any number of times: only an index that never moved proves anything.
+    return this.#readToEnd && this.#tail.isUnchanged;
   }
 
   /** Idempotent. */
@@ -168,6 +185,7 @@ export class LiveDatabase {
     }
     this.#tail.close();
     this.#pin.close();
+    this.#index.close();
     closeSync(this.#fd);
   }
 
@@ -179,7 +197,8 @@ export class LiveDatabase {
     try {
       const step = this.#tail.next();
       if (step.type === 'frames') take(step.batch);
-      if (step.type === 'lost' || (step.type === 'frames' && step.batch.more)) return undefined;
+      if (step.type === 'lost' || step.type === 'unsettled') return undefined;
+      if (step.type === 'frames' && step.batch.more) return undefined;
       return work();
     } finally {
       this.#pin.dropBarrier();
@@ -188,10 +207,11 @@ export class LiveDatabase {
 
   #freeze(): FrozenImage {
     const { complete } = this.#pin.checkpoint();
-    const frames = this.#tail.scanAll();
+    const frames = complete ? new Map<number, number>() : this.#tail.scanAll();
+    if (complete) this.#tail.skipToEnd();
     this.#tail.sealed(complete);
     this.#checkpointedPages = this.#walPages();
-    return { commit: this.#pin.pageCount(), frames: complete ? new Map() : frames };
+    return { commit: this.#pin.pageCount(), frames };
   }
 
   /** Frames behind the cursor's generation start. After a complete checkpoint the cursor still stands behind old ones. */

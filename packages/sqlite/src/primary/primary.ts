@@ -80,7 +80,7 @@ export class Primary {
   #pending: PendingEntry | undefined;
   #ended: CanopyError | undefined;
   #problem: string | undefined;
-  #warnedWal = false;
+  #walProblem: string | undefined;
   readonly #snapshots: SnapshotKeeper;
 
   private constructor(deps: PrimaryDeps, start: PrimaryStart) {
@@ -115,11 +115,16 @@ export class Primary {
   }
 
   get problem(): string | undefined {
-    return this.#ended?.message ?? this.#problem;
+    return this.#ended?.message ?? this.#problem ?? this.#walProblem;
   }
 
   get lastSnapshotAt(): number | undefined {
     return this.#snapshots.lastStoredAt;
+  }
+
+  /** Nothing is sent any more. */
+  get hasEnded(): boolean {
+    return this.#ended !== undefined;
   }
 
   get isFenced(): boolean {
@@ -193,7 +198,6 @@ export class Primary {
     while (!signal.aborted && this.#ended === undefined) {
       const busy = await this.#pass(signal);
       if (this.#ended !== undefined) return;
-      this.#live.check();
       // The pages of an image that is being read must stay where they are.
       if (this.#live.checkpointDue && !this.#snapshots.isStoring) this.#checkpoint();
       else if (this.#snapshotDue()) await this.#snapshot(signal);
@@ -207,8 +211,9 @@ export class Primary {
     try {
       if (this.#pending !== undefined) await this.#put(signal);
       const step = this.#live.next();
+      if (step.type === 'lost') this.#live.check();
       // A full image must not move pages that a snapshot is reading: it waits for the snapshot.
-      if (step.type === 'lost' && this.#snapshots.isStoring) {
+      if (step.type === 'unsettled' || (step.type === 'lost' && this.#snapshots.isStoring)) {
         this.#waiters.unshift(...this.#covered.splice(0));
         await this.#deps.env.clock.sleep(RETRY.initialMs, { signal });
         return false;
@@ -221,6 +226,8 @@ export class Primary {
         this.#wakeUp.active();
         await this.#put(signal);
       }
+      // What was committed to another file in this one's place is not in the log: nobody may be told so.
+      this.#live.check();
       const covered = this.#covered.splice(0);
       if (step.type === 'frames' && step.batch.more) this.#waiters.unshift(...covered);
       else for (const waiter of covered) waiter.resolve(this.#position);
@@ -263,7 +270,7 @@ export class Primary {
         break;
       } catch (error) {
         signal.throwIfAborted();
-        if (hasCode(error, 'SQLITE_FENCED')) throw error;
+        if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST')) throw error;
         this.#shipFailed(error, attempt);
         await env.clock.sleep(backoffMs(attempt, RETRY, env.random), { signal });
       }
@@ -280,6 +287,9 @@ export class Primary {
 
   #shipFailed(error: unknown, attempt: number): void {
     this.#problem = `the log does not take transactions: ${messageOf(error)}`;
+    // Nothing may be checkpointed meanwhile: it is the disk that fills.
+    this.#watchWal('the log does not take transactions');
+    if (this.#walProblem !== undefined) this.#problem += `; ${this.#walProblem}`;
     this.#deps.onChange();
     // Somebody has to do something before it can go on: those who wait are told, the work is tried again all the same.
     if (hasCode(error, ...REFUSALS)) this.#rejectWaiters(error);
@@ -290,15 +300,20 @@ export class Primary {
 
   /** What it finds is shipped by the next pass. */
   #checkpoint(): void {
-    const { options } = this.#deps;
     this.#live.checkpoint((batch) => this.#prepareFrames(batch, 'commit'));
-    const { walBytes } = this.#live;
-    if (walBytes <= options.maxWalBytes) this.#warnedWal = false;
-    else if (!this.#warnedWal) {
-      this.#warnedWal = true;
-      const message = `the WAL has ${walBytes} bytes: a program keeps a read transaction open, or never stops writing`;
-      this.#deps.onEvent({ type: 'warning', code: 'WAL_LARGE', message });
-    }
+    this.#watchWal('a program keeps a read transaction open, or never stops writing');
+  }
+
+  /** A WAL that can't be begun anew grows without bound: told once, and a problem for as long as it lasts. */
+  #watchWal(cause: string): void {
+    const bytes = this.#live.walBytesUsed;
+    const before = this.#walProblem;
+    const isLarge = bytes > this.#deps.options.maxWalBytes;
+    this.#walProblem = isLarge ? `the WAL has ${bytes} bytes: ${cause}` : undefined;
+    if (before !== undefined && isLarge) return;
+    if (this.#walProblem !== undefined)
+      this.#deps.onEvent({ type: 'warning', code: 'WAL_LARGE', message: this.#walProblem });
+    if (before !== this.#walProblem) this.#deps.onChange();
   }
 
   #snapshotDue(): boolean {
@@ -328,6 +343,7 @@ export class Primary {
           if (entry.epoch > epoch) return this.fence(entry.epoch, { epoch: entry.epoch, txid: entry.maxTxid });
         }
       } catch (error) {
+        if (hasCode(error, 'SQLITE_LOG_LOST')) throw error;
         env.log.warn('log_not_followed', { reason: messageOf(error) });
       }
       await env.clock.sleep(RETRY.maxMs, { signal });

@@ -1,6 +1,7 @@
 /**
  * When to look at the WAL again: at once when it was written to or somebody asks, else after a pause that is short while
- * commits come and long while none do. The watch is what notices; the pause covers for a watch that misses something.
+ * commits come and long while none do. The watch is what notices; the pause covers for a watch that misses something. A
+ * commit counts a little after the last write to the WAL, and nothing tells of that moment: looks are close then.
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -8,6 +9,8 @@ import { type Env, messageOf } from '@canopy/core';
 
 const ACTIVE_POLL_MS = 20;
 const ACTIVE_FOR_MS = 1000;
+/** The first pause after the WAL was written to; each further one is twice as long. */
+const PUBLISH_POLL_MS = 1;
 
 export class WakeUp {
   readonly #env: Env;
@@ -16,6 +19,7 @@ export class WakeUp {
   #wake: () => void = () => {};
   #woken = false;
   #activeAt = 0;
+  #pauseMs = ACTIVE_POLL_MS;
 
   constructor(env: Env, idleMs: number) {
     this.#env = env;
@@ -27,7 +31,10 @@ export class WakeUp {
     const name = `${basename(path)}-wal`;
     try {
       this.#watcher = watch(dirname(path), { persistent: false }, (_event, changed) => {
-        if (changed === null || changed === name) this.now();
+        if (changed !== null && changed !== name) return;
+        this.active();
+        this.#pauseMs = PUBLISH_POLL_MS;
+        this.now();
       });
       this.#watcher.on('error', () => this.close());
     } catch (error) {
@@ -45,6 +52,7 @@ export class WakeUp {
   /** Something was found: pauses are short for a while. */
   active(): void {
     this.#activeAt = this.#env.clock.monotonic();
+    this.#pauseMs = ACTIVE_POLL_MS;
   }
 
   async pause(): Promise<void> {
@@ -52,7 +60,8 @@ export class WakeUp {
       const { clock } = this.#env;
       const active = clock.monotonic() - this.#activeAt < ACTIVE_FOR_MS;
       await new Promise<void>((resolve) => {
-        const timer = clock.timer(active ? Math.min(ACTIVE_POLL_MS, this.#idleMs) : this.#idleMs, resolve);
+        const timer = clock.timer(active ? Math.min(this.#pauseMs, this.#idleMs) : this.#idleMs, resolve);
+        this.#pauseMs = Math.min(this.#pauseMs * 2, ACTIVE_POLL_MS);
         this.#wake = () => {
           timer.cancel();
           resolve();

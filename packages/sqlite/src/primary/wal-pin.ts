@@ -55,6 +55,17 @@ export class WalPin {
     this.#writer.exec('ROLLBACK');
   }
 
+  /** Has SQLite look at the wal-index as any reader does: it rebuilds one that a dying writer left half published. */
+  mendIndex(): void {
+    if (this.#barrier || this.#writerClosed) return;
+    try {
+      this.#writer.prepare('SELECT count(*) FROM sqlite_schema').get();
+    } catch (error) {
+      // The writer lives and is at it: later.
+      if (!isBusy(error)) throw error;
+    }
+  }
+
   /** Under the barrier, with everything captured: copies the WAL into the file and pins its end. */
   checkpoint(): CheckpointResult {
     this.#unpin();

@@ -6,47 +6,56 @@
  */
 import { join } from 'node:path';
 import {
+  backoffMs,
   CanopyError,
   type DatabaseEvent,
   type DatabaseRole,
   type DatabaseStatus,
-  type Env,
   type Epoch,
-  hasCode,
   messageOf,
   type Position,
   START,
 } from '@canopy/core';
 import type { NatsSession } from '@canopy/nats';
-import { finishInterrupted, listDivergences } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import type { Primary } from '../primary/primary.ts';
 import { Follower } from '../standby/follower.ts';
 import type { ReplicaFile } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
-import { DatabaseLock } from './database-lock.ts';
+import type { DatabaseLock } from './database-lock.ts';
 import { endPrimary } from './demotion.ts';
 import { requireVersion } from './file-mode.ts';
-import { readHeaderOf } from './local-file.ts';
-import { lagOf, logEndOf, type Mode, positionOf, problemOf, sizeOf } from './mode.ts';
-import { openLog, prepareDirectory } from './opening.ts';
-import { promoteLocal, promoteReplica } from './promotion.ts';
-import type { DatabaseSpec } from './protocol.ts';
-import { forgetReplica, Settlement, type SettlementDeps } from './settlement.ts';
-import { bootId, readState } from './state-file.ts';
+import {
+  closeMode,
+  drainMode,
+  lagOf,
+  logEndOf,
+  type Mode,
+  positionOf,
+  problemOf,
+  sizeOf,
+  waitApplied,
+  waitLocal,
+} from './mode.ts';
+import { type OpeningDeps, openDatabase } from './opening.ts';
+import { hearAbort, promoteLocal, promoteReplica } from './promotion.ts';
+import { type Rebuild, rebuildFor, Settlement, type SettlementDeps } from './settlement.ts';
+import { bootId } from './state-file.ts';
 
-/** How long a predecessor that is just ending may keep the lock. */
-const LOCK_WAIT_MS = 5000;
-const RETRY_MS = 1000;
+const RETRY = { initialMs: 1000, maxMs: 10_000 };
+/** How long a promotion that failed waits for the file to follow again before it says so. */
+const RESETTLE_MS = 2000;
+/** A primary that the log has refused is demoted by the platform; past this bound it leaves the role by itself. */
+const REFUSED_MS = 30_000;
+/** Within these a call may wait for its turn: what they do is bounded. */
+const MOVING: readonly DatabaseRole[] = ['promoting', 'demoting'];
 
-export interface EngineDeps {
-  readonly spec: DatabaseSpec;
-  readonly env: Env;
-  readonly pid: number;
-  connect(): Promise<NatsSession>;
+export interface EngineDeps extends Omit<OpeningDeps, 'directory' | 'statePath'> {
   onEvent(event: DatabaseEvent): void;
   onStatus(): void;
+  /** Default 30 s. */
+  readonly refusedMs?: number;
 }
 
 export class DatabaseEngine {
@@ -63,6 +72,8 @@ export class DatabaseEngine {
   #problem: string | undefined;
   #divergences: readonly string[] = [];
   #lastSnapshotAt: number | undefined;
+  /** Set until a copy that follows is there. */
+  #needed: Rebuild | undefined;
   #lock: DatabaseLock | undefined;
   #session: NatsSession | undefined;
   #log!: SegmentLog;
@@ -83,12 +94,14 @@ export class DatabaseEngine {
   start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     return this.#exclusive(async () => {
       this.#setRole('opening');
+      const signal = AbortSignal.any([this.#stopped.signal, ...(options.signal ? [options.signal] : [])]);
       try {
         requireVersion();
-        const signal = AbortSignal.any([this.#stopped.signal, ...(options.signal ? [options.signal] : [])]);
         await this.#open(signal);
         await this.#settle(signal);
       } catch (error) {
+        // The next snapshot ends it: the node stays, and says that it is not ready.
+        if (rebuildFor(error) !== undefined && !signal.aborted) return void this.#resettle(error as Error);
         await this.#close();
         this.#problem = messageOf(error);
         this.#setRole('failed');
@@ -97,36 +110,71 @@ export class DatabaseEngine {
     });
   }
 
-  promote(options: { epoch: Epoch; signal: AbortSignal }): Promise<Position> {
-    return this.#exclusive(async () => {
-      if (this.#mode.kind !== 'replica' && this.#mode.kind !== 'local') throw this.#wrongRole();
-      this.#setRole('promoting');
-      const mode = this.#mode;
-      const signal = AbortSignal.any([options.signal, this.#stopped.signal]);
-      const context = {
-        ...this.#deps,
-        log: this.#log,
-        statePath: this.#statePath,
-        onChange: () => this.#deps.onStatus(),
-      };
-      try {
-        const primary = await (mode.kind === 'replica'
-          ? promoteReplica(context, mode, options.epoch, signal)
-          : promoteLocal(context, mode, options.epoch, signal));
-        this.#mode = { kind: 'primary', primary };
-        this.#problem = undefined;
-        this.#setRole('primary');
-        return primary.position;
-      } catch (error) {
-        await this.#leaveMode();
-        await this.#settle(this.#stopped.signal).catch((reason: Error) => this.#fail(reason));
-        throw error;
-      }
+  /**
+   * Throws SQLITE_NOT_READY at once while the database is not a standby that follows: another node is better then.
+   * A promotion that is done when its signal has aborted is undone.
+   */
+  async promote(options: { epoch: Epoch; signal: AbortSignal }): Promise<Position> {
+    if (this.#role !== 'standby' && !MOVING.includes(this.#role)) throw this.#notReady();
+    let settled: Promise<void> = Promise.resolve();
+    try {
+      return await this.#exclusive(async () => {
+        if (this.#role !== 'standby') throw this.#notReady();
+        try {
+          return await this.#promote(options);
+        } catch (error) {
+          settled = this.#resettle(error as Error);
+          throw error;
+        }
+      });
+    } catch (error) {
+      await Promise.race([settled, this.#deps.env.clock.sleep(RESETTLE_MS)]);
+      throw error;
+    }
+  }
+
+  async #promote(options: { epoch: Epoch; signal: AbortSignal }): Promise<Position> {
+    const mode = this.#mode;
+    if (mode.kind !== 'replica' && mode.kind !== 'local') throw this.#notReady();
+    this.#setRole('promoting');
+    const signal = AbortSignal.any([options.signal, this.#stopped.signal]);
+    const context = {
+      ...this.#deps,
+      log: this.#log,
+      statePath: this.#statePath,
+      onEvent: (event: DatabaseEvent) => this.#primaryEvent(event),
+      onChange: () => this.#deps.onStatus(),
+    };
+    const primary = await (mode.kind === 'replica'
+      ? promoteReplica(context, mode, options.epoch, signal)
+      : promoteLocal(context, mode, options.epoch, signal));
+    this.#mode = { kind: 'primary', primary };
+    try {
+      await hearAbort(this.#deps.env, signal);
+    } catch (error) {
+      await this.#endPrimary(primary, undefined);
+      throw error;
+    }
+    this.#problem = undefined;
+    this.#setRole('primary');
+    return primary.position;
+  }
+
+  /** To be called in the turn that failed: the work itself comes after it. */
+  #resettle(error: Error): Promise<void> {
+    this.#needed = rebuildFor(error) ?? this.#needed;
+    this.#deps.env.log.warn('database_not_ready', { reason: error.message });
+    this.#problem = error.message;
+    this.#setRole('opening');
+    return this.#inBackground(async () => {
+      await this.#leaveMode();
+      await this.#retrySettle(this.#stopped.signal);
     });
   }
 
-  demote(options: { onShipped?: (position: Position) => void } = {}): Promise<void> {
-    return this.#exclusive(async () => {
+  async demote(options: { onShipped?: (position: Position) => void } = {}): Promise<void> {
+    if (this.#role !== 'primary' && !MOVING.includes(this.#role)) throw this.#wrongRole();
+    await this.#exclusive(async () => {
       if (this.#mode.kind !== 'primary') throw this.#wrongRole();
       this.#setRole('demoting');
       try {
@@ -134,11 +182,25 @@ export class DatabaseEngine {
         await this.#settle(this.#stopped.signal);
       } catch (error) {
         // Nothing is lost: the file stays as it is, and becomes a standby's as soon as it can.
-        this.#problem = messageOf(error);
-        this.#inBackground(() => this.#retrySettle(this.#stopped.signal));
+        void this.#resettle(error as Error);
         throw error;
       }
     });
+  }
+
+  /** Passes on what the primary says. Where it can't go on, somebody must demote it: at last we do. */
+  #primaryEvent(event: DatabaseEvent): void {
+    this.#deps.onEvent(event);
+    if (event.type !== 'fenced' && event.type !== 'failed') return;
+    const { env, refusedMs = REFUSED_MS } = this.#deps;
+    const leave = async (): Promise<void> => {
+      await env.clock.sleep(refusedMs, { signal: this.#stopped.signal });
+      const mode = this.#mode;
+      if (mode.kind !== 'primary' || !mode.primary.hasEnded || this.#role !== 'primary') return;
+      this.#warn('PRIMARY_LEFT', 'the log has refused this primary and nobody has demoted it');
+      await this.demote();
+    };
+    leave().catch((error: Error) => env.log.debug('primary_not_left', { reason: error.message }));
   }
 
   sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
@@ -146,31 +208,21 @@ export class DatabaseEngine {
     return this.#mode.primary.sync(options.signal);
   }
 
-  async waitFor(position: Position, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    while (this.#at().txid < position.txid) {
-      options.signal?.throwIfAborted();
-      this.#stopped.signal.throwIfAborted();
-      const mode = this.#mode;
-      try {
-        if (mode.kind === 'replica') await mode.follower.waitFor(position.txid, options.signal);
-        else await this.#deps.env.clock.sleep(20, options);
-      } catch {
-        // Following ended: either we are aborted too, or it begins again with another file.
-        options.signal?.throwIfAborted();
-        await this.#deps.env.clock.sleep(20, options);
-      }
-    }
+  waitFor(position: Position, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const now = () => ({ mode: this.#mode, txid: this.#at().txid });
+    return waitApplied(now, position.txid, this.#deps.env.clock, [options.signal, this.#stopped.signal]);
   }
 
   status(): DatabaseStatus {
     const mode = this.#mode;
-    const connected = this.#session?.status().connected === true;
+    // Of a file that is being looked at or made anew nothing is known.
+    const known = this.#session?.status().connected === true && this.#role !== 'opening' && this.#role !== 'failed';
     return {
       role: this.#role,
       path: this.#deps.spec.path,
       position: this.#at(),
       logEnd: logEndOf(mode),
-      lag: lagOf(mode, connected),
+      lag: lagOf(mode, known),
       sizeBytes: sizeOf(mode) ?? this.#sizeBytes,
       lastSnapshotAt: (mode.kind === 'primary' ? mode.primary.lastSnapshotAt : undefined) ?? this.#lastSnapshotAt,
       divergences: this.#divergences,
@@ -180,18 +232,9 @@ export class DatabaseEngine {
 
   /** For the process's end: ships what is committed, within the bound, and leaves everything else as it is. */
   async drain(timeoutMs: number): Promise<void> {
-    const mode = this.#mode;
-    if (mode.kind === 'primary') {
-      const controller = new AbortController();
-      const timer = this.#deps.env.clock.timer(timeoutMs, () =>
-        controller.abort(new DOMException('too late', 'AbortError')),
-      );
-      await mode.primary.sync(controller.signal).catch(() => {});
-      timer.cancel();
-    } else if (mode.kind === 'replica' && this.#role === 'standby') {
-      await mode.follower.stop();
-      mode.file.flush();
-    }
+    // In the middle of a promotion the state may name a primary already.
+    if (this.#mode.kind === 'primary' || this.#role === 'standby')
+      await drainMode(this.#mode, this.#deps.env, timeoutMs);
   }
 
   /** Idempotent. Ships everything first where this is the primary. */
@@ -211,28 +254,26 @@ export class DatabaseEngine {
   }
 
   async #open(signal: AbortSignal | undefined): Promise<void> {
-    const { spec, env, pid } = this.#deps;
-    prepareDirectory(spec.path, this.#directory);
-    const lock = { path: spec.path, directory: this.#directory, node: spec.node, pid, clock: env.clock, signal };
-    this.#lock = await DatabaseLock.acquire({ ...lock, timeoutMs: LOCK_WAIT_MS });
-    readHeaderOf(spec.path);
-    finishInterrupted(spec.path, this.#directory);
-    this.#divergences = listDivergences(spec.path);
-    this.#session = await this.#deps.connect();
-    // A node that has replicated before must find its log: making an empty one would hide that it was lost.
-    const mayMake = readState(this.#statePath) === undefined;
-    const { log, warning } = await openLog(this.#session, spec, env, mayMake, signal);
-    if (warning !== undefined) this.#warn('LOG_NOT_REPLICATED', warning);
-    this.#log = log;
-    this.#lastSnapshotAt = (await log.snapshots({ signal })).at(-1)?.storedAt;
+    const opened = await openDatabase(
+      { ...this.#deps, statePath: this.#statePath, directory: this.#directory },
+      signal,
+    );
+    this.#lock = opened.lock;
+    this.#session = opened.session;
+    this.#log = opened.log;
+    this.#divergences = opened.divergences;
+    this.#lastSnapshotAt = opened.lastSnapshotAt;
+    if (opened.warning !== undefined) this.#warn('LOG_NOT_REPLICATED', opened.warning);
   }
 
   /** Becomes a standby, whatever lies on the disk. Nothing of this process has the file open. */
   async #settle(signal?: AbortSignal): Promise<void> {
     this.#mode = { kind: 'none' };
-    const settled = await new Settlement(this.#settlementDeps(), signal).settle();
+    if (this.#role !== 'opening') this.#setRole('opening');
+    const settled = await new Settlement(this.#settlementDeps(), signal).settle(this.#needed);
     if (settled.kind === 'replica') this.#follow(settled.file, settled.end);
     else this.#enterLocal(settled.position, settled.cursor);
+    this.#needed = undefined;
     this.#problem = undefined;
     this.#setRole('standby');
   }
@@ -255,54 +296,51 @@ export class DatabaseEngine {
   }
 
   #enterLocal(position: Position, cursor: WalCursor | undefined): void {
-    const controller = new AbortController();
-    const { signal } = controller;
-    const mode: Mode = { kind: 'local', position, cursor, stop: () => controller.abort() };
+    const { mode, ended } = waitLocal(this.#log, position, cursor);
     this.#mode = mode;
     this.#position = position;
-    const watch = async (): Promise<void> => {
-      for await (const _ of this.#log.follow(position.txid, { signal })) return;
-    };
-    watch().then(
-      // Somebody else continues the log: what our file has and the log has not is kept aside.
-      () => signal.aborted || this.#again(mode, undefined),
-      (error: Error) => signal.aborted || this.#again(mode, error),
-    );
+    ended.then((end) => end === 'stopped' || this.#again(mode, end === 'moved' ? undefined : end));
   }
 
   /** A standby that can't go on as it is begins anew from what is on the disk, until it follows or is stopped. */
   #again(of: Follower | Mode, error: Error | undefined): void {
     const current = (): boolean => this.#mode === of || (this.#mode.kind === 'replica' && this.#mode.follower === of);
-    if (error !== undefined) {
-      this.#problem = error.message;
-      this.#warn(CanopyError.is(error) ? error.code : 'FOLLOWING_ENDED', error.message);
-    }
-    this.#inBackground(async () => {
+    if (error !== undefined) this.#warn(CanopyError.is(error) ? error.code : 'FOLLOWING_ENDED', error.message);
+    // A promotion that is under way fails of the same and begins anew itself.
+    if (this.#role !== 'standby' || !current()) return;
+    this.#problem = error?.message ?? 'the log went on under another epoch';
+    this.#setRole('opening');
+    void this.#inBackground(async () => {
       if (!current()) return;
-      const { signal } = this.#stopped;
+      this.#needed = rebuildFor(error) ?? this.#needed;
       await this.#leaveMode();
-      if (hasCode(error, 'SQLITE_LOG_GAP', 'SQLITE_PAGE_SIZE_MISMATCH')) forgetReplica(this.#settlementDeps());
-      await this.#retrySettle(signal);
+      await this.#retrySettle(this.#stopped.signal);
     });
   }
 
-  #inBackground(work: () => Promise<void>): void {
-    this.#exclusive(work).catch((reason) => {
+  async #inBackground(work: () => Promise<void>): Promise<void> {
+    try {
+      await this.#exclusive(work);
+    } catch (reason) {
       if (!this.#stopped.signal.aborted) this.#fail(reason as Error);
-    });
+    }
   }
 
+  /** Nobody waits for it but stop(), which ends it: meanwhile calls are refused by the role. */
   async #retrySettle(signal: AbortSignal): Promise<void> {
-    for (let told = ''; ; ) {
+    const { env } = this.#deps;
+    let told = '';
+    for (let attempt = 0; ; attempt++) {
       try {
         return await this.#settle(signal);
       } catch (error) {
         signal.throwIfAborted();
         await this.#leaveMode();
         this.#problem = messageOf(error);
+        this.#deps.onStatus();
         if (told !== this.#problem) this.#warn(CanopyError.is(error) ? error.code : 'FOLLOWING_FAILED', this.#problem);
         told = this.#problem;
-        await this.#deps.env.clock.sleep(RETRY_MS, { signal });
+        await env.clock.sleep(backoffMs(attempt, RETRY, env.random), { signal });
       }
     }
   }
@@ -322,11 +360,7 @@ export class DatabaseEngine {
     this.#position = this.#at();
     this.#sizeBytes = sizeOf(this.#mode) ?? this.#sizeBytes;
     this.#mode = { kind: 'none' };
-    if (mode.kind === 'local') mode.stop();
-    if (mode.kind === 'primary') await mode.primary.close();
-    if (mode.kind !== 'replica') return;
-    await mode.follower.stop();
-    mode.file.close();
+    await closeMode(mode);
   }
 
   async #close(): Promise<void> {
@@ -383,6 +417,11 @@ export class DatabaseEngine {
 
   #wrongRole(): Error {
     return sqliteErrors.create('SQLITE_NOT_PRIMARY', { path: this.#deps.spec.path, role: this.#role });
+  }
+
+  #notReady(): Error {
+    const problem = this.status().problem ?? 'not settled yet';
+    return sqliteErrors.create('SQLITE_NOT_READY', { path: this.#deps.spec.path, role: this.#role, problem });
   }
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {

@@ -2,11 +2,11 @@
  * Switching a database file between rollback and WAL mode in place, with SQLite itself. Both switches need every other
  * connection gone for an instant: they are tried again within a bound.
  */
+import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import type { Env } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
-import { WalTail } from '../primary/wal-tail.ts';
-import type { WalCursor } from '../wal/reader.ts';
+import { type WalCursor, WalReader } from '../wal/reader.ts';
 import { isBusy, wrapFileError } from './system-errors.ts';
 
 /** Older versions can lose pages when a checkpoint meets a write. */
@@ -42,18 +42,22 @@ export async function switchToWal(options: ModeOptions): Promise<void> {
  * expected to: somebody has written meanwhile.
  */
 export async function switchToRollback(options: ModeOptions, expected: WalCursor | undefined): Promise<boolean> {
-  const tail = openTail(options.path, expected);
+  // Without a cursor there is no WAL that could have been written to: the file was in rollback mode already.
+  const fd = expected === undefined ? undefined : openSync(`${options.path}-wal`, 'r');
   try {
     await setMode(options, 'DELETE');
-    return tail === undefined || tail.next().type === 'nothing';
+    return expected === undefined || fd === undefined || endsAt(fd, expected);
   } finally {
-    tail?.close();
+    if (fd !== undefined) closeSync(fd);
   }
 }
 
-/** Without a cursor there is no WAL that could have been written to: the file was in rollback mode already. */
-function openTail(path: string, cursor: WalCursor | undefined): WalTail | undefined {
-  return cursor === undefined ? undefined : new WalTail(path, { cursor, restartable: false });
+/** Whether no frame that could be a commit lies behind the cursor, in the WAL as it was at its end. */
+export function endsAt(fd: number, cursor: WalCursor): boolean {
+  const reader = new WalReader(fd);
+  let scan = reader.read(cursor);
+  if (scan.type === 'restarted' && scan.contiguous) scan = reader.read(scan.next);
+  return scan.type === 'batch' && scan.transactions === 0;
 }
 
 async function setMode(options: ModeOptions, mode: 'WAL' | 'DELETE'): Promise<string> {

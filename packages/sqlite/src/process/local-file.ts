@@ -115,12 +115,13 @@ function proveWal(path: string, last: LogEntry): { cursor: WalCursor; more: bool
   }
 }
 
-/** The cursor at an entry's end, with the chain's checksum as the frame there has it. */
+/** The cursor at an entry's end, where the WAL still proves that it was read up to there. */
 function cursorAt(fd: number, header: WalHeader, end: NonNullable<LogEntry['walEnd']>): WalCursor | undefined {
   const start = startOf(header);
-  // An entry without frames was made over an empty WAL: only the first generation of a WAL can be what came after it.
-  if (end.salt1 === 0 && end.salt2 === 0) return header.checkpointSeq === 0 ? start : undefined;
-  if (end.offset === WAL_HEADER_SIZE) return end.salt1 === start.salt1 && end.salt2 === start.salt2 ? start : undefined;
+  // An entry without frames names no generation, and a WAL that was removed and made anew looks like the first one.
+  if (end.salt1 === 0 && end.salt2 === 0) return undefined;
+  if (end.salt1 === start.salt1 && end.salt2 === start.salt2) return cursorInGeneration(fd, start, end.offset);
+  if (end.offset === WAL_HEADER_SIZE) return undefined;
   const frame = new Uint8Array(FRAME_HEADER_SIZE);
   const at = end.offset - FRAME_HEADER_SIZE - header.pageSize;
   if (at < WAL_HEADER_SIZE || readSync(fd, frame, 0, FRAME_HEADER_SIZE, at) < FRAME_HEADER_SIZE) return undefined;
@@ -134,4 +135,16 @@ function cursorAt(fd: number, header: WalHeader, end: NonNullable<LogEntry['walE
     checksum1: view.getUint32(16),
     checksum2: view.getUint32(20),
   };
+}
+
+/** The chain from the first frame must reach the end: after a crash of the machine a frame in between may be missing. */
+function cursorInGeneration(fd: number, start: WalCursor, offset: number): WalCursor | undefined {
+  const reader = new WalReader(fd);
+  let cursor = start;
+  while (cursor.offset < offset) {
+    const batch = reader.scan(cursor, offset);
+    if (batch === undefined || batch.transactions === 0) return undefined;
+    cursor = batch.end;
+  }
+  return cursor.offset === offset ? cursor : undefined;
 }

@@ -1,5 +1,6 @@
 /** What the database file is to this process at the moment, and what can be said about it without asking anybody. */
-import type { DatabaseLag, Position } from '@canopy/core';
+import type { Clock, DatabaseLag, Env, Position } from '@canopy/core';
+import type { SegmentLog } from '../log/segment-log.ts';
 import type { Primary } from '../primary/primary.ts';
 import type { Follower } from '../standby/follower.ts';
 import type { ReplicaFile } from '../standby/replica-file.ts';
@@ -29,14 +30,72 @@ export function sizeOf(mode: Mode): number | undefined {
   return mode.kind === 'primary' ? mode.primary.sizeBytes : undefined;
 }
 
-/** Unknown while the connection is down: the log may have moved on. */
-export function lagOf(mode: Mode, connected: boolean): DatabaseLag {
+/** Unknown while the connection is down, where the log may have moved on, and while the file is being looked at. */
+export function lagOf(mode: Mode, known: boolean): DatabaseLag {
   if (mode.kind === 'primary') return { tx: 0, ms: 0, bytes: 0 };
-  if (!connected || mode.kind === 'none') return { tx: undefined, ms: undefined, bytes: undefined };
+  if (!known || mode.kind === 'none') return { tx: undefined, ms: undefined, bytes: undefined };
   return mode.kind === 'replica' ? mode.follower.lag() : { tx: 0, ms: 0, bytes: 0 };
 }
 
 export function problemOf(mode: Mode): string | undefined {
   if (mode.kind === 'replica') return mode.follower.problem;
   return mode.kind === 'primary' ? mode.primary.problem : undefined;
+}
+
+/** `ended` tells that the log was continued by somebody else (`moved`), or why that can't be seen any more. */
+export function waitLocal(
+  log: SegmentLog,
+  position: Position,
+  cursor: WalCursor | undefined,
+): { mode: Mode; ended: Promise<'moved' | 'stopped' | Error> } {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const watch = async (): Promise<'moved' | 'stopped'> => {
+    for await (const _ of log.follow(position.txid, { signal })) return signal.aborted ? 'stopped' : 'moved';
+    return 'stopped';
+  };
+  const ended = watch().catch((error: Error) => (signal.aborted ? 'stopped' : error));
+  return { mode: { kind: 'local', position, cursor, stop: () => controller.abort() }, ended };
+}
+
+/** Nothing of it is open afterwards. */
+export async function closeMode(mode: Mode): Promise<void> {
+  if (mode.kind === 'local') mode.stop();
+  if (mode.kind === 'primary') await mode.primary.close();
+  if (mode.kind !== 'replica') return;
+  await mode.follower.stop();
+  mode.file.close();
+}
+
+/** Ships or flushes what is there, within the bound, and closes nothing. */
+export async function drainMode(mode: Mode, env: Env, timeoutMs: number): Promise<void> {
+  if (mode.kind === 'primary') {
+    const controller = new AbortController();
+    const timer = env.clock.timer(timeoutMs, () => controller.abort(new DOMException('too late', 'AbortError')));
+    await mode.primary.sync(controller.signal).catch(() => {});
+    timer.cancel();
+  } else if (mode.kind === 'replica') {
+    await mode.follower.stop();
+    mode.file.flush();
+  }
+}
+
+/** Resolves once `txid` is applied, whatever the database is by then. Throws the reason of the signal that aborts. */
+export async function waitApplied(
+  now: () => { readonly mode: Mode; readonly txid: number },
+  txid: number,
+  clock: Clock,
+  signals: readonly (AbortSignal | undefined)[],
+): Promise<void> {
+  const signal = AbortSignal.any(signals.filter((one) => one !== undefined));
+  for (let at = now(); at.txid < txid; at = now()) {
+    signal.throwIfAborted();
+    const following = at.mode.kind === 'replica' ? at.mode.follower.waitFor(txid, signal) : undefined;
+    // Following ended: either we are aborted too, or it begins again with another file.
+    const ended = await following?.then(
+      () => false,
+      () => true,
+    );
+    if (ended !== false) await clock.sleep(20, { signal });
+  }
 }

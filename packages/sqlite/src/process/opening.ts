@@ -3,11 +3,17 @@ import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Env, makeDirectory } from '@canopy/core';
 import type { NatsSession } from '@canopy/nats';
+import { finishInterrupted, listDivergences } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
 import { SegmentLog } from '../log/segment-log.ts';
+import { DatabaseLock } from './database-lock.ts';
+import { readHeaderOf } from './local-file.ts';
 import type { DatabaseSpec } from './protocol.ts';
+import { readState } from './state-file.ts';
 import { wrapFileError } from './system-errors.ts';
 
+/** How long a predecessor that is just ending may keep the lock. */
+const LOCK_WAIT_MS = 5000;
 /** Copies of the log that survive the loss of one server while the others go on. */
 const REPLICAS_WANTED = 3;
 
@@ -43,4 +49,45 @@ export async function openLog(
       ? `bucket ${bucket} keeps ${info.replicas} of ${REPLICAS_WANTED} copies: the log is lost with its NATS server`
       : undefined;
   return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), warning };
+}
+
+export interface OpenedDatabase {
+  readonly lock: DatabaseLock;
+  readonly session: NatsSession;
+  readonly log: SegmentLog;
+  readonly divergences: readonly string[];
+  readonly lastSnapshotAt: number | undefined;
+  readonly warning: string | undefined;
+}
+
+export interface OpeningDeps {
+  readonly spec: DatabaseSpec;
+  readonly env: Env;
+  readonly pid: number;
+  readonly directory: string;
+  readonly statePath: string;
+  connect(): Promise<NatsSession>;
+}
+
+/** Everything but the file itself. On failure nothing stays open. Throws also SQLITE_IN_USE, SQLITE_NOT_A_DATABASE. */
+export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | undefined): Promise<OpenedDatabase> {
+  const { spec, env, pid, directory, statePath } = deps;
+  prepareDirectory(spec.path, directory);
+  const holder = { path: spec.path, directory, node: spec.node, pid, clock: env.clock, signal };
+  const lock = await DatabaseLock.acquire({ ...holder, timeoutMs: LOCK_WAIT_MS });
+  let session: NatsSession | undefined;
+  try {
+    readHeaderOf(spec.path);
+    finishInterrupted(spec.path, directory);
+    const divergences = listDivergences(spec.path);
+    session = await deps.connect();
+    // A node that has replicated before must find its log: making an empty one would hide that it was lost.
+    const { log, warning } = await openLog(session, spec, env, readState(statePath) === undefined, signal);
+    const lastSnapshotAt = (await log.snapshots({ signal })).at(-1)?.storedAt;
+    return { lock, session, log, divergences, lastSnapshotAt, warning };
+  } catch (error) {
+    await session?.close();
+    lock.release();
+    throw error;
+  }
 }

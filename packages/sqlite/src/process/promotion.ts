@@ -5,7 +5,15 @@
  */
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { backoffMs, type DatabaseEvent, type Env, type Epoch, hasCode, type Position } from '@canopy/core';
+import {
+  backoffMs,
+  type DatabaseEvent,
+  type Env,
+  type Epoch,
+  formatPosition,
+  hasCode,
+  type Position,
+} from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { Primary, type PrimaryDeps } from '../primary/primary.ts';
@@ -47,11 +55,12 @@ export async function promoteReplica(
   await follower.stop();
   const commit = file.sizeBytes / file.pageSize;
   verify(context, file.connection, file.sizeBytes);
-  signal.throwIfAborted();
+  await hearAbort(env, signal);
   file.flush();
   const inode = inodeOf(context.spec.path);
   const { node } = context.spec;
-  writeState(statePath, { role: 'primary', claimed, base, node, inode, counter: file.counter }, { flush: true });
+  const { counter } = file;
+  writeState(statePath, { role: 'primary', claimed, base, node, inode, counter, stored: true }, { flush: true });
   file.close();
   await switchToWal(modeOptions(context, signal));
   const start = { position: claimed, cursor: undefined, restartable: true, commit, claim: 'done' } as const;
@@ -84,7 +93,8 @@ export async function promoteLocal(
   closeSync(openSync(spec.path, 'a'));
   const inode = inodeOf(spec.path);
   const { node } = spec;
-  writeState(statePath, { role: 'primary', claimed, base, node, inode, counter }, { flush: true });
+  const state = { role: 'primary', claimed, base, node, inode, counter } as const;
+  writeState(statePath, state, { flush: true });
   const commit = mode.cursor === undefined ? undefined : await sizeAt(log, base, signal);
   // A WAL that proves something must not be opened and closed before it is pinned: SQLite would empty and remove it.
   if (commit === undefined) {
@@ -104,6 +114,7 @@ export async function promoteLocal(
   const primary = await Primary.open(primaryDeps(context, epoch), start, signal);
   context.onEvent({ type: 'epoch_claimed', position: primary.position, ms: taken() });
   try {
+    writeState(statePath, { ...state, stored: true }, { flush: true });
     if (commit !== undefined) verifyFile(context);
   } catch (error) {
     await primary.close();
@@ -142,11 +153,28 @@ async function catchUp(
     if (end === undefined) throw sqliteErrors.create('SQLITE_LOG_EMPTY', { bucket: log.bucket });
     if (end.position.epoch >= epoch)
       throw sqliteErrors.create('SQLITE_EPOCH_STALE', { epoch, claimed: end.position.epoch });
+    requireLineage(context, file.position, end.position);
     if (file.position.txid >= end.position.txid) break;
     await follower.waitFor(end.position.txid, signal);
   }
   const applied = follower.applied - before;
   context.onEvent({ type: 'wal_catchup_completed', position: file.position, applied, ms: clock() });
+}
+
+/** A log that ends before what it gave us, or differs from it, has been replaced: it must not be gone on with from here. */
+function requireLineage({ spec }: PromotionContext, at: Position, end: Position): void {
+  if (at.txid < end.txid || (at.txid === end.txid && at.epoch === end.epoch)) return;
+  const [position, logEnd] = [formatPosition(at), formatPosition(end)];
+  throw sqliteErrors.create('SQLITE_LOG_BEHIND', { path: spec.path, position, end: logEnd });
+}
+
+/**
+ * An abort is a message that arrives: work that kept this thread busy, and a process that was stopped, must read it
+ * before they believe that there was none. One turn may lie between two looks at what has arrived, two don't.
+ */
+export async function hearAbort(env: Env, signal: AbortSignal): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) await env.clock.sleep(1);
+  signal.throwIfAborted();
 }
 
 /** The former primary may still be shipping: whoever was faster than our claim is followed, and we try again behind. */

@@ -6,12 +6,14 @@
 import { type DatabaseEvent, type Env, hasCode, type Position, START } from '@canopy/core';
 import { keepDivergence } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
+import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
-import { bootstrap, removeDatabase } from '../standby/bootstrap.ts';
+import { planRestore } from '../restore/plan.ts';
+import { bootstrap, putBack } from '../standby/bootstrap.ts';
 import { locateReplica, ReplicaFile, type ReplicaFileOptions } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import { switchToRollback } from './file-mode.ts';
-import { inspectFile, type LocalFile, readHeaderOf } from './local-file.ts';
+import { inodeOf, inspectFile, type LocalFile, readHeaderOf } from './local-file.ts';
 import { isEmptyDatabase } from './promotion.ts';
 import type { DatabaseSpec } from './protocol.ts';
 import { readState, type StandbyState, writeState } from './state-file.ts';
@@ -36,6 +38,21 @@ export type Settled =
   /** Our own file is the truth behind `position`. Without a cursor only all of it can continue the log. */
   | { readonly kind: 'local'; readonly position: Position; readonly cursor: WalCursor | undefined };
 
+/** The log can't bring the copy here forward as it is. */
+export interface Rebuild {
+  readonly reason: Error;
+  /** The transaction that can't be read: only a full image beyond it helps. */
+  readonly damaged: number | undefined;
+}
+
+const REBUILD = ['SQLITE_LOG_GAP', 'SQLITE_PAGE_SIZE_MISMATCH', 'SQLITE_LOG_DAMAGED'] as const;
+
+/** Undefined for errors after which the copy may be gone on with. */
+export function rebuildFor(reason: unknown): Rebuild | undefined {
+  if (!hasCode(reason, ...REBUILD)) return undefined;
+  return { reason, damaged: hasCode(reason, 'SQLITE_LOG_DAMAGED') ? Number(reason.fields.txid) : undefined };
+}
+
 export class Settlement {
   readonly #deps: SettlementDeps;
   readonly #signal: AbortSignal | undefined;
@@ -47,26 +64,41 @@ export class Settlement {
 
   /**
    * Nobody in this process may have the file open. Throws SQLITE_LOG_BEHIND, SQLITE_NOT_A_DATABASE, SQLITE_DISK_FULL,
-   * SQLITE_DATABASE_BUSY while another program has a file open that must change, and what reading the log throws.
+   * SQLITE_DATABASE_BUSY while another program has a file open that must change, and what reading the log throws. With
+   * `needed` a standby's copy is not taken as it is but made anew; until that has succeeded it stays.
    */
-  async settle(): Promise<Settled> {
-    const { spec, statePath, log } = this.#deps;
+  async settle(needed?: Rebuild): Promise<Settled> {
+    const { spec, statePath, log, directory } = this.#deps;
     const signal = this.#signal;
+    putBack(spec.path, directory, statePath);
     const end = (await log.end({ signal }))?.position;
     const local = await inspectFile(spec.path, statePath, log, signal);
-    const known = local.kind === 'replica' ? local.state.to : 'position' in local ? local.position : START;
+    const known = this.#knownOf(local);
     if (known.txid > (end?.txid ?? 0))
       throw sqliteErrors.create('SQLITE_LOG_BEHIND', { path: spec.path, position: known.txid, end: end?.txid ?? 0 });
     if (end === undefined) return { kind: 'local', position: START, cursor: undefined };
     if (local.kind === 'none') return this.#rebuild(end);
-    if (local.kind === 'replica') return this.#openReplica(local.state, end);
+    if (local.kind === 'replica') return this.#openReplica(local.state, end, needed);
     if (local.kind === 'shipped') return this.#convert(local, end);
     if (local.kind === 'foreign') return isEmptyDatabase(spec.path) ? this.#rebuild(end) : this.#diverge(START, end);
     if (local.movedOn) return this.#diverge(local.position, end);
     return { kind: 'local', position: local.position, cursor: local.kind === 'ahead' ? local.cursor : undefined };
   }
 
-  async #openReplica(state: StandbyState, end: Position): Promise<Settled> {
+  /** What the log must have, because it was stored there: also where the file is gone. */
+  #knownOf(local: LocalFile): Position {
+    const { spec, statePath } = this.#deps;
+    const state = readState(statePath);
+    if (local.kind === 'replica') return local.state.to;
+    if (local.kind === 'none' && state?.role === 'standby') return state.to;
+    const known = 'position' in local ? local.position : START;
+    if (state?.role !== 'primary' || state.stored !== true) return known;
+    // With another inode it is not the file that the state speaks of.
+    if (local.kind !== 'none' && inodeOf(spec.path) !== state.inode) return known;
+    return known.txid > state.claimed.txid ? known : state.claimed;
+  }
+
+  async #openReplica(state: StandbyState, end: Position, needed: Rebuild | undefined): Promise<Settled> {
     const { spec, boot, log } = this.#deps;
     let file: ReplicaFile;
     try {
@@ -80,15 +112,19 @@ export class Settlement {
       this.#deps.onEvent({ type: 'warning', code: error.code, message: error.message });
       return this.#diverge(state.to, end);
     }
+    const at = file.position;
+    let entry: LogEntry | undefined;
     try {
-      const entry = await log.entry(file.position.txid, { signal: this.#signal });
-      if (entry === undefined || entry.epoch === file.position.epoch) return { kind: 'replica', file, end };
+      entry = await log.entry(at.txid, { signal: this.#signal });
     } catch (error) {
       file.close();
       throw error;
     }
+    if (entry?.epoch === at.epoch && needed === undefined) return { kind: 'replica', file, end };
     file.close();
-    return this.#diverge(file.position, end);
+    // Trimmed away: what follows may not carry on from here. It is the log's own, unless the log was begun anew.
+    const isLogs = entry === undefined ? end.epoch >= at.epoch : entry.epoch === at.epoch;
+    return isLogs ? this.#renew(end, needed) : this.#diverge(at, end);
   }
 
   /** A former primary's file, all of which is in the log, becomes a standby's without copying. */
@@ -117,6 +153,15 @@ export class Settlement {
     return this.#rebuild(end);
   }
 
+  /** Asks first whether the log has what a new copy needs: a look every second must not fetch it all to fail. */
+  async #renew(end: Position, needed: Rebuild | undefined): Promise<Settled> {
+    const { log } = this.#deps;
+    const plan = planRestore(log.bucket, await log.all({ signal: this.#signal }));
+    if (needed?.damaged !== undefined && plan.some((entry) => entry.level === 0 && entry.maxTxid === needed.damaged))
+      throw needed.reason;
+    return this.#rebuild(end);
+  }
+
   async #rebuild(end: Position): Promise<Settled> {
     const { spec, env, onEvent } = this.#deps;
     let toldAt = 0;
@@ -141,9 +186,4 @@ export function writeStandbyState(deps: Pick<SettlementDeps, 'spec' | 'statePath
   const counter = readHeaderOf(deps.spec.path)?.counter ?? 0;
   const at = { from: position, to: position, counterBefore: counter, counterAfter: counter };
   writeState(deps.statePath, { role: 'standby', ...at, durable: true, boot: deps.boot }, { flush: true });
-}
-
-/** The log can't bring this copy forward any more: it is to be made anew. What it holds is the log's own. */
-export function forgetReplica({ spec, statePath }: Pick<SettlementDeps, 'spec' | 'statePath'>): void {
-  if (readState(statePath)?.role === 'standby') removeDatabase(spec.path);
 }

@@ -33,6 +33,8 @@ export interface PrimaryState {
   readonly inode: number;
   /** The change counter before the file was switched to WAL: unchanged means that the switch never happened. */
   readonly counter: number;
+  /** The claim is in the log for certain: a log without it has lost its past. */
+  readonly stored?: boolean;
 }
 
 export type FileState = StandbyState | PrimaryState;
@@ -62,7 +64,8 @@ export function decodeState(text: string): FileState | undefined {
     const base = parsePosition(String(data.base));
     if (claimed === undefined || base === undefined || typeof data.counter !== 'number') return undefined;
     const { counter } = data;
-    return { role: 'primary', claimed, base, node: String(data.node), inode: Number(data.inode), counter };
+    const facts = { claimed, base, node: String(data.node), inode: Number(data.inode), counter };
+    return { role: 'primary', ...facts, ...(data.stored === true ? { stored: true } : {}) };
   }
   const from = parsePosition(String(data.from));
   const to = parsePosition(String(data.to));

@@ -6,7 +6,7 @@ import { access, open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { type Env, epoch, hasCode, type Position, systemEnv } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
-import type { LogEntry } from '../log/names.ts';
+import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { checkIntegrity, type IntegrityMethod } from './integrity.ts';
 import { onDisk, PageFile } from './page-file.ts';
@@ -17,6 +17,7 @@ const SMALL_BYTES = 1024 * 1024;
 const AHEAD = 4;
 /** A trim that runs meanwhile may take an object of the plan away; a newer plan does without it. */
 const ATTEMPTS = 3;
+const DAMAGE = ['BLOB_CORRUPT', 'SQLITE_LTX_INVALID'] as const;
 
 export interface RestoreOptions {
   readonly log: SegmentLog;
@@ -65,19 +66,49 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   const started = clock.monotonic();
   const dest = resolve(options.dest);
   if (!options.overwrite) await requireAbsent(dest);
+  const damaged = new Map<string, unknown>();
   for (let attempt = 1; ; attempt++) {
     try {
-      const done = await restoreOnce(options, dest);
+      const done = await restoreOnce(options, dest, damaged);
       return { ...done, ms: clock.monotonic() - started };
     } catch (error) {
-      if (attempt >= ATTEMPTS || !hasCode(error, 'SQLITE_LOG_GAP') || error.fields.vanished !== true) throw error;
+      const vanished = hasCode(error, 'SQLITE_LOG_GAP') && error.fields.vanished === true;
+      if (attempt >= ATTEMPTS || !(vanished || error instanceof DamagedImage))
+        throw error instanceof DamagedImage ? error.cause : error;
+      if (error instanceof DamagedImage) damaged.set(error.entry.name, error.cause);
     }
   }
 }
 
-async function restoreOnce(options: RestoreOptions, dest: string): Promise<Omit<Restored, 'ms'>> {
+/** The full image that the plan began with; an older one and what follows it may do instead. */
+class DamagedImage extends Error {
+  readonly entry: LogEntry;
+
+  constructor(entry: LogEntry, cause: unknown) {
+    super(`${entry.name} is damaged`, { cause });
+    this.entry = entry;
+  }
+}
+
+/** Without the images known to be damaged. Where that leaves no way, the damage is the reason, not a gap. */
+async function planWithout(options: RestoreOptions, damaged: ReadonlyMap<string, unknown>): Promise<LogEntry[]> {
   const { log, target, signal } = options;
-  const plan = planRestore(log.bucket, await log.all({ signal }), target);
+  const entries = (await log.all({ signal })).filter((entry) => !damaged.has(entry.name));
+  try {
+    return planRestore(log.bucket, entries, target);
+  } catch (error) {
+    for (const first of damaged.values()) throw first;
+    throw error;
+  }
+}
+
+async function restoreOnce(
+  options: RestoreOptions,
+  dest: string,
+  damaged: ReadonlyMap<string, unknown>,
+): Promise<Omit<Restored, 'ms'>> {
+  const { signal } = options;
+  const plan = await planWithout(options, damaged);
   const temporary = `${dest}.restoring`;
   const assembly = new Assembly(options, plan, temporary);
   try {
@@ -128,8 +159,12 @@ class Assembly {
       for (const soon of this.#plan.slice(i, i + AHEAD)) if (soon.size <= SMALL_BYTES) this.#prefetch(ahead, soon);
       const small = ahead.get(entry);
       ahead.delete(entry);
-      if (small === undefined) await this.#stream(entry);
-      else await this.#whole(entry, await small);
+      try {
+        if (small === undefined) await this.#stream(entry);
+        else await this.#whole(entry, await small);
+      } catch (error) {
+        throw entry.level === SNAPSHOT_LEVEL && hasCode(error, ...DAMAGE) ? new DamagedImage(entry, error) : error;
+      }
     }
     return this.#file as PageFile;
   }

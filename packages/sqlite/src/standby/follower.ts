@@ -1,7 +1,8 @@
 /**
  * Keeps a replica file at the end of the log: entries arrive in order, are fetched and verified ahead, and everything
  * that has arrived by then is applied as one batch. What can pass (a full disk, a reader that won't let go, a network
- * that is down) is reported and tried again; what cannot (a gap, a file that somebody else changed) ends it with the error.
+ * that is down) is reported and tried again; what cannot (a gap, an object that stays damaged, a file that somebody else
+ * changed) ends it with the error.
  */
 import {
   abortable,
@@ -30,9 +31,14 @@ const QUEUE_MAX = 8192;
 const RETRY_MS = 1000;
 const FLUSH_EVERY_MS = 1000;
 
+/** An entry that was damaged at this many looks in a row is damaged for good. */
+const DAMAGED_LOOKS = 3;
+const DAMAGE = ['BLOB_CORRUPT', 'SQLITE_LTX_INVALID'] as const;
+
 /** Errors after which this file cannot be brought forward any more. */
 const FINAL = [
   'SQLITE_LOG_GAP',
+  'SQLITE_LOG_LOST',
   'SQLITE_FILE_REPLACED',
   'SQLITE_REPLICA_MODIFIED',
   'SQLITE_PAGE_SIZE_MISMATCH',
@@ -70,6 +76,8 @@ export class Follower {
   #appliedAt: number;
   #running: Promise<Error | undefined> | undefined;
   #applied = 0;
+  /** The entry that could not be read, and how often. */
+  #damaged = { txid: 0, looks: 0 };
 
   constructor(deps: FollowerDeps, logEnd: Position | undefined) {
     this.#deps = deps;
@@ -171,7 +179,7 @@ export class Follower {
       const batch = await this.#fetch(taken, signal);
       await file.apply(batch, signal);
     } catch (error) {
-      if (signal.aborted || hasCode(error, ...FINAL)) throw error;
+      if (signal.aborted || hasCode(error, ...FINAL) || this.#isDamagedForGood(error)) throw error;
       this.#failed(error);
       await env.clock.sleep(RETRY_MS, { signal });
       return;
@@ -190,10 +198,20 @@ export class Follower {
     let bytes = 0;
     for (const { entry } of this.#queue) {
       bytes += entry.size;
-      if (taken.length > 0 && (bytes > BATCH_BYTES || taken.length >= BATCH_ENTRIES)) break;
+      // What lies before a damaged entry is not held up by it.
+      const full = bytes > BATCH_BYTES || taken.length >= BATCH_ENTRIES || entry.maxTxid === this.#damaged.txid;
+      if (taken.length > 0 && full) break;
       taken.push(entry);
     }
     return taken;
+  }
+
+  /** Counts the looks at it. */
+  #isDamagedForGood(error: unknown): boolean {
+    if (!hasCode(error, 'SQLITE_LOG_DAMAGED')) return false;
+    const txid = Number(error.fields.txid);
+    this.#damaged = { txid, looks: txid === this.#damaged.txid ? this.#damaged.looks + 1 : 1 };
+    return this.#damaged.looks >= DAMAGED_LOOKS;
   }
 
   /** All entries verified before anything is touched; of each page the newest. */
@@ -222,7 +240,11 @@ export class Follower {
         problem,
       });
     if (entry.size > ENTRY_BYTES_MAX) throw gap('too large to be applied at once');
-    const segment = await this.#deps.log.read(entry.maxTxid, { signal });
+    const segment = await this.#deps.log.read(entry.maxTxid, { signal, size: entry.size }).catch((error: unknown) => {
+      if (!hasCode(error, ...DAMAGE)) throw error;
+      const { bucket } = this.#deps.log;
+      throw sqliteErrors.create('SQLITE_LOG_DAMAGED', { bucket, txid: entry.maxTxid, problem: error.message }, error);
+    });
     if (segment !== undefined) return segment;
     throw gap('trimmed away before it was applied');
   }

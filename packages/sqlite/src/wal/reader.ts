@@ -1,6 +1,7 @@
 /**
- * Reads committed transactions out of a live WAL file, from a cursor on. A frame counts only when its salts are the
- * cursor's and the checksum chain reaches it without a break; everything behind the last such commit is not there yet.
+ * Reads transactions out of a live WAL file, from a cursor on. A frame counts only when its salts are the cursor's and the
+ * checksum chain reaches it without a break; everything behind the last such commit is not there yet. A commit frame that
+ * is there need not be a commit: whoever reads beside living writers gives the limit that the wal-index names.
  * The file's size says nothing: a restarted WAL keeps its old tail. The reader never writes, never locks and keeps no
  * state between passes: the cursor is all there is, and every pass first proves that the cursor still holds.
  * It opens and closes nothing; SQLite holds no locks on the -wal file, so its descriptor may come and go freely.
@@ -77,13 +78,19 @@ export class WalReader {
 
   /** One bounded pass from `cursor`, or from the start of the present generation. Synchronous; may take 100 ms when full. */
   read(cursor?: WalCursor): WalScan {
-    const header = this.#header();
+    const header = this.header();
     if (cursor === undefined) return header === undefined ? { type: 'empty' } : this.#scan(header, startOf(header));
     const { size } = fstatSync(this.#fd);
     if (header === undefined || header.pageSize !== cursor.pageSize || size < cursor.offset)
       return { type: 'truncated', size };
     if (header.salt1 !== cursor.salt1 || header.salt2 !== cursor.salt2) return this.#restarted(header, cursor);
-    return this.#tailIntact(cursor) ? this.#scan(header, cursor) : { type: 'overwritten' };
+    return this.isIntact(cursor) ? this.#scan(header, cursor) : { type: 'overwritten' };
+  }
+
+  /** As `read`, of frames that end at `limit` or before; `from` must be known to hold. Undefined when there is no header. */
+  scan(from: WalCursor, limit: number): WalBatch | undefined {
+    const header = this.header();
+    return header === undefined ? undefined : this.#scan(header, from, limit);
   }
 
   /**
@@ -106,17 +113,18 @@ export class WalReader {
     const rest = this.#scan(header, cursor);
     if (rest.transactions > 0) return rest;
     // Only a tail that is still there after the scan proves that the scan saw what followed it.
-    if (!this.#tailIntact(cursor)) return lost('the WAL was restarted and has overwritten the last frame read');
+    if (!this.isIntact(cursor)) return lost('the WAL was restarted and has overwritten the last frame read');
     return { type: 'restarted', contiguous: true, reason: 'the WAL was restarted', next };
   }
 
-  #header(): WalHeader | undefined {
+  /** Of the generation that was begun last; it may have no commit yet. */
+  header(): WalHeader | undefined {
     const length = readSync(this.#fd, this.#head, 0, WAL_HEADER_SIZE, 0);
     return parseWalHeader(this.#head.subarray(0, length));
   }
 
   /** Whether the frame that ends at the cursor still carries its salts and the chain's checksum. */
-  #tailIntact(cursor: WalCursor): boolean {
+  isIntact(cursor: WalCursor): boolean {
     if (cursor.offset === WAL_HEADER_SIZE) return true;
     const frame = new Uint8Array(FRAME_HEADER_SIZE);
     const at = cursor.offset - FRAME_HEADER_SIZE - cursor.pageSize;
@@ -130,7 +138,7 @@ export class WalReader {
     );
   }
 
-  #scan(header: WalHeader, from: WalCursor): WalBatch {
+  #scan(header: WalHeader, from: WalCursor, limit = Number.POSITIVE_INFINITY): WalBatch {
     const frameSize = FRAME_HEADER_SIZE + from.pageSize;
     const chunk = this.#buffer(frameSize);
     const view = new DataView(chunk.buffer);
@@ -139,7 +147,8 @@ export class WalReader {
     let at = from.offset;
     // Mostly little is new, and behind it lies the stale tail of an earlier generation: begin with small reads.
     let wanted = Math.min(chunk.length, FIRST_FRAMES * frameSize);
-    for (let reading = true; reading; ) {
+    for (let reading = true; reading && at < limit; ) {
+      wanted = Math.min(wanted, limit - at);
       const length = readSync(this.#fd, chunk, 0, wanted, at);
       reading = length === wanted;
       wanted = Math.min(chunk.length, wanted * 4);

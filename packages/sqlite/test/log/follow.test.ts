@@ -1,7 +1,7 @@
 import { settle, VirtualClock } from '@canopy/core/testing';
 import { describe, expect, test } from 'vitest';
 import type { LogEntry } from '../../src/log/names.ts';
-import { fill, memoryLog, segment, snapshotAt } from './logs.ts';
+import { BUCKET, fill, memoryLog, segment, snapshotAt } from './logs.ts';
 
 /** Reads `count` entries, then stops. */
 async function take(entries: AsyncIterable<LogEntry>, count: number): Promise<number[]> {
@@ -95,6 +95,18 @@ describe('follow', () => {
     await log.trim({ keepMs: 0, keepCount: 2 });
     await expect(take(log.follow(3), 1)).rejects.toMatchObject({ code: 'SQLITE_LOG_GAP', fields: { from: 4, to: 7 } });
     expect(await take(log.follow(7), 2)).toEqual([8, 9]);
+  });
+
+  test('a log that ends before what its follower has: SQLITE_LOG_LOST, and never for an empty follower', async () => {
+    const { log, nats, session } = await memoryLog();
+    await fill(log, 1, 3);
+    nats.dropBlobs(BUCKET);
+    await session.ensureBlobs(BUCKET);
+    await expect(take(log.follow(3, { probeMs: 10 }), 1)).rejects.toMatchObject({ code: 'SQLITE_LOG_LOST' });
+    const seen = take(log.follow(0, { probeMs: 10 }), 2);
+    await new Promise((resolve) => nats.clock.timer(60, () => resolve(undefined)));
+    await fill(log, 1, 2);
+    expect(await seen).toEqual([1, 2]);
   });
 
   test('ends without an error when the signal aborts, waiting or not', async () => {

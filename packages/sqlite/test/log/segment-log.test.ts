@@ -1,7 +1,9 @@
 import { epoch, hasCode } from '@canopy/core';
 import { natsErrors } from '@canopy/nats';
 import { describe, expect, test } from 'vitest';
+import { transferMs } from '../../src/log/appender.ts';
 import { segmentName } from '../../src/log/names.ts';
+import { SegmentLog } from '../../src/log/segment-log.ts';
 import { BUCKET, fill, memoryLog, segment, snapshotAt } from './logs.ts';
 
 describe('append', () => {
@@ -129,6 +131,60 @@ describe('append', () => {
     expect(await rival.entry(4)).toBeUndefined();
     await expect((await other()).append(segment(1))).rejects.toMatchObject({ code: 'SQLITE_FENCED' });
     expect((await rival.entries()).map((entry) => entry.maxTxid)).toEqual([8, 9]);
+  });
+
+  test('a bucket that was made anew takes nothing, whatever its revisions happen to be', async () => {
+    for (const others of [0, 1, 2, 3, 4, 9]) {
+      const { log, nats, session } = await memoryLog();
+      await fill(log, 1, 4);
+      nats.dropBlobs(BUCKET);
+      const blobs = await session.ensureBlobs(BUCKET);
+      for (let i = 0; i < others; i++) await blobs.put(`unrelated-${i}`, Uint8Array.of(1));
+      for (let attempt = 0; attempt < 2; attempt++)
+        await expect(log.append(segment(5))).rejects.toMatchObject({ code: 'SQLITE_LOG_LOST', fields: { txid: 4 } });
+      expect(await blobs.list('ltx/')).toEqual([]);
+    }
+  });
+
+  test('a bucket restored from a backup takes nothing; one that was copied with what it had goes on', async () => {
+    const { log, nats, session } = await memoryLog();
+    await fill(log, 1, 4);
+    const restored = async (to: number): Promise<void> => {
+      nats.dropBlobs(BUCKET);
+      await session.ensureBlobs(BUCKET);
+      await fill(new SegmentLog({ blobs: await session.blobs(BUCKET), clock: nats.clock }), 1, to);
+    };
+    await restored(3);
+    await expect(log.append(segment(5))).rejects.toMatchObject({ code: 'SQLITE_LOG_LOST' });
+    expect(await log.entry(5)).toBeUndefined();
+    await restored(4);
+    expect((await log.append(segment(5))).maxTxid).toBe(5);
+  });
+
+  test('whoever began the log anew under a higher epoch is a successor', async () => {
+    const { log, nats, session, other } = await memoryLog();
+    await fill(log, 1, 4);
+    nats.dropBlobs(BUCKET);
+    await session.ensureBlobs(BUCKET);
+    await fill(await other(), 1, 4, { epoch: epoch(3), node: 'b' });
+    await expect(log.append(segment(5))).rejects.toMatchObject({ code: 'SQLITE_FENCED', fields: { takenEpoch: 3 } });
+    expect(await log.entry(5)).toBeUndefined();
+  });
+
+  test('a put gets the time that its size takes on a slow link', async () => {
+    const { log, blobs } = await memoryLog();
+    const given: number[] = [];
+    const put = blobs.put.bind(blobs);
+    blobs.put = (name, data, options) => {
+      given.push(options?.timeoutMs ?? 0);
+      return put(name, data, options);
+    };
+    await fill(log, 1, 2);
+    const small = (segment(2).bytes as Uint8Array).length;
+    expect(given.at(-1)).toBe(transferMs(small));
+    expect(transferMs(0)).toBe(10_000);
+    // 256 kB a second.
+    expect(transferMs(256_000_000)).toBe(1_010_000);
   });
 
   test('other traffic in the bucket does not fence a primary', async () => {

@@ -1,4 +1,14 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -6,7 +16,7 @@ import { systemEnv } from '@canopy/core';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { resolveSqliteOptions } from '../../src/database/options.ts';
 import { LiveDatabase } from '../../src/primary/live-database.ts';
-import type { WalBatch, WalCursor } from '../../src/wal/reader.ts';
+import { type WalBatch, type WalCursor, WalReader } from '../../src/wal/reader.ts';
 
 let directory: string;
 let path: string;
@@ -43,6 +53,102 @@ function take(database: LiveDatabase): number {
   database.advance(step.batch.end);
   return step.batch.transactions;
 }
+
+/**
+ * What a writer leaves that dies while its COMMIT waits for the disk: valid frames with a commit in the WAL, which the
+ * index does not know of. They are made by a twin of the database. Gives back the WAL's end with them.
+ */
+function phantom(rows: number): WalCursor {
+  const twin = join(directory, 'twin.db');
+  copyFileSync(path, twin);
+  copyFileSync(`${path}-wal`, `${twin}-wal`);
+  const writer = new DatabaseSync(twin);
+  writer.exec(
+    `PRAGMA wal_autocheckpoint=0; BEGIN; ${'INSERT INTO t(x) VALUES (hex(randomblob(2000)));'.repeat(rows)} COMMIT`,
+  );
+  const frames = readFileSync(`${twin}-wal`);
+  writer.close();
+  const fd = openSync(`${path}-wal`, 'r+');
+  try {
+    writeSync(fd, frames);
+    const scan = new WalReader(fd).read();
+    if (scan.type !== 'batch') throw new Error('no frames');
+    return scan.end;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+test('a commit that its writer did not live to publish is not one, and what is written over it is not missed', () => {
+  const database = open({ cursor: undefined, restartable: true });
+  insert(3);
+  expect(take(database)).toBe(4);
+  for (const rows of [1, 20, 5]) {
+    const end = phantom(rows);
+    expect(end.offset).toBeGreaterThan((database.cursor as WalCursor).offset);
+    expect(database.next().type).toBe('nothing');
+    insert(1);
+    expect(take(database), 'over the dead one').toBe(1);
+    expect(database.next().type).toBe('nothing');
+    insert(2);
+    expect(take(database)).toBe(2);
+    phantom(rows);
+    const taken: WalBatch[] = [];
+    database.checkpoint((batch) => taken.push(batch));
+    expect(taken).toEqual([]);
+    insert(1);
+    expect(take(database), 'after a checkpoint').toBe(1);
+  }
+});
+
+test('a cursor behind what is committed is lost, also once as much was written over it', () => {
+  insert(3);
+  const cursor = phantom(4);
+  const database = open({ cursor, restartable: false });
+  expect(database.next()).toMatchObject({ type: 'lost', reason: expect.stringContaining('ends before') });
+  while ((database.next() as { reason?: string }).reason?.includes('ends before')) insert(1);
+  expect(database.next()).toMatchObject({ type: 'lost', reason: expect.stringContaining('overwritten') });
+  insert(30);
+  expect(database.next()).toMatchObject({ type: 'lost' });
+});
+
+test('an image does not contain what was not committed', async () => {
+  const database = open({ cursor: undefined, restartable: true });
+  insert(3);
+  const reader = new DatabaseSync(path);
+  reader.exec('BEGIN; SELECT count(*) FROM t');
+  insert(3);
+  const { offset } = phantom(4);
+  const image = await database.freeze(AbortSignal.timeout(1000));
+  expect(image.frames.size).toBeGreaterThan(0);
+  expect(Math.max(...image.frames.values())).toBeLessThan((database.cursor as WalCursor).offset);
+  expect(database.cursor?.offset).toBeLessThan(offset);
+  reader.close();
+  insert(1);
+  expect(take(database)).toBe(1);
+});
+
+test('an index that was replaced is noticed', () => {
+  const database = open({ cursor: undefined, restartable: true });
+  insert(1);
+  database.check();
+  renameSync(`${path}-shm`, `${path}-moved`);
+  try {
+    expect(() => database.check()).toThrow(expect.objectContaining({ code: 'SQLITE_FILE_REPLACED' }));
+  } finally {
+    renameSync(`${path}-moved`, `${path}-shm`);
+  }
+});
+
+test('the WAL that is still to be copied is measured, not what is left of an old one', () => {
+  const database = open({ cursor: undefined, restartable: true });
+  insert(20);
+  take(database);
+  expect(database.walBytesUsed).toBeGreaterThan(20 * 4096);
+  database.checkpoint(() => {});
+  expect(database.walBytesUsed).toBe(0);
+  expect(database.walBytes).toBeGreaterThan(20 * 4096);
+});
 
 test("no checkpoint of the application's can hide a commit", () => {
   const database = open({ cursor: undefined, restartable: true });
@@ -156,6 +262,19 @@ test('leaving tells when something was written that nobody has read', async () =
   const database = open({ cursor: undefined, restartable: true });
   take(database);
   insert(1);
+  application.close();
+  expect(await database.leave()).toBe(false);
+  application = new DatabaseSync(path);
+});
+
+test('what was committed and truncated away while nothing was pinned any more is not taken for nothing', async () => {
+  const database = open({ cursor: undefined, restartable: true });
+  insert(3);
+  take(database);
+  database.checkpoint(() => {});
+  await expect(database.leave()).rejects.toMatchObject({ code: 'SQLITE_DATABASE_BUSY' });
+  insert(1);
+  application.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   application.close();
   expect(await database.leave()).toBe(false);
   application = new DatabaseSync(path);

@@ -175,4 +175,29 @@ describe('restore', () => {
     await expect(restore({ log, dest, onProgress, signal: stop.signal })).rejects.toThrow('enough');
     expect(leftIn(source)).toEqual([]);
   });
+
+  test('past a damaged full image with an older one; where none is left, the damage is told', async () => {
+    const { log, blobs } = await memoryLog();
+    using source = new WalDatabase(1024);
+    await fill(log, 1, 6);
+    for (const txid of [2, 4, 6]) await snapshotAt(log, txid);
+    const dest = join(source.directory, 'out.db');
+    const [, second, third] = await log.snapshots();
+    for (const [image, files] of [
+      [undefined, 1],
+      [third, 3],
+      [second, 5],
+    ] as const) {
+      if (image !== undefined) {
+        const { bytes, info } = (await blobs.read(image.name)) as NonNullable<Awaited<ReturnType<typeof blobs.read>>>;
+        await blobs.put(image.name, bytes.subarray(0, -20), { headers: info.headers });
+      }
+      expect(await restore({ log, dest, overwrite: true })).toMatchObject({ files, position: { txid: 6 } });
+    }
+    const whole = readFileSync(dest);
+    for (let txid = 1; txid <= 4; txid++) await blobs.delete(segmentName(txid));
+    await blobs.delete((await log.snapshots())[0]?.name as string);
+    await expect(restore({ log, dest, overwrite: true })).rejects.toMatchObject({ code: 'SQLITE_LTX_INVALID' });
+    expect(readFileSync(dest).equals(whole)).toBe(true);
+  });
 });

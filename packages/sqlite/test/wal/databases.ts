@@ -44,7 +44,7 @@ export class WalDatabase implements Disposable {
 
   [Symbol.dispose](): void {
     for (const fd of this.#fds) closeSync(fd);
-    this.db.close();
+    if (this.db.isOpen) this.db.close();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
