@@ -2,9 +2,7 @@
 
 import { parseDuration } from '@canopy/core';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { electionStatus, electionStepDown, electionWatch } from './commands/election.ts';
 import type { ClusterOptions } from './connect.ts';
-import { elect } from './elect/elect.ts';
 import type { Printer } from './output/printer.ts';
 
 export interface VerbContext {
@@ -41,24 +39,42 @@ export function addElectionVerbs(program: Command, context: VerbContext): void {
     .option('--log-file <file>', 'write a log there')
     .addHelpText('after', ELECT_HELP)
     .action(async (argv, { killAfter, wait, ...options }) =>
-      done(await elect(argv, { ...cluster(options), ...options, killAfterMs: killAfter, waitMs: wait }, printer())),
+      done(
+        await (await import('./elect/elect.ts')).elect(
+          argv,
+          { ...cluster(options), ...options, killAfterMs: killAfter, waitMs: wait },
+          printer(),
+        ),
+      ),
     );
 
   const election = verb(program, 'election', 'look at elections, and move leadership');
   findsBucket(verb(election, 'status', 'who leads which group, and how much of the lease is left'))
     .option('-g, --group <group>', 'only this one')
     .addHelpText('after', STATUS_HELP)
-    .action(async (options) => done(await electionStatus({ ...cluster(options), ...options }, printer())));
+    .action(async (options) =>
+      done(
+        await (await import('./commands/election.ts')).electionStatus({ ...cluster(options), ...options }, printer()),
+      ),
+    );
   findsBucket(verb(election, 'watch', 'changes of leadership as they happen'))
     .option('-g, --group <group>', 'only this one')
     .addHelpText('after', WATCH_HELP)
-    .action(async (options) => done(await electionWatch({ ...cluster(options), ...options }, printer())));
+    .action(async (options) =>
+      done(
+        await (await import('./commands/election.ts')).electionWatch({ ...cluster(options), ...options }, printer()),
+      ),
+    );
   findsBucket(verb(election, 'stepdown', 'have the leader give its lease up'))
     .requiredOption('-g, --group <group>', 'the group')
     .option('--to <id>', 'the candidate that shall take over (default: whichever is first)')
     .option('--no-wait', 'do not wait until somebody leads again')
     .addHelpText('after', STEPDOWN_HELP)
-    .action(async (options) => done(await electionStepDown({ ...cluster(options), ...options }, printer())));
+    .action(async (options) =>
+      done(
+        await (await import('./commands/election.ts')).electionStepDown({ ...cluster(options), ...options }, printer()),
+      ),
+    );
 }
 
 function durationMs(value: string): number {

@@ -202,13 +202,13 @@ Examples:
   canopy run --config canopy.yaml           one node of a real one
   canopy status                             who is there and who is active
   canopy stepdown ledger --to n2            move an app, losing nothing
-In a checkout, write npx canopy.
   canopy elect --group jobs -- ./worker     run a command only while leader
+In a checkout, write npx canopy.
 
 Environment (flags are stronger): NATS_URL, PLATFORM, NODE_ID, CANOPY_NATS_SERVER, NO_COLOR.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 no such app or node, 4 NATS or cluster
 unreachable, 5 timed out, 6 port, directory, node id or database in use, 7 disk, 69 Node.js too old, 70 bug,
-130 interrupted.`;
+75 leadership lost (elect --once), 126 and 127 the command of elect cannot be run, 130 interrupted.`;
 
 const GLOBAL_HELP = `
 Global options, before or after the verb: -o, --output table|json; --timeout 10s; -h, --help.`;
