@@ -133,7 +133,9 @@ test('a standby whose next entries are gone keeps its file and is not promoted u
   write(a.path, TABLE);
   await c.database.waitFor((await rowsShipped(a, 1)) as never);
   process.kill(c.pid(), 'SIGSTOP');
-  const end = await rowsShipped(a, 2, 3, 4, 5, 6);
+  // One entry each, or what is deleted below might be nothing.
+  let end = await rowsShipped(a, 2);
+  for (const id of [3, 4, 5, 6]) end = await rowsShipped(a, id);
   const blobs = await session.blobs(BUCKET);
   const kept = new Map<string, { bytes: Uint8Array; headers: Readonly<Record<string, string>> }>();
   for (const { name } of await blobs.list('ltx/')) {
