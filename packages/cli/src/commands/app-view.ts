@@ -14,7 +14,14 @@ export function appRow(overview: AppOverview): Cell[] {
   const lags = standbys.map(({ status }) => status?.database?.lag.tx);
   const known = lags.filter((lag) => lag !== undefined);
   const lag = lags.length > 0 && known.length === lags.length ? `${Math.max(...known)} tx` : undefined;
-  return [overview.app, overview.active, overview.epoch, standbys.length, lag, problemsOf(overview)[0]];
+  return [
+    overview.app,
+    overview.active,
+    overview.epoch,
+    standbys.length,
+    lag,
+    problemsOf(overview).slice(0, 2).join('; '),
+  ];
 }
 
 /** Sentences for the operator; none when all is well. */
