@@ -1,5 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
+/** Real faults that take their time: minutes of waiting for leases and clusters. `npm run test:faults` runs them. */
+const FAULTS = [
+  'packages/election/test/{faults,interop}/**/*.int.test.ts',
+  'packages/election/test/failsafe/failsafe.int.test.ts',
+  'packages/election/test/warden/option.int.test.ts',
+  'packages/election/test/chaos.int.test.ts',
+];
+
 /** Three projects: pure tests, seeded simulation, and tests with real servers and processes (one file at a time). */
 export default defineConfig({
   test: {
@@ -29,6 +37,16 @@ export default defineConfig({
             'bench/test/**/*.int.test.ts',
             'scripts/test/**/*.int.test.ts',
           ],
+          exclude: ['**/node_modules/**', ...FAULTS],
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'faults',
+          include: FAULTS,
           testTimeout: 90_000,
           hookTimeout: 90_000,
           fileParallelism: false,
