@@ -31,7 +31,7 @@ import { Publication } from './publication.ts';
 import { failureKind } from './retry/failure-kind.ts';
 import { SelfChecks } from './self-checks.ts';
 import { Tenure } from './tenure.ts';
-import { followKey, followSession } from './watching.ts';
+import { EarlyWatch, followKey, followSession } from './watching.ts';
 
 /**
  * A candidate for the leadership of one group. Runs once: make a new one after `stop()`. Hooks may be registered at any
@@ -259,10 +259,13 @@ export class Election extends Lifecycle {
     this.#checks.begin(kv, this.#tasks);
     this.#connected = session?.status().connected ?? true;
     this.#metrics.connected(this.#connected);
-    this.#driver.feed({ type: 'floor', epoch: (await record?.read()) ?? 0 });
-    this.#driver.feed({ type: 'start' });
     const feed = this.#driver.feed.bind(this.#driver);
-    this.#tasks.run('watch', (stopped) => followKey(kv, this.group, this.#env, this.#log, feed, stopped));
+    const early = new EarlyWatch();
+    this.#tasks.run('watch', (stopped) => followKey(kv, this.group, this.#env, this.#log, early.hear, stopped));
+    const [floor] = await Promise.all([record?.read(), early.ready(this.#env, requestTimeoutMs, this.#tasks.signal)]);
+    feed({ type: 'floor', epoch: floor ?? 0 });
+    feed({ type: 'start' });
+    early.open(feed);
     if (session !== undefined) {
       const onConnection = (up: boolean): void => this.#setConnected(up);
       this.#tasks.run('session', (stopped) => followSession(session, this.#log, onConnection, stopped));
@@ -271,11 +274,8 @@ export class Election extends Lifecycle {
     this.#tasks.run('failsafe', async (stopped) => this.#failsafe?.run(stopped));
     // Ready: the first look at the key has been answered, or could not be.
     await this.#driver.until((s) => s.observed.kind !== 'unknown' || s.failures > 0, signal);
-    this.#log.info('election_started', {
-      ttl_ms: rules.ttlMs,
-      heartbeat_ms: rules.heartbeatMs,
-      priority: rules.priority,
-    });
+    const { ttlMs, heartbeatMs, priority } = rules;
+    this.#log.info('election_started', { ttl_ms: ttlMs, heartbeat_ms: heartbeatMs, priority });
   }
 
   protected async onStop(): Promise<void> {

@@ -35,6 +35,34 @@ export async function followKey(
   }
 }
 
+/**
+ * What is heard before anybody listens: the watch begins before the first look at the key, so that a release between the
+ * two is not missed. Passes everything on, in order, from `open` on.
+ */
+export class EarlyWatch {
+  readonly #synced = Promise.withResolvers<void>();
+  #kept: MachineEvent[] | undefined = [];
+  #pass: (event: MachineEvent) => void = () => {};
+
+  readonly hear = (event: MachineEvent): void => {
+    if (event.type === 'synced') this.#synced.resolve();
+    if (this.#kept === undefined) this.#pass(event);
+    else this.#kept.push(event);
+  };
+
+  /** Resolves when the watch sees every change from now on, or after `boundMs`: then the first look is all there is. */
+  async ready(env: Pick<Env, 'clock'>, boundMs: number, signal: AbortSignal): Promise<void> {
+    await Promise.race([this.#synced.promise, env.clock.sleep(boundMs, { signal }).catch(() => {})]);
+  }
+
+  open(pass: (event: MachineEvent) => void): void {
+    const kept = this.#kept ?? [];
+    this.#kept = undefined;
+    this.#pass = pass;
+    for (const event of kept) pass(event);
+  }
+}
+
 /** Follows the connection until the signal aborts or the session closes; a closed session counts as disconnected. */
 export async function followSession(
   session: NatsSession,
