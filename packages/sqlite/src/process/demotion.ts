@@ -3,12 +3,14 @@
  * place. Only where all of it is proved to be in the log is it called a standby's; anything else stays a former
  * primary's, and whoever looks next decides what it is.
  */
-import type { Position } from '@canopy/core';
+import type { Env, Position } from '@canopy/core';
 import type { Primary } from '../primary/primary.ts';
 import { type SettlementDeps, writeStandbyState } from './settlement.ts';
 
 /** Bound on shipping the rest when the log does not answer. */
 const FINISH_MS = 4000;
+/** A primary that the log has refused is demoted by the platform; past this bound it leaves the role by itself. */
+const REFUSED_MS = 30_000;
 
 /** The primary is closed afterwards in any case. Throws SQLITE_DATABASE_BUSY while another program has the file open. */
 export async function endPrimary(
@@ -25,4 +27,12 @@ export async function endPrimary(
   } finally {
     await primary.close();
   }
+}
+
+/** Calls `leave` when nobody has acted on the refusal in time. What fails then is tried by the next who asks. */
+export function leaveAfter(env: Env, ms: number | undefined, signal: AbortSignal, leave: () => Promise<void>): void {
+  env.clock
+    .sleep(ms ?? REFUSED_MS, { signal })
+    .then(leave)
+    .catch((error: Error) => env.log.debug('primary_not_left', { reason: error.message }));
 }

@@ -6,7 +6,6 @@
  */
 import { join } from 'node:path';
 import {
-  backoffMs,
   CanopyError,
   type DatabaseEvent,
   type DatabaseRole,
@@ -24,30 +23,18 @@ import { Follower } from '../standby/follower.ts';
 import type { ReplicaFile } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import type { DatabaseLock } from './database-lock.ts';
-import { endPrimary } from './demotion.ts';
+import { endPrimary, leaveAfter } from './demotion.ts';
 import { requireVersion } from './file-mode.ts';
-import {
-  closeMode,
-  drainMode,
-  lagOf,
-  logEndOf,
-  type Mode,
-  positionOf,
-  problemOf,
-  sizeOf,
-  waitApplied,
-  waitLocal,
-} from './mode.ts';
+import { closeMode, drainMode, type Mode, positionOf, sizeOf, waitApplied, waitLocal } from './mode.ts';
 import { type OpeningDeps, openDatabase } from './opening.ts';
 import { hearAbort, promoteLocal, promoteReplica } from './promotion.ts';
-import { type Rebuild, rebuildFor, Settlement, type SettlementDeps } from './settlement.ts';
+import { describeDatabase } from './report.ts';
+import { type Rebuild, rebuildFor, Settlement, type SettlementDeps, untilSettled } from './settlement.ts';
 import { bootId } from './state-file.ts';
+import { Turns } from './turns.ts';
 
-const RETRY = { initialMs: 1000, maxMs: 10_000 };
 /** How long a promotion that failed waits for the file to follow again before it says so. */
 const RESETTLE_MS = 2000;
-/** A primary that the log has refused is demoted by the platform; past this bound it leaves the role by itself. */
-const REFUSED_MS = 30_000;
 /** Within these a call may wait for its turn: what they do is bounded. */
 const MOVING: readonly DatabaseRole[] = ['promoting', 'demoting'];
 
@@ -77,7 +64,7 @@ export class DatabaseEngine {
   #lock: DatabaseLock | undefined;
   #session: NatsSession | undefined;
   #log!: SegmentLog;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   #stopping: Promise<void> | undefined;
 
   constructor(deps: EngineDeps) {
@@ -192,15 +179,12 @@ export class DatabaseEngine {
   #primaryEvent(event: DatabaseEvent): void {
     this.#deps.onEvent(event);
     if (event.type !== 'fenced' && event.type !== 'failed') return;
-    const { env, refusedMs = REFUSED_MS } = this.#deps;
     const leave = async (): Promise<void> => {
-      await env.clock.sleep(refusedMs, { signal: this.#stopped.signal });
-      const mode = this.#mode;
-      if (mode.kind !== 'primary' || !mode.primary.hasEnded || this.#role !== 'primary') return;
+      if (this.#mode.kind !== 'primary' || !this.#mode.primary.hasEnded || this.#role !== 'primary') return;
       this.#warn('PRIMARY_LEFT', 'the log has refused this primary and nobody has demoted it');
       await this.demote();
     };
-    leave().catch((error: Error) => env.log.debug('primary_not_left', { reason: error.message }));
+    leaveAfter(this.#deps.env, this.#deps.refusedMs, this.#stopped.signal, leave);
   }
 
   sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
@@ -214,20 +198,17 @@ export class DatabaseEngine {
   }
 
   status(): DatabaseStatus {
-    const mode = this.#mode;
-    // Of a file that is being looked at or made anew nothing is known.
-    const known = this.#session?.status().connected === true && this.#role !== 'opening' && this.#role !== 'failed';
-    return {
+    return describeDatabase({
       role: this.#role,
+      mode: this.#mode,
       path: this.#deps.spec.path,
-      position: this.#at(),
-      logEnd: logEndOf(mode),
-      lag: lagOf(mode, known),
-      sizeBytes: sizeOf(mode) ?? this.#sizeBytes,
-      lastSnapshotAt: (mode.kind === 'primary' ? mode.primary.lastSnapshotAt : undefined) ?? this.#lastSnapshotAt,
+      connected: this.#session?.status().connected === true,
+      position: this.#position,
+      sizeBytes: this.#sizeBytes,
+      lastSnapshotAt: this.#lastSnapshotAt,
       divergences: this.#divergences,
-      problem: this.#problem ?? problemOf(mode),
-    };
+      problem: this.#problem,
+    });
   }
 
   /** For the process's end: ships what is committed, within the bound, and leaves everything else as it is. */
@@ -279,16 +260,9 @@ export class DatabaseEngine {
   }
 
   #follow(file: ReplicaFile, end: Position): void {
-    const { env, spec } = this.#deps;
-    const deps = {
-      file,
-      log: this.#log,
-      env,
-      stallAfterMs: spec.options.stallAfterMs,
-      onEvent: (event: DatabaseEvent) => this.#deps.onEvent(event),
-      onChange: () => this.#deps.onStatus(),
-    };
-    const follower = new Follower(deps, end);
+    const { env, spec, onEvent, onStatus } = this.#deps;
+    const { stallAfterMs } = spec.options;
+    const follower = new Follower({ file, log: this.#log, env, stallAfterMs, onEvent, onChange: onStatus }, end);
     this.#mode = { kind: 'replica', file, follower };
     void follower.start().then((error) => {
       if (error !== undefined) this.#again(follower, error);
@@ -327,22 +301,16 @@ export class DatabaseEngine {
   }
 
   /** Nobody waits for it but stop(), which ends it: meanwhile calls are refused by the role. */
-  async #retrySettle(signal: AbortSignal): Promise<void> {
-    const { env } = this.#deps;
-    let told = '';
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await this.#settle(signal);
-      } catch (error) {
-        signal.throwIfAborted();
+  #retrySettle(signal: AbortSignal): Promise<void> {
+    return untilSettled(this.#deps.env, signal, {
+      settle: () => this.#settle(signal),
+      failed: async (error, isNews) => {
         await this.#leaveMode();
         this.#problem = messageOf(error);
         this.#deps.onStatus();
-        if (told !== this.#problem) this.#warn(CanopyError.is(error) ? error.code : 'FOLLOWING_FAILED', this.#problem);
-        told = this.#problem;
-        await env.clock.sleep(backoffMs(attempt, RETRY, env.random), { signal });
-      }
-    }
+        if (isNews) this.#warn(CanopyError.is(error) ? error.code : 'FOLLOWING_FAILED', this.#problem);
+      },
+    });
   }
 
   /** Leaves a closed file: a standby's where all is shipped, else whatever the next look finds. */
@@ -425,8 +393,6 @@ export class DatabaseEngine {
   }
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => {});
-    return result;
+    return this.#turns.take(work);
   }
 }

@@ -3,7 +3,7 @@
  * where it was a primary's and all of it is in the log, waits untouched where it begins or is ahead of the log, and is
  * rebuilt from the log otherwise, after everything in it that the log has not was kept aside.
  */
-import { type DatabaseEvent, type Env, hasCode, type Position, START } from '@canopy/core';
+import { backoffMs, type DatabaseEvent, type Env, hasCode, messageOf, type Position, START } from '@canopy/core';
 import { keepDivergence } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
 import type { LogEntry } from '../log/names.ts';
@@ -21,6 +21,7 @@ import { wrapFileError } from './system-errors.ts';
 
 /** Progress is told at most this often. */
 const PROGRESS_MS = 200;
+const RETRY = { initialMs: 1000, maxMs: 10_000 };
 
 export interface SettlementDeps {
   readonly spec: DatabaseSpec;
@@ -178,6 +179,26 @@ export class Settlement {
     const { spec, env, statePath, boot } = this.#deps;
     const { busyTimeoutMs, lockTimeoutMs, flushStandby: flush } = spec.options;
     return { path: spec.path, statePath, boot, env, busyTimeoutMs, lockTimeoutMs, flush };
+  }
+}
+
+/** Tries until it succeeds, or the signal aborts. `failed` hears of each failure, and whether it is another than the last. */
+export async function untilSettled(
+  env: Env,
+  signal: AbortSignal,
+  attempts: { settle(): Promise<void>; failed(error: unknown, isNews: boolean): Promise<void> },
+): Promise<void> {
+  let told = '';
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await attempts.settle();
+    } catch (error) {
+      signal.throwIfAborted();
+      const reason = messageOf(error);
+      await attempts.failed(error, told !== reason);
+      told = reason;
+      await env.clock.sleep(backoffMs(attempt, RETRY, env.random), { signal });
+    }
   }
 }
 

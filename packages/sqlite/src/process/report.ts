@@ -1,0 +1,34 @@
+/** What is told of a database: put together from memory, at any moment, and only what is known. */
+import type { DatabaseRole, DatabaseStatus, Position } from '@canopy/core';
+import { lagOf, logEndOf, type Mode, positionOf, problemOf, sizeOf } from './mode.ts';
+
+/** What the engine remembers beside its mode: it stands in where the mode says nothing. */
+export interface DatabaseFacts {
+  readonly role: DatabaseRole;
+  readonly mode: Mode;
+  readonly path: string;
+  /** NATS is reached at the moment. */
+  readonly connected: boolean;
+  readonly position: Position;
+  readonly sizeBytes: number | undefined;
+  readonly lastSnapshotAt: number | undefined;
+  readonly divergences: readonly string[];
+  readonly problem: string | undefined;
+}
+
+export function describeDatabase(facts: DatabaseFacts): DatabaseStatus {
+  const { role, mode } = facts;
+  // Of a file that is being looked at or made anew nothing is known.
+  const known = facts.connected && role !== 'opening' && role !== 'failed';
+  return {
+    role,
+    path: facts.path,
+    position: positionOf(mode) ?? facts.position,
+    logEnd: logEndOf(mode),
+    lag: lagOf(mode, known),
+    sizeBytes: sizeOf(mode) ?? facts.sizeBytes,
+    lastSnapshotAt: (mode.kind === 'primary' ? mode.primary.lastSnapshotAt : undefined) ?? facts.lastSnapshotAt,
+    divergences: facts.divergences,
+    problem: facts.problem ?? problemOf(mode),
+  };
+}
