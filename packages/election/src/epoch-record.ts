@@ -5,6 +5,7 @@
  */
 import { type Clock, hasCode, type Logger, messageOf, withDeadline } from '@canopy/core';
 import type { Kv, NatsSession } from '@canopy/nats';
+import { firstRevision } from './lease/revisions.ts';
 
 /** A term waits for a look at the record, so that has a short bound. */
 const READ_MS = 500;
@@ -54,13 +55,13 @@ export class EpochRecord {
   }
 
   async #raise(epoch: number): Promise<void> {
-    const { session, bucket, group, timeoutMs } = this.#ports;
+    const { session, bucket, group, clock, timeoutMs } = this.#ports;
     const value = new TextEncoder().encode(JSON.stringify({ epoch }));
     for (let tries = 1; ; tries++) {
       const present = await this.#present();
       if (present !== undefined && present.epoch >= epoch) return;
       try {
-        this.#kv ??= await session.ensureKv(bucket, { ttlMs: 0 });
+        this.#kv ??= await session.ensureKv(bucket, { ttlMs: 0, firstRevision: firstRevision(clock.wall()) });
         if (present === undefined) await this.#kv.create(group, value, { timeoutMs });
         else await this.#kv.update(group, value, present.revision, { timeoutMs });
         return;

@@ -44,6 +44,8 @@ export class Tenure {
   #ending: HeldLeadership | undefined;
   #lastHeartbeat: number | undefined;
   #clearing: Promise<void> = Promise.resolve();
+  /** Grows when a lease is given up: what was about to be told of it then is not. */
+  #clears = 0;
   /** Ends the attention to the watchdog's `lost`, which is another signal after each `clear()`. */
   #watching: AbortController | undefined;
 
@@ -71,8 +73,10 @@ export class Tenure {
     const { options, watchdog, clock, log, feed } = this.#context;
     const { ttlMs, marginMs } = options.rules;
     const { token } = term;
+    const clears = this.#clears;
     try {
       const floor = await this.#context.floor();
+      if (this.#clears !== clears) return;
       if (floor >= term.epoch) {
         log.warn('epoch_too_low', { epoch: term.epoch, floor });
         feed({ type: 'floor', epoch: floor });
@@ -152,6 +156,7 @@ export class Tenure {
   clear(): void {
     const { options, watchdog, clock, log } = this.#context;
     const { requestTimeoutMs } = options;
+    this.#clears += 1;
     if (watchdog === undefined) return;
     this.#watching?.abort();
     this.#clearing = withDeadline(clock, 'watchdog', requestTimeoutMs, watchdog.clear()).catch((error: unknown) =>

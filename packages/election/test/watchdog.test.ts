@@ -57,6 +57,30 @@ describe('the watchdog', () => {
     await election.stop();
   });
 
+  it('hears nothing of a lease that was given up before it could be told', async () => {
+    const clock = new VirtualClock();
+    const hub = new MemoryNats({ clock });
+    const watchdog = new TestWatchdog();
+    const env = { clock, random: seededRandom(1), log: silentLogger, metrics: noMetrics, tracer: noTracer };
+    const election = new Election(
+      { session: hub.session(), bucket: 'elections', group: 'g', instanceId: 'a', ttl: TTL, watchdog },
+      env,
+    );
+    // The record of epochs answers late, and the term waits for it.
+    let led = false;
+    hub.fault = (call) => (call.bucket === 'elections_epochs' && led ? { answerDelayMs: 300 } : undefined);
+    await Promise.all([election.start(), clock.advance(100)]);
+    await Promise.all([election.stepDown({ holdOffMs: 500 }), clock.advance(100)]);
+    watchdog.calls.length = 0;
+    led = true;
+    await clock.advance(600);
+    expect(await (await hub.session().kv('elections')).get('g')).toBeDefined();
+    const stopping = election.stop();
+    await clock.advance(5000);
+    await stopping;
+    expect(watchdog.calls).toEqual(['clear']);
+  });
+
   it('hears every renewal, and is cleared before the release', async () => {
     const { clock, watchdog, election, start } = await world();
     await start();

@@ -8,6 +8,8 @@ export interface Draft {
   readonly rules: Rules;
   readonly now: number;
   readonly s: { -readonly [K in keyof MachineState]: MachineState[K] };
+  /** This step took in the answer to a read that was sent then. */
+  lookedAt?: number;
   readonly effects: Effect[];
 }
 
@@ -31,10 +33,16 @@ export function beatAfter({ heartbeatMs, beatGridMs = 0 }: Rules, sentAt: number
 }
 
 /** Claims the one request slot. */
-export function takeOff(d: Draft, kind: Flight['kind'], token = '', clause?: FailsafeClause): number {
+export function takeOff(
+  d: Draft,
+  kind: Flight['kind'],
+  token = '',
+  clause?: FailsafeClause,
+  sentAt: number = d.now,
+): number {
   const op = d.s.ops + 1;
   d.s.ops = op;
-  d.s.flight = { op, kind, sentAt: d.now, token, floor: d.s.epochFloor, clause };
+  d.s.flight = { op, kind, sentAt, token, floor: d.s.epochFloor, clause };
   return op;
 }
 

@@ -3,6 +3,7 @@
  * everybody else away, and only then is the lease released, at the revision that we know. Hooks that did not end in time
  * leave the lease to run out instead: what still runs is fenced by then.
  */
+import { mayRepeat } from '../lease/revisions.ts';
 import type { Sighting } from '../lease/sighting.ts';
 import { backOff, changeTerm, coolDown, type Draft, leaseOf, note, recover, sendRead, show, takeOff } from './draft.ts';
 import { observe, observeRead } from './observing.ts';
@@ -74,7 +75,9 @@ export function advanceReleasing(d: Draft): void {
   const term = s.term as Term;
   // A preempted holder may still act: the lease that keeps everybody away must stay until it can't.
   if (s.flight !== undefined || d.now < Math.max(s.retryAt, term.notBefore)) return;
-  if (s.releaseTries >= RELEASE_TRIES_MAX) {
+  // Where revisions repeat, what lies under ours may by now be the lease of another, in another bucket.
+  const late = mayRepeat(term.revision) && d.now >= term.deadline;
+  if (late || s.releaseTries >= RELEASE_TRIES_MAX) {
     note(d, 'warn', 'key_deletion_failed');
     settle(d);
     return;

@@ -3,6 +3,7 @@
  * and a revision already passed is never taken for news, so late and repeated messages only ever make a candidate wait.
  */
 import { epochOf } from '../lease/lease-value.ts';
+import { mayRepeat } from '../lease/revisions.ts';
 import type { Sighting } from '../lease/sighting.ts';
 import type { Draft } from './draft.ts';
 import { watchForStrangers } from './promising.ts';
@@ -35,20 +36,30 @@ export function observe(d: Draft, sighting: Sighting): void {
 export function observeRead(d: Draft, sighting: Sighting | undefined, sentAt: number): void {
   const { observed } = d.s;
   d.s.stale = false;
+  d.lookedAt = sentAt;
   if (sighting === undefined) {
     if (observed.since <= sentAt) vanish(d);
   } else if (sighting.revision > observed.revision || observed.since < sentAt) {
-    // The same revision with another value: a bucket made anew has come as far as the old one.
-    const same = sighting.revision === observed.revision && sighting.lease?.token === observed.lease?.token;
-    if (!same) adopt(d, sighting);
+    if (!isSame(sighting, observed)) adopt(d, sighting);
     else if (observed.gone) d.s.observed = { ...observed, gone: false };
   }
 }
 
-function adopt(d: Draft, { revision, content, lease }: Sighting): void {
+/**
+ * Whether nothing was written between the two. Where revisions repeat, a bucket made anew may have come as far as the old
+ * one; and even the value may be the same there, when it was under way for long. The server's clock tells those apart. A
+ * write of our own has no stamp until it is looked at, and then counts as news: that costs us a wait.
+ */
+function isSame(sighting: Sighting, observed: Observation): boolean {
+  if (sighting.revision !== observed.revision || sighting.lease?.token !== observed.lease?.token) return false;
+  return !mayRepeat(sighting.revision) || sighting.stamp === observed.stamp;
+}
+
+function adopt(d: Draft, { revision, stamp, content, lease }: Sighting): void {
   d.s.observed = {
     kind: KIND[content],
     revision,
+    stamp,
     lease,
     since: d.now,
     gone: false,

@@ -3,6 +3,7 @@
  * written to only by compare-and-set at a revision that was seen unchanged for its whole length on our own clock.
  */
 import { epochOf, type LeaseValue } from '../lease/lease-value.ts';
+import { mayRepeat } from '../lease/revisions.ts';
 import type { Sighting } from '../lease/sighting.ts';
 import {
   backOff,
@@ -84,12 +85,26 @@ function freeAt(rules: Rules, s: MachineState): number {
 /** Does what is due; called at the end of every step. */
 export function advanceStanding(d: Draft): void {
   const { s, rules } = d;
+  if (mayRepeat(s.observed.revision) && d.now >= s.ownUntil) s.ownToken = undefined;
   reflect(d);
   const dueAt = standingDueAt(rules, s);
   if (dueAt === undefined || d.now < dueAt) return;
   const takeAt = takeDueAt(rules, s);
-  if (s.stale || s.observed.kind === 'unknown' || d.now < takeAt) sendRead(d);
+  if (s.stale || s.observed.kind === 'unknown' || d.now < takeAt || needsLook(d)) sendRead(d);
   else acquire(d);
+}
+
+/**
+ * Where revisions repeat, a compare-and-set tells two buckets of one name apart only together with a look right before
+ * it, from which the lease then counts (DESIGN.md, "A bucket made anew").
+ */
+function needsLook(d: Draft): boolean {
+  return d.lookedAt === undefined && replaces(d.s) && mayRepeat(d.s.observed.revision);
+}
+
+/** The acquiring write replaces a value; else it is one that must find none. */
+function replaces({ observed }: MachineState): boolean {
+  return observed.kind !== 'vacant' && !observed.gone;
 }
 
 function acquire(d: Draft): void {
@@ -114,9 +129,11 @@ function acquire(d: Draft): void {
     ...(s.epochFloor > Math.max(0, observed.revision) ? { floor: s.epochFloor } : {}),
     ...(clause === undefined ? {} : { failsafe: clause }),
   };
-  const op = takeOff(d, 'acquire', token, clause);
-  if (observed.kind === 'vacant' || observed.gone) d.effects.push({ type: 'create', op, lease });
-  else d.effects.push({ type: 'update', op, lease, revision: observed.revision });
+  const sentAt = mayRepeat(observed.revision) ? (d.lookedAt ?? d.now) : d.now;
+  s.ownUntil = sentAt + rules.ttlMs - rules.marginMs;
+  const op = takeOff(d, 'acquire', token, clause, sentAt);
+  if (replaces(s)) d.effects.push({ type: 'update', op, lease, revision: observed.revision });
+  else d.effects.push({ type: 'create', op, lease });
 }
 
 /** The acquiring write was acknowledged: the lease counts from when it was sent. */
@@ -158,9 +175,11 @@ export function onAcquireRefused(d: Draft): void {
   d.effects.push({ type: 'count', what: 'acquire_failed' });
   note(d, 'debug', 'acquire_failed', { why: 'conflict' });
   if (d.s.barredUntil > d.now) note(d, 'debug', 'priority_takeover_failed');
-  d.s.raced = true;
   d.s.stale = true;
-  recover(d);
+  // Refused again without having seen why: reads that lag behind would have us write in circles.
+  if (d.s.raced) backOff(d);
+  else recover(d);
+  d.s.raced = true;
 }
 
 export function onAcquireUnknown(d: Draft): void {

@@ -57,6 +57,8 @@ export interface Observation {
   /** `vacant`: create; `released` (also an empty value): update at the revision; `held`: update after expiry. */
   readonly kind: 'unknown' | 'vacant' | 'released' | 'held';
   readonly revision: number;
+  /** Of the sighting; undefined for a write of our own. */
+  readonly stamp?: number | undefined;
   readonly lease: LeaseValue | undefined;
   readonly since: number;
   /** Vanished without a deletion (expired on the server): the holder may still be within its lease. */
@@ -100,6 +102,7 @@ export interface Term {
 export interface Flight {
   readonly op: number;
   readonly kind: 'acquire' | 'renew' | 'release' | 'read';
+  /** When it was sent; of an acquiring write that follows a look, when the look was. */
   readonly sentAt: number;
   readonly token: string;
   /** The epoch floor that an acquiring write carries. */
@@ -159,6 +162,8 @@ export interface MachineState {
   readonly ops: number;
   /** The token that this node wrote last: a lease that carries it outside a term is ours to take at once. */
   readonly ownToken: string | undefined;
+  /** Where revisions may repeat, what carries that token from here on may have replaced a lease that we never saw. */
+  readonly ownUntil: number;
   /** Requests that failed in a row, for the backoff. */
   readonly failures: number;
   readonly retryAt: number;
@@ -251,6 +256,7 @@ export function initialState(rules: Rules): MachineState {
     flight: undefined,
     ops: 0,
     ownToken: undefined,
+    ownUntil: Number.NEGATIVE_INFINITY,
     failures: 0,
     retryAt: 0,
     holdOffUntil: 0,

@@ -6,7 +6,7 @@
 
 import type { FailsafeMessage } from '../failsafe/message.ts';
 import { onAnswer } from './covering.ts';
-import { changeTerm, type Draft, recover, sendRead, show } from './draft.ts';
+import { type Draft, recover, sendRead, show } from './draft.ts';
 import {
   advanceHolding,
   holdingDueAt,
@@ -86,7 +86,7 @@ function take(d: Draft, event: MachineEvent): void {
     case 'tick':
       return;
     case 'suspended':
-      if (isHolding(s)) lose(d, 'lease_expired');
+      onSuspended(d);
       return;
     case 'sighted':
       if (isHolding(s)) {
@@ -98,8 +98,6 @@ function take(d: Draft, event: MachineEvent): void {
     case 'interrupted':
       s.stale = true;
       s.blind = true;
-      // A bucket made anew may have something else at the revision that we would release.
-      if (s.phase === 'releasing') changeTerm(d, { doubt: true });
       return;
     case 'synced':
       s.blind = false;
@@ -132,6 +130,26 @@ function take(d: Draft, event: MachineEvent): void {
       takeAnswer(d, event);
       return;
   }
+}
+
+/** No time that was counted before it means anything: neither a lease nor what a request that is under way would bring. */
+function onSuspended(d: Draft): void {
+  const { s } = d;
+  s.ownUntil = Number.NEGATIVE_INFINITY;
+  if (isHolding(s)) {
+    lose(d, 'lease_expired');
+    return;
+  }
+  if (s.phase === 'releasing') {
+    settle(d);
+    return;
+  }
+  const { flight } = s;
+  if (flight === undefined) return;
+  s.flight = undefined;
+  s.stale = true;
+  // Unheard, as if its answer had been lost.
+  if (flight.kind === 'acquire' && s.leaving !== undefined) settle(d);
 }
 
 function onHeard(d: Draft, message: FailsafeMessage): void {

@@ -2,3 +2,4 @@
 
 export { PLANTED_FAULTS, type PlantedFault } from './planted.ts';
 export { type SimulationOptions, type SimulationReport, simulate } from './simulation.ts';
+export { FAULT_KINDS, type FaultCounts, type FaultKind, sumOfCounts } from './tally.ts';

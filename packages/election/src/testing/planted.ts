@@ -13,6 +13,10 @@ export const PLANTED_FAULTS = [
   'blind_delete',
   /** The epoch is one more than the one in the last value that was seen. */
   'epoch_from_payload',
+  /** A bucket that is made anew begins with revisions that have been there, and nobody expects it. */
+  'same_revisions',
+  /** A candidate whose request failed never tries again: nothing is unsafe about that. */
+  'gives_up',
   /** Failsafe without asking one of the candidates that are listed. */
   'failsafe_forgets_one',
   /** A promise counts from when the answer arrived, not from when the call was sent. */
@@ -43,6 +47,8 @@ export function spoilBefore(plant: PlantedFault, state: MachineState, event: Mac
 export function spoilAfter(plant: PlantedFault, rules: Rules, state: MachineState): MachineState {
   if (plant === 'failsafe_broken_promise')
     return { ...state, failsafe: { ...state.failsafe, promisedUntil: Number.NEGATIVE_INFINITY } };
+  if (plant === 'gives_up')
+    return state.phase === 'standing' && state.failures > 0 ? { ...state, retryAt: Number.POSITIVE_INFINITY } : state;
   const { term } = state;
   if (plant !== 'failsafe_forgets_one' || term?.bound === undefined) return state;
   const forgotten = term.clause?.peers.filter((run) => run !== rules.failsafe?.run).at(-1);

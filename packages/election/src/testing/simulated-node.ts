@@ -10,6 +10,7 @@ import { type Effect, initialState, type MachineEvent, type MachineState, type R
 import { step, wakeAt } from '../machine/step.ts';
 import { type PlantedFault, spoilAfter, spoilBefore } from './planted.ts';
 import type { Schedule } from './schedule.ts';
+import type { Tally } from './tally.ts';
 
 export interface NodeWorld {
   readonly schedule: Schedule;
@@ -23,6 +24,7 @@ export interface NodeWorld {
   /** What a process that starts is told about epochs from outside. */
   floor(): number;
   readonly plant: PlantedFault;
+  readonly tally: Tally;
   lost(node: SimulatedNode, reason: ElectionReason): void;
   violate(what: string): void;
   /** After every step. */
@@ -31,9 +33,6 @@ export interface NodeWorld {
   /** Parts of the ttl that the hooks of a term take at most. */
   readonly hookMs: number;
 }
-
-/** Events that come from within the process. */
-const OWN: ReadonlySet<MachineEvent['type']> = new Set(['demoted', 'guarded', 'unguardable', 'failed', 'leave']);
 
 export class SimulatedNode {
   readonly id: string;
@@ -53,6 +52,10 @@ export class SimulatedNode {
   life = 0;
   alive = true;
   frozen = false;
+  /** The true time at which its machine went to sleep: its clock stands still. */
+  #asleepSince: number | undefined;
+  /** Awake, but stopped since before: what it says about leases counts from its first event on. */
+  #groggy = false;
   linked = true;
   watching = true;
   /** One of the two ways gone without the other, and nobody tells. */
@@ -82,16 +85,19 @@ export class SimulatedNode {
   /** What `isLeader` would say now. */
   leads(): boolean {
     const { phase, term } = this.#state;
-    return this.alive && phase === 'leading' && term !== undefined && this.#local() < term.deadline;
+    // On a sleeping machine nobody can ask.
+    if (!this.alive || this.#asleepSince !== undefined || this.#groggy) return false;
+    return phase === 'leading' && term !== undefined && this.#local() < term.deadline;
   }
 
   feed(event: MachineEvent): void {
     if (!this.alive) return;
-    if (this.frozen) {
+    if (this.frozen || this.#asleepSince !== undefined) {
       this.#inbox.push(event);
       return;
     }
     if (event.type === 'demoted' && event.token === this.#hooks) this.#hooks = undefined;
+    if (event.type === 'suspended') this.#groggy = false;
     const { plant } = this.#world;
     const now = this.#local();
     const { state, effects } = step(this.#rules, spoilBefore(plant, this.#state, event, now), event, now);
@@ -114,20 +120,33 @@ export class SimulatedNode {
     this.frozen = true;
   }
 
-  /** Everything that arrived meanwhile is there at once; the timer may come before or after it. */
   thaw(): void {
     if (!this.frozen) return;
     this.frozen = false;
+    if (this.#asleepSince === undefined) this.#catchUp();
+  }
+
+  /** The whole machine sleeps: its monotonic clock does not go on. */
+  sleep(): void {
+    if (this.alive) this.#asleepSince ??= this.#world.schedule.now;
+  }
+
+  /** Its wall clock did go on, which is looked at before anything else. */
+  wake(): void {
+    if (this.#asleepSince === undefined) return;
+    this.#offset -= (this.#world.schedule.now - this.#asleepSince) * this.#rate;
+    this.#asleepSince = undefined;
+    this.#inbox.unshift({ type: 'suspended' });
+    this.#groggy = true;
+    if (!this.frozen) this.#catchUp();
+  }
+
+  /** Everything that arrived meanwhile is there at once; the timer may come before or after it. */
+  #catchUp(): void {
     const inbox = this.#inbox.splice(0);
     const tick: MachineEvent = { type: 'tick' };
-    // What it slept through may have cut its connection, and that is known before anything can be sent.
-    const cut = inbox.findLastIndex((event) => event.type === 'interrupted');
-    // Nothing else of what a dead connection had brought is heard; what happened in the process itself is.
-    const own = inbox.slice(0, Math.max(0, cut)).filter((event) => OWN.has(event.type));
-    const [first, ...rest] = inbox.slice(Math.max(0, cut));
-    const told = first === undefined ? [] : [first, ...own, ...rest];
-    for (const event of cut < 0 && this.#world.random.int(2) === 0 ? [tick, ...told] : [...told, tick])
-      this.feed(event);
+    const first = inbox[0]?.type === 'suspended' ? [] : [tick];
+    for (const event of this.#world.random.int(2) === 0 ? [...first, ...inbox] : [...inbox, tick]) this.feed(event);
   }
 
   kill(): void {
@@ -141,6 +160,8 @@ export class SimulatedNode {
     if (this.alive) return;
     this.alive = true;
     this.frozen = false;
+    this.#asleepSince = undefined;
+    this.#groggy = false;
     this.linked = true;
     this.watching = true;
     this.storeLinked = true;
@@ -211,10 +232,12 @@ export class SimulatedNode {
         return;
       case 'note':
         if (effect.event === 'failsafe_ended') this.#world.bridged();
+        else if (effect.event === 'priority_takeover_success') this.#world.tally.count('preemption');
         return;
       case 'guard': {
         const { token } = effect.term;
         const type = random.next() < 0.02 ? 'unguardable' : 'guarded';
+        if (type === 'unguardable') this.#world.tally.count(type);
         this.later(random.next() * 20, { type, token });
         return;
       }
@@ -229,6 +252,7 @@ export class SimulatedNode {
         if (this.#hooks !== undefined) this.#world.violate(`${this.id} ends a term while hooks of another run`);
         this.#hooks = effect.token;
         const clean = random.next() < 0.9;
+        if (!clean) this.#world.tally.count('unclean_hooks');
         this.later(random.next() * hookMs, { type: 'demoted', token: effect.token, clean });
         return;
       }

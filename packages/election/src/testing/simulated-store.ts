@@ -3,17 +3,29 @@
  * real server), and an answer for every request that arrives while it is up.
  */
 import type { LeaseValue } from '../lease/lease-value.ts';
+import { firstRevision } from '../lease/revisions.ts';
 import type { Sighting } from '../lease/sighting.ts';
 import type { Request } from '../lease-key.ts';
 import type { MachineEvent } from '../machine/state.ts';
 
 export interface StoreFaults {
-  /** Deletes ignore the revision: what a careless adapter would do. */
-  readonly blindDelete: boolean;
+  /** Releases ignore the revision: what a careless adapter would do. */
+  readonly blindRelease: boolean;
 }
 
+/** Where the revisions of a bucket begin that an election makes at this moment. */
+function beginning(now: number): number {
+  return firstRevision(EPOCH_OF_TIME + now);
+}
+
+/** Unix ms at the simulation's 0. */
+const EPOCH_OF_TIME = 1_750_000_000_000;
+
 export class SimulatedStore {
+  /** The revision that the very first bucket began with. */
+  readonly firstOfAll: number;
   #revision = 0;
+  #first = 1;
   #entry: { sighting: Sighting; writtenAt: number } | undefined;
   readonly #maxAgeMs: number;
   readonly #rate: number;
@@ -25,7 +37,19 @@ export class SimulatedStore {
   life = 0;
   conflicts = 0;
 
-  constructor(maxAgeMs: number, rate: number, faults: StoreFaults, onWrite: (sighting: Sighting) => void) {
+  /** `own`: made by an election; else with revisions from 1 on, as other tools make it. */
+  constructor(
+    own: boolean,
+    maxAgeMs: number,
+    rate: number,
+    faults: StoreFaults,
+    onWrite: (sighting: Sighting) => void,
+  ) {
+    if (own) {
+      this.#first = beginning(0);
+      this.#revision = this.#first - 1;
+    }
+    this.firstOfAll = this.#first;
     this.#maxAgeMs = maxAgeMs;
     this.#rate = rate;
     this.#faults = faults;
@@ -52,9 +76,24 @@ export class SimulatedStore {
     return this.#outages.size === 0;
   }
 
-  /** The bucket is made anew: empty, and its revisions begin again. */
-  recreate(): void {
-    this.#revision = 0;
+  /** The revision that the bucket began with. */
+  get first(): number {
+    return this.#first;
+  }
+
+  /** The bucket is made anew as an election makes it: empty, and above all earlier revisions. */
+  recreate(now: number): void {
+    this.#begin(beginning(now));
+  }
+
+  /** The bucket is made anew by other means: empty, and with revisions that have been there before. */
+  recreateFrom(first: number): void {
+    this.#begin(first);
+  }
+
+  #begin(first: number): void {
+    this.#first = first;
+    this.#revision = first - 1;
     this.#entry = undefined;
     this.life += 1;
   }
@@ -77,9 +116,11 @@ export class SimulatedStore {
       case 'create':
         return live === undefined ? this.#put(op, request.lease, now) : this.#refuse(op);
       case 'update':
-        return live?.revision === request.revision ? this.#put(op, request.lease, now) : this.#refuse(op);
+        if (live?.revision !== request.revision && !(this.#faults.blindRelease && request.lease.released))
+          return this.#refuse(op);
+        return this.#put(op, request.lease, now);
       case 'delete':
-        if (live?.revision !== request.revision && !this.#faults.blindDelete) return this.#refuse(op);
+        if (live?.revision !== request.revision && !this.#faults.blindRelease) return this.#refuse(op);
         return this.#write(op, 'deleted', undefined, now);
     }
   }
@@ -90,7 +131,7 @@ export class SimulatedStore {
 
   #write(op: number, content: Sighting['content'], lease: LeaseValue | undefined, now: number): MachineEvent {
     this.#revision += 1;
-    const sighting: Sighting = { revision: this.#revision, content, lease };
+    const sighting: Sighting = { revision: this.#revision, stamp: now, content, lease };
     this.#entry = { sighting, writtenAt: now };
     this.#onWrite(sighting);
     return { type: 'written', op, revision: this.#revision };

@@ -6,12 +6,14 @@
 import { pick, type Random, seededRandom } from '@canopy/core';
 import type { ElectionReason } from '../api.ts';
 import type { FailsafeMessage } from '../failsafe/message.ts';
+import { mayRepeat } from '../lease/revisions.ts';
 import type { Sighting } from '../lease/sighting.ts';
 import type { Request } from '../lease-key.ts';
 import type { PlantedFault } from './planted.ts';
 import { Schedule } from './schedule.ts';
 import { type NodeWorld, SimulatedNode, simulatedRules } from './simulated-node.ts';
 import { SimulatedStore } from './simulated-store.ts';
+import { type FaultCounts, type FaultKind, Tally } from './tally.ts';
 import { Turmoil } from './turmoil.ts';
 
 export interface SimulationOptions {
@@ -31,6 +33,8 @@ export interface SimulationReport {
   readonly losses: Readonly<Partial<Record<ElectionReason, number>>>;
   readonly conflicts: number;
   readonly faults: number;
+  /** What happened, by kind. */
+  readonly kinds: FaultCounts;
   /** Whether this schedule has failsafe, how often promises moved a deadline, and how many times a renewal came after. */
   readonly failsafe: boolean;
   readonly extensions: number;
@@ -67,6 +71,7 @@ class Simulation implements NodeWorld {
   readonly #failsafe: boolean;
   readonly #recreates: boolean;
   readonly #turmoil: Turmoil;
+  readonly tally = new Tally();
   readonly #nodes: SimulatedNode[];
   readonly #store: SimulatedStore;
   readonly #violations: string[] = [];
@@ -96,10 +101,16 @@ class Simulation implements NodeWorld {
     this.#repeats = random.next() * 0.4;
     this.hookMs = pick(random, [5, TTL / 4, TTL]);
     this.#failsafe = this.plant.startsWith('failsafe') || random.int(2) === 0;
-    this.#recreates = random.int(3) === 0;
-    const store = { blindDelete: this.plant === 'blind_delete' };
+    this.#recreates = this.plant === 'same_revisions' || random.int(2) === 0;
+    const store = { blindRelease: this.plant === 'blind_delete' };
     const maxAge = pick(random, this.#failsafe ? [0, LIMIT, 2 * LIMIT] : [0, TTL, 3 * TTL]);
-    this.#store = new SimulatedStore(maxAge, this.#clockRate(), store, (sighting) => this.#announce(sighting));
+    this.#store = new SimulatedStore(
+      this.plant === 'same_revisions' || random.int(2) === 0,
+      maxAge,
+      this.#clockRate(),
+      store,
+      (sighting) => this.#announce(sighting),
+    );
     const takeover = random.int(4) === 0;
     this.#nodes = Array.from({ length: 2 + random.int(4) }, (_, i) => {
       const rules = simulatedRules(`${options.seed} node ${i}`, {
@@ -124,6 +135,8 @@ class Simulation implements NodeWorld {
       failsafe: this.#failsafe,
       recreates: this.#recreates,
       steps: this.plant === 'wall_clock',
+      sameRevisions: this.plant === 'same_revisions',
+      tally: this.tally,
       delay: () => this.#delay(),
       lastEpoch: () => this.#lastEpoch,
     });
@@ -147,6 +160,7 @@ class Simulation implements NodeWorld {
       losses: this.#losses,
       conflicts: this.#store.conflicts,
       faults: this.#turmoil.faults,
+      kinds: this.tally.counts,
       failsafe: this.#failsafe,
       extensions: this.#extensions,
       bridged: this.#bridged,
@@ -167,9 +181,10 @@ class Simulation implements NodeWorld {
 
   promoted(node: SimulatedNode, epoch: number, knew: number): void {
     this.#promotions += 1;
-    const { life, revision } = this.#store;
-    // Revisions carry it within one life of the bucket. Beyond that it is a matter of having been told.
-    const carried = life === this.#lastLife && !this.#ahead;
+    const { life, revision, first } = this.#store;
+    // Revisions carry it within one life of the bucket, and from one to the next where they don't repeat. Beyond that it
+    // is a matter of having been told.
+    const carried = (life === this.#lastLife && !this.#ahead) || first > this.#lastEpoch;
     const told = knew >= this.#lastEpoch;
     if (!carried && told) this.#floors += 1;
     if ((carried || told) && epoch <= this.#lastEpoch)
@@ -180,6 +195,7 @@ class Simulation implements NodeWorld {
   }
 
   extended(): void {
+    this.tally.count('failsafe');
     this.#extensions += 1;
   }
 
@@ -195,12 +211,16 @@ class Simulation implements NodeWorld {
   tell(node: SimulatedNode, message: FailsafeMessage): void {
     for (const to of this.#nodes) {
       if (to === node || (message.type === 'answer' && to.run !== message.to)) continue;
-      for (let copies = this.random.next() < this.#repeats ? 2 : 1; copies > 0; copies--) {
+      for (let copies = this.#copies(); copies > 0; copies--) {
         const delayMs =
           copies > 1
             ? this.random.next() * LATE_MAX
             : this.#delay() + this.random.next() * (node.busDelayMs + to.busDelayMs);
-        if (!isOnBus(node) || this.#chance(1)) continue;
+        if (!isOnBus(node)) continue;
+        if (this.#chance(1)) {
+          this.tally.count('lost_bus_message');
+          continue;
+        }
         const { life } = to;
         this.schedule.after(delayMs, () => {
           if (to.life === life && isOnBus(to)) to.feed({ type: 'heard', message });
@@ -219,31 +239,58 @@ class Simulation implements NodeWorld {
     const { op } = request;
     const bucket = this.#store.life;
     node.later(REQUEST_TIMEOUT, { type: 'failed', op });
-    const copies = this.random.next() < this.#repeats ? 2 : 1;
+    const copies = this.#copies();
     for (let i = 0; i < copies; i++) {
       // A repeated message is as often long forgotten as not.
       const delayMs = i > 0 && this.random.int(2) === 0 ? this.random.next() * LATE_MAX : this.#delay();
-      this.#carry(node, delayMs, () => {
-        // Nothing that was under way outlives the bucket.
-        const answer = this.#store.life === bucket ? this.#store.serve(request, this.schedule.now) : undefined;
-        if (answer === undefined) return;
-        const { life } = node;
-        this.#carry(node, this.#delay(), () => {
-          if (node.life === life) node.feed(answer);
-        });
-      });
+      this.#carry(node, delayMs, 'lost_request', () => this.#arrive(node, request, bucket, true));
     }
   }
 
-  #carry(node: SimulatedNode, delayMs: number, deliver: () => void): void {
-    if (!node.linked || !node.storeLinked || this.#chance(1)) return;
-    this.schedule.after(delayMs, deliver);
+  /** Sent to a bucket of that life; what finds no server may be held up on the way until there is one. */
+  #arrive(node: SimulatedNode, request: Request, bucket: number, mayWait: boolean): void {
+    const { schedule, random, tally } = this;
+    const store = this.#store;
+    if (!store.up && mayWait && random.int(3) === 0) {
+      tally.count('held_request');
+      schedule.after(random.next() * LATE_MAX, () => this.#arrive(node, request, bucket, false));
+      return;
+    }
+    // Where revisions repeat, a release that was under way for longer than its lease is beyond what can be told apart.
+    if (store.life !== bucket && releases(request) && mayRepeat(store.revision)) return;
+    if (store.life !== bucket && request.type !== 'read') tally.count('write_across_buckets');
+    const answer = store.serve(request, schedule.now);
+    if (answer === undefined) return;
+    const { life } = node;
+    this.#carry(node, this.#delay(), 'lost_answer', () => {
+      if (node.life === life) node.feed(answer);
+    });
+  }
+
+  #carry(node: SimulatedNode, delayMs: number, loss: FaultKind, deliver: () => void): void {
+    if (!node.linked || !node.storeLinked) return;
+    if (this.#chance(1)) this.tally.count(loss);
+    else this.schedule.after(delayMs, deliver);
+  }
+
+  #copies(): number {
+    if (this.random.next() >= this.#repeats) return 1;
+    this.tally.count('duplicate');
+    return 2;
   }
 
   #announce(sighting: Sighting): void {
     for (const node of this.#nodes) {
-      if (!node.alive || !node.watching || !node.linked || !node.storeLinked || this.#chance(0.3)) continue;
-      for (let i = this.#chance(0.3) ? 2 : 1; i > 0; i--) node.later(this.#delay(), { type: 'sighted', sighting });
+      if (!node.alive || !node.watching || !node.linked || !node.storeLinked) continue;
+      if (this.#chance(0.3)) {
+        this.tally.count('lost_watch_message');
+        continue;
+      }
+      for (let i = this.#chance(0.3) ? 2 : 1; i > 0; i--) {
+        const delayMs = this.#delay();
+        if (delayMs > TTL) this.tally.count('late_watch_message');
+        node.later(delayMs, { type: 'sighted', sighting });
+      }
     }
   }
 
@@ -253,6 +300,7 @@ class Simulation implements NodeWorld {
     this.#store.heal();
     for (const node of this.#nodes) {
       node.restart();
+      node.wake();
       node.thaw();
       node.watching = true;
       node.linked = true;
@@ -289,7 +337,10 @@ class Simulation implements NodeWorld {
   }
 
   #clockRate(): number {
-    return 0.95 + this.random.next() * 0.1;
+    const rate = 0.95 + this.random.next() * 0.1;
+    if (rate >= 1.04) this.tally.count('fast_clock');
+    if (rate <= 0.96) this.tally.count('slow_clock');
+    return rate;
   }
 
   #chance(weight: number): boolean {
@@ -297,9 +348,16 @@ class Simulation implements NodeWorld {
   }
 
   #delay(): number {
-    if (this.#chance(0.2)) return this.random.next() * LATE_MAX;
+    if (this.#chance(0.2)) {
+      this.tally.count('late_message');
+      return this.random.next() * LATE_MAX;
+    }
     return 0.2 + this.random.next() * 5;
   }
+}
+
+function releases(request: Request): boolean {
+  return request.type === 'delete' || (request.type === 'update' && request.lease.released === true);
 }
 
 function isOnBus(node: SimulatedNode): boolean {

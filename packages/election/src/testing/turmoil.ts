@@ -4,9 +4,11 @@
  */
 import { pick, type Random } from '@canopy/core';
 import type { ElectionReason } from '../api.ts';
+import { mayRepeat } from '../lease/revisions.ts';
 import type { Schedule } from './schedule.ts';
 import type { SimulatedNode } from './simulated-node.ts';
 import type { SimulatedStore } from './simulated-store.ts';
+import type { Tally } from './tally.ts';
 
 export interface TurmoilWorld {
   readonly ttlMs: number;
@@ -22,6 +24,9 @@ export interface TurmoilWorld {
   readonly recreates: boolean;
   /** Clocks step: a mistake. */
   readonly steps: boolean;
+  /** Elections make every bucket begin at the same revision: a mistake. */
+  readonly sameRevisions: boolean;
+  readonly tally: Tally;
   delay(): number;
   lastEpoch(): number;
 }
@@ -45,17 +50,19 @@ export class Turmoil {
     const ifSame = (run: () => void) => () => {
       if (target.life === life) run();
     };
-    switch (random.int(this.#world.steps ? 11 : 10)) {
+    switch (random.int(this.#world.steps ? 12 : 11)) {
       case 0:
+        this.#count('pause');
         target.freeze();
         return void schedule.after(lengthMs, () => target.thaw());
       case 1:
-        target.kill();
-        return void schedule.after(lengthMs / 2, () => target.restart());
+        this.#crash(target);
+        return void schedule.after(lengthMs / 2, () => this.#restart(target));
       case 2:
         this.#unlink(target, lengthMs, ifSame);
         return;
       case 3:
+        this.#count('outage');
         return void schedule.after(lengthMs / 3, this.#world.store.fail());
       case 4:
         this.#blind(target, lengthMs, ifSame);
@@ -69,15 +76,21 @@ export class Turmoil {
       case 7:
         // A server's fail-over: several leases long.
         if (this.#world.failsafe && random.int(4) > 0) this.#besiege(target);
-        else schedule.after(2 * lengthMs, this.#world.store.fail());
+        else {
+          this.#count('fail_over');
+          schedule.after(2 * lengthMs, this.#world.store.fail());
+        }
         return;
       case 8:
         if (random.int(2) === 0) this.#cut(target, 'storeLinked', 2 * lengthMs);
         else this.#cut(pick(random, this.#world.nodes), 'busLinked', 2 * lengthMs);
         return;
       case 9:
-        if (this.#world.recreates && random.int(3) === 0) this.#recreate();
+        if (this.#world.recreates && random.int(2) === 0) this.#recreate();
         else this.#cut(target, 'storeLinked', 2 * lengthMs);
+        return;
+      case 10:
+        this.#disturbClock(target, lengthMs);
         return;
       default:
         target.stepClock((random.next() - 0.5) * 6 * ttlMs);
@@ -85,8 +98,35 @@ export class Turmoil {
     }
   }
 
+  #count(kind: Parameters<Tally['count']>[0]): void {
+    this.#world.tally.count(kind);
+  }
+
+  #crash(node: SimulatedNode): void {
+    if (node.alive) this.#count('crash');
+    node.kill();
+  }
+
+  #restart(node: SimulatedNode): void {
+    if (!node.alive) this.#count('restart');
+    node.restart();
+  }
+
+  /** The wall clock is put right, or the whole machine sleeps: the program can't tell one from the other. */
+  #disturbClock(node: SimulatedNode, lengthMs: number): void {
+    if (this.#world.random.int(3) === 0) {
+      this.#count('clock_step');
+      node.feed({ type: 'suspended' });
+      return;
+    }
+    this.#count('suspension');
+    node.sleep();
+    this.#world.schedule.after(lengthMs, () => node.wake());
+  }
+
   #unlink(node: SimulatedNode, lengthMs: number, ifSame: (run: () => void) => () => void): void {
     const { ttlMs } = this.#world;
+    this.#count('partition');
     node.linked = false;
     const noticed = ifSame(() => {
       if (!node.linked) node.feed({ type: 'disconnected' });
@@ -102,6 +142,7 @@ export class Turmoil {
   }
 
   #cut(node: SimulatedNode, way: 'storeLinked' | 'busLinked', lengthMs: number): void {
+    this.#count(way === 'storeLinked' ? 'store_partition' : 'bus_partition');
     node[way] = false;
     const { life } = node;
     this.#world.schedule.after(lengthMs, () => {
@@ -123,15 +164,18 @@ export class Turmoil {
     const ifSame = (run: () => void) => () => {
       if (victim.life === life) run();
     };
-    if (random.int(2) === 0) victim.busDelayMs = (0.3 + random.next()) * ttlMs;
+    if (random.int(2) === 0) {
+      this.#count('slow_bus');
+      victim.busDelayMs = (0.3 + random.next()) * ttlMs;
+    }
     const stopAt = schedule.now + random.next() * 3 * ttlMs;
     schedule.at(
       stopAt,
       ifSame(() => {
         if (random.int(4) > 0 || victim === holder) this.#cut(victim, 'busLinked', lengthMs);
         else {
-          victim.kill();
-          victim.restart();
+          this.#crash(victim);
+          this.#restart(victim);
         }
       }),
     );
@@ -145,33 +189,73 @@ export class Turmoil {
 
   /**
    * The bucket is lost and made anew. Nobody could know of a lease that was in it, so whoever does that waits for what
-   * a lease can last.
+   * a lease can last. Nobody is told, and what was sent to the old one may reach the new one.
    */
   #recreate(): void {
-    const { ttlMs } = this.#world;
-    const mend = this.#world.store.fail();
-    this.#world.schedule.after(this.#world.failsafe ? this.#world.limitMs : ttlMs, () => {
+    const { ttlMs, random, store, schedule } = this.#world;
+    const mend = store.fail();
+    // Whoever sleeps through it has only what it remembers.
+    const sleeper = pick(random, this.#world.nodes);
+    if (random.int(2) === 0) {
+      this.#count('pause');
+      sleeper.freeze();
+      schedule.after((1 + 2 * random.next()) * ttlMs, () => sleeper.thaw());
+    }
+    schedule.after(this.#world.failsafe ? this.#world.limitMs : ttlMs, () => {
       // Healed before its time: the bucket was not lost after all.
-      if (this.#world.store.up) return;
+      if (store.up) return;
       mend();
-      this.#world.store.recreate();
-      for (const node of this.#world.nodes) {
+      this.#count('bucket_anew');
+      if (this.#world.sameRevisions) store.recreateFrom(Math.max(store.firstOfAll, store.revision - random.int(8)));
+      else if (random.int(2) === 0) store.recreate(schedule.now);
+      else this.#recreateByOthers();
+      for (const node of this.#world.nodes) this.#bereave(node);
+    });
+  }
+
+  /** From 1 on; or from a little before the revisions that candidates remember, where mistaking one for another is likely. */
+  #recreateByOthers(): void {
+    const { random, store, nodes } = this.#world;
+    const first = mayRepeat(store.revision) && random.int(2) === 0 ? store.revision - random.int(8) : 1;
+    if (mayRepeat(store.revision)) this.#count('bucket_repeated');
+    store.recreateFrom(Math.max(1, first));
+    // A record outside of the bucket is what tells of epochs then.
+    for (const node of nodes) node.feed({ type: 'floor', epoch: this.#world.lastEpoch() });
+  }
+
+  /** The node's watch belonged to the old bucket. It is noticed at once, or later, or never was interrupted. */
+  #bereave(node: SimulatedNode): void {
+    const { random, ttlMs } = this.#world;
+    switch (random.int(3)) {
+      case 0: {
         const { revision } = node.state.observed;
-        // Every watch dies with its bucket, and every connection with its server: nobody fails to notice.
         node.feed({ type: 'interrupted' });
-        node.feed({ type: 'floor', epoch: this.#world.lastEpoch() });
-        if (revision >= 0 && this.#world.random.int(2) === 0)
+        if (revision >= 0 && random.int(2) === 0)
           node.feed({ type: 'sighted', sighting: { revision, content: 'deleted', lease: undefined } });
         node.later(this.#world.delay(), { type: 'synced' });
+        return;
       }
+      case 1:
+        this.#blindFor(node, random.next() * 2 * ttlMs);
+        return;
+      default:
+        return;
+    }
+  }
+
+  #blindFor(node: SimulatedNode, lengthMs: number): void {
+    const { life } = node;
+    this.#blind(node, lengthMs, (run) => () => {
+      if (node.life === life) run();
     });
   }
 
   #blind(node: SimulatedNode, lengthMs: number, ifSame: (run: () => void) => () => void): void {
     const { ttlMs } = this.#world;
     node.watching = false;
-    // Sometimes nobody notices.
-    if (this.#world.random.int(3) > 0) node.later(this.#world.random.next() * ttlMs, { type: 'interrupted' });
+    const silent = this.#world.random.int(3) === 0;
+    this.#count(silent ? 'silent_watch_gap' : 'watch_gap');
+    if (!silent) node.later(this.#world.random.next() * ttlMs, { type: 'interrupted' });
     this.#world.schedule.after(
       lengthMs,
       ifSame(() => {
@@ -190,6 +274,10 @@ export class Turmoil {
   #leave(node: SimulatedNode, reason: ElectionReason, next: string | undefined): void {
     const { ttlMs } = this.#world;
     if (!node.leads()) return;
+    this.#count(reason === 'handoff' ? 'handoff' : 'step_down');
+    // A repeated release may come when somebody else holds the lease, and whoever that is may not hear of it.
+    for (const other of this.#world.nodes)
+      if (this.#world.random.int(3) === 0) this.#blindFor(other, (1 + this.#world.random.next()) * ttlMs);
     const holdOffMs = reason === 'handoff' ? 600 : this.#world.random.next() * ttlMs;
     node.feed({ type: 'leave', reason, holdOffMs, next, keepKey: this.#world.random.int(8) === 0, final: false });
   }

@@ -54,4 +54,18 @@ describe('a server that dies', () => {
     await eventually(() => recorder.history().some(({ holder }) => holder === 'c'), { timeoutMs: 15_000 });
     expect(recorder.violations()).toEqual([]);
   });
+
+  it('and is back with none while nobody lives: the bucket that is made then begins above all earlier epochs', async () => {
+    const before = Math.max(...recorder.history().map(({ epoch }) => epoch));
+    await recorder.process('c').kill();
+    await nats.server.kill();
+    await rm(join(nats.server.dataDir, 'jetstream'), { recursive: true });
+    await systemClock.sleep(TTL);
+    await nats.server.restart();
+    await recorder.candidate('d', [nats.url]);
+    await eventually(() => recorder.history().some(({ holder }) => holder === 'd'), { timeoutMs: 15_000 });
+    const after = recorder.history().filter(({ holder }) => holder === 'd');
+    expect(Math.min(...after.map(({ epoch }) => epoch))).toBeGreaterThan(before);
+    expect(recorder.violations()).toEqual([]);
+  });
 });

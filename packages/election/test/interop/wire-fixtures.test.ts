@@ -22,7 +22,7 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 describe.each(fixtures)('$name', ({ operation, value, reads, leaderId, waits }) => {
   it('is read as what it is', () => {
-    const { content, lease } = sightingOf({ revision: 4, operation, value: bytes(value) });
+    const { content, lease } = sightingOf({ revision: 4, operation, value: bytes(value), writtenAt: 0 });
     expect({ content, ...(lease === undefined ? {} : { id: lease.id, priority: lease.priority }) }).toEqual(reads);
   });
 

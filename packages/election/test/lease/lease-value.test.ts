@@ -109,7 +109,10 @@ describe('sightingOf', () => {
     ['put', '{"id":', 'malformed'],
     ['delete', '', 'deleted'],
   ] as const)('%s of %j is %s', (operation, value, content) => {
-    expect(sightingOf({ revision: 3, operation, value: bytes(value) })).toMatchObject({ revision: 3, content });
+    expect(sightingOf({ revision: 3, operation, value: bytes(value), writtenAt: 0 })).toMatchObject({
+      revision: 3,
+      content,
+    });
   });
 });
 

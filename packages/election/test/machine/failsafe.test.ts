@@ -14,6 +14,8 @@ import { step, wakeAt } from '../../src/machine/step.ts';
 import { simulatedRules } from '../../src/testing/simulated-node.ts';
 
 const LIMIT = 5000;
+/** Revisions as in a bucket that an election made. */
+const R = 1e14;
 
 class Machine {
   readonly rules: Rules;
@@ -42,8 +44,8 @@ class Machine {
   /** Leads from revision 5, written at 0; a released value spared it the wait. */
   lead(): this {
     this.feed(0, { type: 'start' });
-    this.feed(0, { type: 'read', op: this.op, sighting: sighting(4, { released: true }) });
-    this.feed(10, { type: 'written', op: this.op, revision: 5 });
+    this.feed(0, { type: 'read', op: this.op, sighting: sighting(R + 4, { released: true }) });
+    this.feed(10, { type: 'written', op: this.op, revision: R + 5 });
     this.feed(10, { type: 'guarded', token: this.state.term?.token ?? '' });
     expect(this.state.view).toBe('leader');
     return this;
@@ -54,7 +56,7 @@ class Machine {
     for (const peer of peers) this.answer(100, peer, this.state.failsafe.round, false);
     const [write] = this.feed(340, { type: 'tick' }).filter((effect) => effect.type === 'update');
     expect(write?.lease.failsafe?.peers).toEqual(['me', ...peers].sort());
-    this.feed(350, { type: 'written', op: this.op, revision: 6 });
+    this.feed(350, { type: 'written', op: this.op, revision: R + 6 });
     expect(this.deadline).toBe(340 + 900);
     return this;
   }
@@ -78,7 +80,15 @@ class Machine {
   }
 
   call(now: number, given: Partial<FailsafeCall> = {}): FailsafeAnswer | undefined {
-    const message: FailsafeCall = { type: 'call', run: 'h', id: 'b', round: 1, epoch: 9, promiseMs: 1000, ...given };
+    const message: FailsafeCall = {
+      type: 'call',
+      run: 'h',
+      id: 'b',
+      round: 1,
+      epoch: R + 9,
+      promiseMs: 1000,
+      ...given,
+    };
     const told = this.feed(now, { type: 'heard', message }).find((effect) => effect.type === 'tell');
     return told?.message.type === 'answer' ? told.message : undefined;
   }
@@ -86,7 +96,7 @@ class Machine {
   /** Stands and has seen somebody else's lease at 0. */
   follow(extra: Partial<LeaseValue> = {}): this {
     this.feed(0, { type: 'start' });
-    this.feed(0, { type: 'read', op: this.op, sighting: sighting(9, extra) });
+    this.feed(0, { type: 'read', op: this.op, sighting: sighting(R + 9, extra) });
     return this;
   }
 }
@@ -182,7 +192,7 @@ describe('a candidate with failsafe', () => {
     // The lease seems to have run out: it writes, and is asked before it hears.
     expect(m.feed(1000, { type: 'tick' }).map(({ type }) => type)).toContain('update');
     expect(m.call(1100)?.promised).toBe(true);
-    const effects = m.feed(1150, { type: 'written', op: m.op, revision: 10 });
+    const effects = m.feed(1150, { type: 'written', op: m.op, revision: R + 10 });
     expect([m.state.phase, m.state.term?.notBefore]).toEqual(['guarding', 2100]);
     expect(effects.map(({ type }) => type)).not.toContain('guard');
     // One that holds something promises nothing more.
@@ -194,7 +204,7 @@ describe('a candidate with failsafe', () => {
   });
 
   it.each([
-    ['a later term is known', { epoch: 8 }],
+    ['a later term is known', { epoch: R + 8 }],
     ['it is asked for nothing', { promiseMs: 0 }],
     ['it is asked for more than its limit', { promiseMs: LIMIT + 1 }],
   ])('promises nothing when %s', (_, call) => {
@@ -237,9 +247,9 @@ describe('a group with somebody who knows nothing of failsafe', () => {
   it('has it off until that one answers', () => {
     const m = new Machine();
     m.feed(0, { type: 'start' });
-    m.feed(0, { type: 'read', op: m.op, sighting: sighting(3, { id: 'stranger' }) });
+    m.feed(0, { type: 'read', op: m.op, sighting: sighting(R + 3, { id: 'stranger' }) });
     m.feed(1000, { type: 'tick' });
-    m.feed(1010, { type: 'written', op: m.op, revision: 5 });
+    m.feed(1010, { type: 'written', op: m.op, revision: R + 5 });
     m.feed(1010, { type: 'guarded', token: m.state.term?.token ?? '' });
     const listed = (at: number) => {
       const write = m.feed(at, { type: 'tick' }).find(({ type }) => type === 'update');

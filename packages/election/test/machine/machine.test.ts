@@ -6,6 +6,9 @@ import { initialState } from '../../src/machine/state.ts';
 import { step, wakeAt } from '../../src/machine/step.ts';
 import { simulatedRules } from '../../src/testing/simulated-node.ts';
 
+/** Revisions above it are of a bucket that an election made; the small ones may repeat. */
+const R = 1e14;
+
 /** ttl 1000, margin 100, heartbeat 333: one machine, moved by hand. */
 class Machine {
   readonly rules: Rules;
@@ -212,10 +215,10 @@ describe('a departure', () => {
   it('does not free a preempted lease while its holder may still act', () => {
     const m = new Machine({ priority: 2, allowPriorityTakeover: true });
     m.feed(0, { type: 'start' });
-    expect(m.feed(10, { type: 'read', op: m.op, sighting: other(4, { priority: 1 }) })).toContainEqual(
-      expect.objectContaining({ type: 'update', revision: 4 }),
+    expect(m.feed(10, { type: 'read', op: m.op, sighting: other(R + 4, { priority: 1 }) })).toContainEqual(
+      expect.objectContaining({ type: 'update', revision: R + 4 }),
     );
-    m.feed(20, { type: 'written', op: m.op, revision: 5 });
+    m.feed(20, { type: 'written', op: m.op, revision: R + 5 });
     expect([m.state.phase, wakeAt(m.rules, m.state)]).toEqual(['guarding', 10 + 1000 / 3]);
     m.feed(30, leave({ final: true }));
     expect([m.state.phase, wakeAt(m.rules, m.state)]).toEqual(['releasing', 1010]);
@@ -232,11 +235,11 @@ describe('a candidate', () => {
   };
 
   it('takes a lease over after it saw one revision for the ttl', () => {
-    const m = following(other(4));
+    const m = following(other(R + 4));
     expect(wakeAt(m.rules, m.state)).toBe(1005);
-    m.feed(600, { type: 'sighted', sighting: other(6) });
+    m.feed(600, { type: 'sighted', sighting: other(R + 6) });
     expect(wakeAt(m.rules, m.state)).toBe(1600);
-    expect(m.feed(1600, { type: 'tick' })).toContainEqual(expect.objectContaining({ type: 'update', revision: 6 }));
+    expect(m.feed(1600, { type: 'tick' })).toContainEqual(expect.objectContaining({ type: 'update', revision: R + 6 }));
   });
 
   it('waits for the longer of the two ttls', () => {
@@ -279,9 +282,9 @@ describe('a candidate', () => {
   });
 
   it('waits a malformed value out, and overwrites it by its revision', () => {
-    const m = following({ revision: 4, content: 'malformed', lease: undefined });
+    const m = following({ revision: R + 4, content: 'malformed', lease: undefined });
     expect(m.state).toMatchObject({ view: 'follower', leaderId: undefined });
-    expect(m.feed(1005, { type: 'tick' })).toContainEqual(expect.objectContaining({ type: 'update', revision: 4 }));
+    expect(m.feed(1005, { type: 'tick' })).toContainEqual(expect.objectContaining({ type: 'update', revision: R + 4 }));
   });
 
   it('preempts only a strictly lower priority, and leads when the old lease has ended', () => {
@@ -291,24 +294,118 @@ describe('a candidate', () => {
 
   it('leaves a firm lease and, after a term of its own, a new leader alone', () => {
     const strong = { priority: 2, allowPriorityTakeover: true, takeoverCooldownMs: 700 };
-    expect(wakeAt(...following(other(4, { priority: 1, firm: true }), strong).at())).toBe(1005);
+    expect(wakeAt(...following(other(R + 4, { priority: 1, firm: true }), strong).at())).toBe(1005);
     const m = new Machine({ priority: 2, allowPriorityTakeover: true, takeoverCooldownMs: 700 }).lead();
-    m.feed(20, { type: 'sighted', sighting: other(6, { priority: 1 }) });
+    m.feed(20, { type: 'sighted', sighting: other(R + 6, { priority: 1 }) });
     m.feed(25, { type: 'demoted', token: m.state.demoting ?? '', clean: true });
-    m.feed(26, { type: 'read', op: m.op, sighting: other(6, { priority: 1 }) });
+    m.feed(26, { type: 'read', op: m.op, sighting: other(R + 6, { priority: 1 }) });
     expect(wakeAt(...m.at())).toBe(720);
-    expect(m.feed(720, { type: 'tick' })).toContainEqual(expect.objectContaining({ type: 'update', revision: 6 }));
+    expect(m.feed(720, { type: 'tick' })).toContainEqual(expect.objectContaining({ type: 'update', revision: R + 6 }));
   });
 
   it('lifts its epoch above what it has seen when the bucket was made anew', () => {
     const m = following(other(400));
     m.feed(50, { type: 'interrupted' });
     m.feed(60, { type: 'read', op: m.op, sighting: other(2) });
-    expect(m.feed(1060, { type: 'tick' })).toContainEqual(
+    expect(types(m.feed(1060, { type: 'tick' }))).toEqual(['read']);
+    expect(m.feed(1061, { type: 'read', op: m.op, sighting: other(2) })).toContainEqual(
       expect.objectContaining({ type: 'update', revision: 2, lease: expect.objectContaining({ floor: 400 }) }),
     );
     m.feed(1065, { type: 'written', op: m.op, revision: 3 });
     expect(m.state.term?.epoch).toBe(401);
+  });
+
+  describe('where revisions may repeat', () => {
+    const seen = (stamp: number, token = 'o', revision = 4): Sighting => ({ ...other(revision, { token }), stamp });
+
+    it('looks right before it takes a lease over, which counts from that look', () => {
+      const m = following(seen(1));
+      expect(types(m.feed(1005, { type: 'tick' }))).toEqual(['read']);
+      expect(types(m.feed(1100, { type: 'read', op: m.op, sighting: seen(1) }))).toEqual(['update']);
+      m.feed(1110, { type: 'written', op: m.op, revision: 5 });
+      expect(m.state.term?.deadline).toBe(1005 + 900);
+      const late = following(seen(1));
+      late.feed(1005, { type: 'tick' });
+      late.feed(1100, { type: 'read', op: late.op, sighting: seen(1) });
+      late.feed(1905, { type: 'written', op: late.op, revision: 5 });
+      expect(late.state.phase).toBe('standing');
+    });
+
+    it('waits for another lease at the same revision, and for the same one in another bucket', () => {
+      for (const instead of [seen(2, 'p'), seen(2)]) {
+        const m = following(seen(1));
+        m.feed(1005, { type: 'tick' });
+        expect(types(m.feed(1006, { type: 'read', op: m.op, sighting: instead }))).toEqual([]);
+        expect(wakeAt(m.rules, m.state)).toBe(2006);
+      }
+    });
+
+    it('takes what carries its own token at once only for as long as nobody else can have been under it', () => {
+      const attempt = (): [Machine, Sighting] => {
+        const m = following(seen(1));
+        m.feed(1005, { type: 'tick' });
+        m.feed(1006, { type: 'read', op: m.op, sighting: seen(1) });
+        const { token = '' } = m.state.flight ?? {};
+        m.feed(1180, { type: 'failed', op: m.op });
+        m.feed(1500, { type: 'tick' });
+        return [m, { ...seen(9, token, 5), lease: { id: 'me', token, priority: 0 } }];
+      };
+      const [early, mine] = attempt();
+      expect(types(early.feed(1510, { type: 'read', op: early.op, sighting: mine }))).toEqual(['update']);
+      const [late, found] = attempt();
+      expect(types(late.feed(1910, { type: 'read', op: late.op, sighting: found }))).toEqual([]);
+      expect(wakeAt(late.rules, late.state)).toBe(2910);
+    });
+
+    it('does not release after its deadline', () => {
+      const release = (revision: number): string[] => {
+        const m = following(other(revision, { released: true, next: 'me' }));
+        if (m.state.flight?.kind === 'read') m.feed(6, { type: 'read', op: m.op, sighting: m.state.observed as never });
+        m.feed(10, { type: 'written', op: m.op, revision: revision + 1 });
+        m.feed(10, { type: 'guarded', token: m.state.term?.token ?? '' });
+        const { token = '' } = m.state.term ?? {};
+        m.feed(20, { type: 'leave', reason: 'stop', holdOffMs: 0, next: undefined, keepKey: false, final: true });
+        m.feed(30, { type: 'demoted', token, clean: true });
+        m.feed(200, { type: 'failed', op: m.op });
+        return types(m.feed(5000, { type: 'tick' }));
+      };
+      expect(release(4)).toEqual([]);
+      expect(release(R)).toEqual(['read']);
+    });
+  });
+
+  it('does not write in circles where reads lag behind what refuses it', () => {
+    const m = following(other(R + 4));
+    expect(types(m.feed(1005, { type: 'tick' }))).toEqual(['update']);
+    expect(types(m.feed(1006, { type: 'conflict', op: m.op }))).toEqual(['read']);
+    expect(types(m.feed(1007, { type: 'read', op: m.op, sighting: other(R + 4) }))).toEqual(['update']);
+    expect(types(m.feed(1008, { type: 'conflict', op: m.op }))).toEqual([]);
+    expect(wakeAt(m.rules, m.state)).toBeGreaterThan(1020);
+  });
+
+  it('takes nothing by an answer that it slept through', () => {
+    const m = following(other(R + 4));
+    m.feed(1005, { type: 'tick' });
+    const { op } = m;
+    expect(types(m.feed(1006, { type: 'suspended' }))).toEqual(['read']);
+    m.feed(1007, { type: 'written', op, revision: R + 5 });
+    expect(m.state.term).toBeUndefined();
+  });
+
+  it('does not write by a look that it slept through', () => {
+    const m = following(other(4));
+    m.feed(1005, { type: 'tick' });
+    const { op } = m;
+    expect(types(m.feed(1006, { type: 'suspended' }))).toEqual(['read']);
+    expect(types(m.feed(1007, { type: 'read', op, sighting: other(4) }))).toEqual([]);
+  });
+
+  it('stops when it slept through the attempt that its stop waits for', () => {
+    const m = following(other(R + 4));
+    m.feed(1005, { type: 'tick' });
+    m.feed(1006, { type: 'leave', reason: 'stop', holdOffMs: 0, next: undefined, keepKey: false, final: true });
+    m.feed(1007, { type: 'suspended' });
+    expect(m.state.phase).toBe('stopped');
   });
 
   it('takes its own lease of an unheard attempt anew, with another token', () => {

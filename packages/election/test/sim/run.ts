@@ -5,7 +5,14 @@
  * promise was broken without a mistake, or a mistake was not caught.
  */
 import { parseArgs } from 'node:util';
-import { PLANTED_FAULTS, type PlantedFault, simulate } from '../../src/testing/index.ts';
+import {
+  FAULT_KINDS,
+  type FaultCounts,
+  PLANTED_FAULTS,
+  type PlantedFault,
+  simulate,
+  sumOfCounts,
+} from '../../src/testing/index.ts';
 
 const { values } = parseArgs({
   options: {
@@ -32,11 +39,13 @@ function runAll(): number {
   let losses = 0;
   const sums = { promotions: 0, conflicts: 0, faults: 0, recreated: 0, floors: 0, extensions: 0, bridged: 0 };
   let slowestMs = 0;
+  let kinds: FaultCounts = sumOfCounts([]);
   for (let seed = first; seed < first + count; seed++) {
     const report = simulate({ seed, plant });
     for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += report[key];
     losses += Object.values(report.losses).reduce((sum, n) => sum + n, 0);
     slowestMs = Math.max(slowestMs, report.recoveredMs ?? 0);
+    kinds = sumOfCounts([kinds, report.kinds]);
     if (report.violations.length === 0) continue;
     failed += 1;
     say(`seed ${seed}: ${report.violations.slice(0, 3).join('; ')}`);
@@ -45,7 +54,10 @@ function runAll(): number {
   say(`  ${sums.promotions} terms, ${losses} leases lost, ${sums.conflicts} conflicts`);
   say(`  ${sums.recreated} buckets made anew, ${sums.floors} terms whose epoch came from a floor`);
   say(`  ${sums.extensions} deadlines moved by promises, ${sums.bridged} outages survived by a term`);
-  return failed;
+  say(`  ${FAULT_KINDS.map((kind) => `${kind} ${kinds[kind]}`).join(', ')}`);
+  const absent = count < 500 ? [] : FAULT_KINDS.filter((kind) => kinds[kind] === 0);
+  if (absent.length > 0) say(`  never happened: ${absent.join(', ')}`);
+  return failed + absent.length;
 }
 
 /** True when every planted mistake was caught. */

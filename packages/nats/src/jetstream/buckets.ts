@@ -30,6 +30,8 @@ export interface BucketSettings {
   readonly maxBytes?: number | undefined;
   readonly ttlMs: number;
   readonly history: number;
+  /** Of a bucket that is made; one that is there has its own. */
+  readonly firstRevision?: number | undefined;
 }
 
 const MS = 1_000_000;
@@ -89,6 +91,7 @@ export function kvStreamConfig(bucket: string, settings: BucketSettings, replica
     allow_rollup_hdrs: true,
     deny_delete: true,
     allow_direct: false,
+    first_seq: settings.firstRevision,
   };
 }
 

@@ -54,8 +54,9 @@ export function parseDelivery(reply: string | undefined): Delivery | undefined {
   const tokens = reply?.split('.') ?? [];
   if (tokens[0] !== '$JS' || tokens[1] !== 'ACK') return undefined;
   const at = tokens.length >= 11 ? 7 : 5;
-  const [streamSeq, consumerSeq, ns, pending] = tokens.slice(at, at + 4).map(Number);
-  if (streamSeq === undefined || consumerSeq === undefined || ns === undefined || pending === undefined)
-    return undefined;
-  return { streamSeq, consumerSeq, writtenAt: Math.floor(ns / 1e6), pending };
+  const [streamSeq, consumerSeq, , pending] = tokens.slice(at, at + 4).map(Number);
+  if (streamSeq === undefined || consumerSeq === undefined || pending === undefined) return undefined;
+  // Nanoseconds since 1970 are no exact number: cut off, so that it is the very ms that a read gives.
+  const writtenAt = Number(tokens[at + 2]?.slice(0, -6));
+  return { streamSeq, consumerSeq, writtenAt, pending };
 }

@@ -92,4 +92,9 @@ export interface KvBucketOptions {
   /** Values kept per key, 1..64. Default 1. */
   readonly history?: number;
   readonly maxBytes?: number;
+  /**
+   * The revision of the first write, where the bucket is made by this call; default 1. A bucket that is deleted and made
+   * again repeats its revisions unless it begins above them, and a conditional write can't tell the two apart then.
+   */
+  readonly firstRevision?: number;
 }

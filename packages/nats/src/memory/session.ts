@@ -44,12 +44,12 @@ export class MemorySession implements NatsSession {
     });
   }
 
-  ensureKv(bucket: string, options: KvBucketOptions = {}): Promise<Kv> {
+  ensureKv(bucket: string, { firstRevision, ...options }: KvBucketOptions = {}): Promise<Kv> {
     return this.#open('kv', bucket, () => {
       const present = this.#hub.kvBuckets.get(bucket);
       const wanted = { ttlMs: options.ttlMs ?? 0, history: options.history ?? 1 };
       if (present === undefined) {
-        const table = new Table<KvEntry>(this.#hub.clock, wanted.ttlMs);
+        const table = new Table<KvEntry>(this.#hub.clock, wanted.ttlMs, firstRevision);
         this.#hub.kvBuckets.set(bucket, { options, table });
       } else requireSame(bucket, { ...options, ...wanted }, { history: 1, ttlMs: 0, ...present.options });
       return new MemoryKv(this.#wire, bucket);

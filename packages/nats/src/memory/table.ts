@@ -17,10 +17,11 @@ export class Table<T extends Item> {
   readonly #clock: Clock;
   readonly #rows = new Map<string, Row<T>>();
   readonly #listeners = new Set<(change: Change<T>) => void>();
-  #revision = 0;
+  #revision: number;
 
-  constructor(clock: Clock, ttlMs = 0) {
+  constructor(clock: Clock, ttlMs = 0, firstRevision = 1) {
     this.#clock = clock;
+    this.#revision = firstRevision - 1;
     this.ttlMs = ttlMs;
     this.createdAt = clock.wall();
   }

@@ -46,6 +46,7 @@ export class Session implements NatsSession {
       history: options.history ?? 1,
       replicas: options.replicas,
       maxBytes: options.maxBytes,
+      firstRevision: options.firstRevision,
     };
     const config = (replicas: number): object => kvStreamConfig(checkBucket(bucket), settings, replicas);
     return this.#kv(bucket, await ensureStream(this.#api, bucket, config, settings, { timeoutMs: OPEN_MS }));

@@ -128,6 +128,34 @@ export function describeKvContract(name: string, makeSystem: () => Promise<Contr
       expect(text((await made[5]?.get('k'))?.value)).toBe('1');
     });
 
+    test('a bucket begins at the revision that its maker asked for, and keeps it', async () => {
+      const { a, b, bucket } = sessions();
+      const name = bucket();
+      const firstRevision = 179_000_000_000_000;
+      const kv = await a.ensureKv(name, { firstRevision });
+      expect(await kv.create('k', bytes('1'))).toBe(firstRevision);
+      const again = await b.ensureKv(name, { firstRevision: firstRevision + 1000 });
+      expect(await again.update('k', bytes('2'), firstRevision)).toBe(firstRevision + 1);
+      expect((await again.get('k'))?.revision).toBe(firstRevision + 1);
+      const seen = watchOf(again, 'k');
+      await seen.until(synced);
+      expect(seen.events[0]).toMatchObject({ entry: { revision: firstRevision + 1 } });
+      await seen.stop();
+    });
+
+    test('a watch and a read give the same time of a write', async () => {
+      const kv = await fresh();
+      for (let i = 0; i < 50; i++) await kv.put(`k${i}`, bytes('1'));
+      const seen = watchOf(kv, '>');
+      await seen.until(synced);
+      for (const event of seen.events) {
+        if (event.type !== 'entry') continue;
+        const { key, revision, writtenAt } = event.entry;
+        expect(await kv.get(key)).toMatchObject({ revision, writtenAt });
+      }
+      await seen.stop();
+    });
+
     test('info tells the settings and when the bucket was made', async () => {
       const kv = await sessions().a.ensureKv(sessions().bucket(), { ttlMs: 60_000 });
       const revision = await kv.put('k', bytes('1'));

@@ -25,7 +25,7 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
         'backend_started',
         'serving',
       ]);
-      expect(active.hooks.filter((hook) => !hook.startsWith('leader'))).toEqual(['start', 'standby', 'active 1']);
+      expect(appHooks(active.hooks)).toEqual(['start', 'standby', 'active']);
       const others = nodes.filter((node) => node !== active);
       expect(others.map((node) => node.app.role)).toEqual(['standby', 'standby']);
       expect(others.every((node) => !node.backends.latest.isRunning)).toBe(true);
@@ -68,7 +68,8 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
         ]),
       );
       // The hooks of the old role have ended before the new one's began, and the backend went before the database.
-      expect(first.hooks.indexOf('passive 1')).toBeLessThan(first.hooks.lastIndexOf('standby'));
+      expect(appHooks(first.hooks)).toContain('passive');
+      expect(appHooks(first.hooks).indexOf('passive')).toBeLessThan(first.hooks.lastIndexOf('standby'));
       expect(first.databases.latest.calls).toEqual(['start', 'promote', 'demote', 'demoted']);
     });
 
@@ -172,14 +173,7 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
       const node = await cluster.started('n1');
       await cluster.serving();
       await node.platform.stop();
-      expect(node.hooks.filter((hook) => !hook.startsWith('leader'))).toEqual([
-        'start',
-        'standby',
-        'active 1',
-        'passive 1',
-        'standby',
-        'stop',
-      ]);
+      expect(appHooks(node.hooks)).toEqual(['start', 'standby', 'active', 'passive', 'standby', 'stop']);
       expect(node.backends.latest.isRunning).toBe(false);
       expect(node.databases.latest.calls.at(-1)).toBe('stop');
       const session = await connect();
@@ -204,7 +198,7 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
       expect(status.problem).toContain('command not found');
       expect(status.heldOffMs).toBeGreaterThan(0);
       expect(node.databases.latest.calls).toEqual(['start', 'promote', 'demote', 'demoted']);
-      expect(node.hooks).toContain('passive 1');
+      expect(appHooks(node.hooks)).toContain('passive');
       node.backends.latest.startError = undefined;
       await cluster.serving();
       expect(node.app.epoch).toBeGreaterThan(1);
@@ -312,4 +306,9 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
       expect(cluster.log.entries).toEqual([]);
     });
   });
+}
+
+/** What an app's hooks heard, without the epochs: those begin wherever the bucket does. */
+function appHooks(hooks: readonly string[]): string[] {
+  return hooks.filter((hook) => !hook.startsWith('leader')).map((hook) => hook.replace(/ \d+$/, ''));
 }
