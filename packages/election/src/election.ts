@@ -19,7 +19,7 @@ import { Driver } from './driver.ts';
 import { electionErrors } from './errors.ts';
 import { FailsafeLink } from './failsafe/failsafe-link.ts';
 import { type DemoteHook, Hooks, type PromoteHook } from './hooks.ts';
-import { LeaseKey, type Request } from './lease-key.ts';
+import { LeaseKey } from './lease-key.ts';
 import { isHolding } from './machine/holding.ts';
 import { observedEpoch } from './machine/standing.ts';
 import type { Effect, Leaving } from './machine/state.ts';
@@ -28,10 +28,10 @@ import { type Opened, openElection } from './opening.ts';
 import { type ElectionOptions, type ResolvedElectionOptions, resolveElectionOptions } from './options.ts';
 import { OwnWarden } from './own-warden.ts';
 import { Publication } from './publication.ts';
-import { failureKind } from './retry/failure-kind.ts';
+import { Requests } from './requests.ts';
 import { SelfChecks } from './self-checks.ts';
 import { Tenure } from './tenure.ts';
-import { EarlyWatch, followKey, followSession } from './watching.ts';
+import { followSession, KeyWatch } from './watching.ts';
 
 /**
  * A candidate for the leadership of one group. Runs once: make a new one after `stop()`. Hooks may be registered at any
@@ -53,10 +53,8 @@ export class Election extends Lifecycle {
   readonly #warden: OwnWarden | undefined;
   readonly #ended = new AbortController();
   #opened: Opened | undefined;
-  #key: LeaseKey | undefined;
+  #requests: Requests | undefined;
   #failsafe: FailsafeLink | undefined;
-  /** The recorded epoch, asked for beside the acquiring write. */
-  #floor: Promise<number> = Promise.resolve(0);
   #connected = false;
   #stopOptions: ElectionStopOptions = {};
 
@@ -89,7 +87,7 @@ export class Election extends Lifecycle {
       log: this.#log,
       metrics: this.#metrics,
       hooks: this.#hooks,
-      floor: () => this.#floor,
+      floor: async () => this.#requests?.floor ?? 0,
       feed: (event) => this.#driver.feed(event),
       onUnguarded: () => this.#driver.feed(this.#leaving({ reason: 'warden_lost' })),
     });
@@ -254,26 +252,38 @@ export class Election extends Lifecycle {
     if (cappedGraceMs !== undefined)
       this.#log.warn('disconnect_grace_capped', { asked_ms: cappedGraceMs, grace_ms: rules.graceMs });
     const [opened] = await Promise.all([this.#open(signal), this.#warden?.start(signal)]);
-    const { kv, session, record } = opened;
-    this.#key = new LeaseKey(kv, this.group, clock, requestTimeoutMs);
+    const { kv, session, record, recorded } = opened;
+    const feed = this.#driver.feed.bind(this.#driver);
+    const place = { kv, key: this.group, env: this.#env, log: this.#log };
+    const watch = new KeyWatch({ ...place, tasks: this.#tasks, feed, boundMs: requestTimeoutMs });
+    this.#requests = new Requests({
+      key: new LeaseKey(kv, this.group, clock, requestTimeoutMs),
+      record,
+      recorded,
+      clock,
+      log: this.#log,
+      metrics: this.#metrics,
+      cleared: () => this.#tenure.cleared,
+      watching: () => watch.begin(),
+      holding: () => isHolding(this.#driver.state),
+      onRenewal: () => this.#checks.beat(),
+      feed,
+    });
     this.#checks.begin(kv, this.#tasks);
     this.#connected = session?.status().connected ?? true;
     this.#metrics.connected(this.#connected);
-    const feed = this.#driver.feed.bind(this.#driver);
-    const early = new EarlyWatch();
-    this.#tasks.run('watch', (stopped) => followKey(kv, this.group, this.#env, this.#log, early.hear, stopped));
-    const [floor] = await Promise.all([record?.read(), early.ready(this.#env, requestTimeoutMs, this.#tasks.signal)]);
-    feed({ type: 'floor', epoch: floor ?? 0 });
-    feed({ type: 'start' });
-    early.open(feed);
+    this.#failsafe = FailsafeLink.over(session, this.#options, this.#env, this.#log, feed);
+    this.#tasks.run('failsafe', async (stopped) => this.#failsafe?.run(stopped));
     if (session !== undefined) {
       const onConnection = (up: boolean): void => this.#setConnected(up);
       this.#tasks.run('session', (stopped) => followSession(session, this.#log, onConnection, stopped));
     }
-    this.#failsafe = FailsafeLink.over(session, this.#options, this.#env, this.#log, feed);
-    this.#tasks.run('failsafe', async (stopped) => this.#failsafe?.run(stopped));
+    // A vacant lease waits for a look only; until the watch begins, too, the machine is blind.
+    feed({ type: 'interrupted' });
+    feed({ type: 'start' });
     // Ready: the first look at the key has been answered, or could not be.
     await this.#driver.until((s) => s.observed.kind !== 'unknown' || s.failures > 0, signal);
+    void watch.begin();
     const { ttlMs, heartbeatMs, priority } = rules;
     this.#log.info('election_started', { ttl_ms: ttlMs, heartbeat_ms: heartbeatMs, priority });
   }
@@ -338,7 +348,7 @@ export class Election extends Lifecycle {
       case 'create':
       case 'update':
       case 'delete':
-        return void this.#request(effect);
+        return void this.#requests?.perform(effect);
       case 'guard':
         return void this.#tenure.guard(effect.term);
       case 'promote':
@@ -363,24 +373,6 @@ export class Election extends Lifecycle {
       case 'count':
         return void this.#count(effect.what);
     }
-  }
-
-  async #request(request: Request): Promise<void> {
-    const { clock } = this.#env;
-    const writes = request.type === 'create' || request.type === 'update';
-    const renews = writes && isHolding(this.#driver.state);
-    const sentAt = clock.monotonic();
-    // Begun before the heartbeat is sent, and not waited for.
-    if (renews) this.#checks.beat();
-    else if (writes) this.#floor = this.#opened?.record?.read() ?? this.#floor;
-    if (request.type !== 'read') await this.#tenure.cleared;
-    const { event, error } = await (this.#key as LeaseKey).perform(request);
-    if (error !== undefined) {
-      this.#metrics.requestFailed(failureKind(error));
-      this.#log.debug('request_failed', { request: request.type, error: error.message });
-    }
-    if (renews && event.type !== 'written') this.#metrics.renewalFailed(clock.monotonic() - sentAt);
-    this.#driver.feed(event);
   }
 
   #setConnected(up: boolean): void {

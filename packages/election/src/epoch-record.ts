@@ -9,6 +9,8 @@ import { firstRevision } from './lease/revisions.ts';
 
 /** A term waits for a look at the record, so that has a short bound. */
 const READ_MS = 500;
+/** Buckets that were opened, per session and name: the many groups of a session ask the server once. */
+const opened = new WeakMap<NatsSession, Map<string, Promise<Kv>>>();
 /** Conflicts mean that somebody else raised it meanwhile. */
 const TRIES_MAX = 4;
 
@@ -23,8 +25,8 @@ export interface EpochRecordPorts {
 
 export class EpochRecord {
   readonly #ports: EpochRecordPorts;
-  #kv: Kv | undefined;
   #raising: Promise<void> = Promise.resolve();
+  #answer: { readonly epoch: number; readonly askedAt: number } | undefined;
 
   constructor(ports: EpochRecordPorts) {
     this.#ports = ports;
@@ -36,11 +38,20 @@ export class EpochRecord {
     await withDeadline(clock, 'epoch record', 2 * timeoutMs, this.#raising).catch(() => {});
   }
 
-  /** The recorded epoch, 0 when there is none. No answer within 500 ms counts as none, with a warning. Never rejects. */
-  async read(): Promise<number> {
+  /**
+   * The recorded epoch, 0 when there is none. No answer within 500 ms counts as none, with a warning. With `freshMs` an
+   * answer that was asked for no longer ago will do. Never rejects.
+   */
+  async read(options: { freshMs?: number } = {}): Promise<number> {
+    const { clock } = this.#ports;
+    const askedAt = clock.monotonic();
+    if (this.#answer !== undefined && askedAt - this.#answer.askedAt <= (options.freshMs ?? 0))
+      return this.#answer.epoch;
     try {
       const boundMs = Math.min(READ_MS, this.#ports.timeoutMs);
-      return (await withDeadline(this.#ports.clock, 'epoch record', boundMs, this.#present()))?.epoch ?? 0;
+      const epoch = (await withDeadline(clock, 'epoch record', boundMs, this.#present()))?.epoch ?? 0;
+      this.#answer = { epoch, askedAt };
+      return epoch;
     } catch (error) {
       this.#ports.log.warn('epoch_record_unreadable', { error: messageOf(error) });
       return 0;
@@ -61,12 +72,14 @@ export class EpochRecord {
       const present = await this.#present();
       if (present !== undefined && present.epoch >= epoch) return;
       try {
-        this.#kv ??= await session.ensureKv(bucket, { ttlMs: 0, firstRevision: firstRevision(clock.wall()) });
-        if (present === undefined) await this.#kv.create(group, value, { timeoutMs });
-        else await this.#kv.update(group, value, present.revision, { timeoutMs });
+        const kv = await bucketOf(session, bucket, () =>
+          session.ensureKv(bucket, { ttlMs: 0, firstRevision: firstRevision(clock.wall()) }),
+        );
+        if (present === undefined) await kv.create(group, value, { timeoutMs });
+        else await kv.update(group, value, present.revision, { timeoutMs });
         return;
       } catch (error) {
-        if (hasCode(error, 'KV_BUCKET_MISSING')) this.#kv = undefined;
+        if (hasCode(error, 'KV_BUCKET_MISSING')) forget(session, bucket);
         else if (!hasCode(error, 'KV_CONFLICT')) throw error;
         if (tries === TRIES_MAX) throw error;
       }
@@ -77,16 +90,34 @@ export class EpochRecord {
   async #present(): Promise<{ epoch: number; revision: number } | undefined> {
     const { session, bucket, group, timeoutMs } = this.#ports;
     try {
-      this.#kv ??= await session.kv(bucket);
-      const entry = await this.#kv.get(group, { timeoutMs });
+      const kv = await bucketOf(session, bucket, () => session.kv(bucket));
+      const entry = await kv.get(group, { timeoutMs });
       if (entry === undefined) return undefined;
       return { epoch: decodeEpoch(entry.value), revision: entry.revision };
     } catch (error) {
       if (!hasCode(error, 'KV_BUCKET_MISSING')) throw error;
-      this.#kv = undefined;
+      forget(session, bucket);
       return undefined;
     }
   }
+}
+
+/** The bucket as it was opened in this session, else by `open`. A failure is not kept. */
+function bucketOf(session: NatsSession, bucket: string, open: () => Promise<Kv>): Promise<Kv> {
+  const known = opened.get(session) ?? new Map<string, Promise<Kv>>();
+  opened.set(session, known);
+  const present = known.get(bucket);
+  if (present !== undefined) return present;
+  const opening = open();
+  known.set(bucket, opening);
+  opening.catch(() => {
+    if (known.get(bucket) === opening) known.delete(bucket);
+  });
+  return opening;
+}
+
+function forget(session: NatsSession, bucket: string): void {
+  opened.get(session)?.delete(bucket);
 }
 
 /** Wire form: `{"epoch":7}`. Anything else counts as 0 and is overwritten. */

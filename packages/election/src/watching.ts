@@ -2,17 +2,51 @@
  * What the election hears without asking: its key, and its connection. The bucket's watch re-lists by itself; when it
  * ends all the same it is opened again, and the machine knows that it is blind meanwhile.
  */
-import { backoffMs, type Env, type Logger, messageOf } from '@canopy/core';
-import type { Kv, NatsSession } from '@canopy/nats';
-import { sightingOf } from './lease/sighting.ts';
+import { backoffMs, type Env, type Logger, messageOf, type TaskGroup } from '@canopy/core';
+import type { Kv, KvEntry, NatsSession } from '@canopy/nats';
+import { type Sighting, sightingOf } from './lease/sighting.ts';
 import type { MachineEvent } from './machine/state.ts';
 
-/** Follows the key until the signal aborts. */
-export async function followKey(
-  kv: Kv,
-  key: string,
-  env: Pick<Env, 'clock' | 'random'>,
-  log: Logger,
+export interface KeyWatchPorts {
+  readonly kv: Kv;
+  readonly key: string;
+  readonly env: Pick<Env, 'clock' | 'random'>;
+  readonly log: Logger;
+  readonly tasks: TaskGroup;
+  readonly feed: (event: MachineEvent) => void;
+  /** How long whoever needs the watch waits for it to begin. */
+  readonly boundMs: number;
+}
+
+/** The watch of the key, from its first `begin` until the tasks end. */
+export class KeyWatch {
+  readonly #ports: KeyWatchPorts;
+  #begun: Promise<void> | undefined;
+
+  constructor(ports: KeyWatchPorts) {
+    this.#ports = ports;
+  }
+
+  /** Resolves when the watch hears every change from now on, or after `boundMs`. Never rejects. Idempotent. */
+  begin(): Promise<void> {
+    this.#begun ??= this.#begin();
+    return this.#begun;
+  }
+
+  async #begin(): Promise<void> {
+    const { tasks, feed, boundMs, env } = this.#ports;
+    const synced = Promise.withResolvers<void>();
+    const hear = (event: MachineEvent): void => {
+      feed(event);
+      if (event.type === 'synced') synced.resolve();
+    };
+    tasks.run('watch', (stopped) => follow(this.#ports, hear, stopped));
+    await Promise.race([synced.promise, env.clock.sleep(boundMs, { signal: tasks.signal }).catch(() => {})]);
+  }
+}
+
+async function follow(
+  { kv, key, env, log }: KeyWatchPorts,
   feed: (event: MachineEvent) => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -20,7 +54,7 @@ export async function followKey(
     try {
       log.debug('watch_started');
       for await (const event of kv.watch(key, { signal })) {
-        if (event.type === 'entry') feed({ type: 'sighted', sighting: sightingOf(event.entry) });
+        if (event.type === 'entry') feed({ type: 'sighted', sighting: sighted(event.entry, log) });
         else feed({ type: event.type });
         if (event.type === 'synced') attempt = 0;
       }
@@ -35,32 +69,11 @@ export async function followKey(
   }
 }
 
-/**
- * What is heard before anybody listens: the watch begins before the first look at the key, so that a release between the
- * two is not missed. Passes everything on, in order, from `open` on.
- */
-export class EarlyWatch {
-  readonly #synced = Promise.withResolvers<void>();
-  #kept: MachineEvent[] | undefined = [];
-  #pass: (event: MachineEvent) => void = () => {};
-
-  readonly hear = (event: MachineEvent): void => {
-    if (event.type === 'synced') this.#synced.resolve();
-    if (this.#kept === undefined) this.#pass(event);
-    else this.#kept.push(event);
-  };
-
-  /** Resolves when the watch sees every change from now on, or after `boundMs`: then the first look is all there is. */
-  async ready(env: Pick<Env, 'clock'>, boundMs: number, signal: AbortSignal): Promise<void> {
-    await Promise.race([this.#synced.promise, env.clock.sleep(boundMs, { signal }).catch(() => {})]);
-  }
-
-  open(pass: (event: MachineEvent) => void): void {
-    const kept = this.#kept ?? [];
-    this.#kept = undefined;
-    this.#pass = pass;
-    for (const event of kept) pass(event);
-  }
+function sighted(entry: KvEntry, log: Logger): Sighting {
+  const sighting = sightingOf(entry);
+  const { revision, content } = sighting;
+  if (content === 'deleted' || content === 'empty') log.debug(`watch_event_key_${content}`, { revision });
+  return sighting;
 }
 
 /** Follows the connection until the signal aborts or the session closes; a closed session counts as disconnected. */

@@ -76,3 +76,14 @@ export class World {
     return this.lines.filter((line) => line.event === event).length;
   }
 }
+
+/** The bucket with another watch. */
+export function withWatch(kv: Kv, watch: Kv['watch']): Kv {
+  return new Proxy(kv, {
+    get: (target, name) => {
+      if (name === 'watch') return watch;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}

@@ -1,8 +1,10 @@
 /**
- * What it costs a process to lead many groups while nothing happens: CPU of this process alone. Baseline: the same number of
- * bare conditional updates, spread over time as the renewals are.
+ * What it costs a process to lead many groups while nothing happens: CPU of this process alone. Baselines: the same number of
+ * bare conditional updates on the same connection without a watch, each at a moment of its own, and sent together ten times a
+ * heartbeat, as renewals are.
  */
 import { RoleManager } from '@canopy/election';
+import type { Kv } from '@canopy/nats';
 import { eventually } from '@canopy/testkit';
 import type { Report } from '../../harness.ts';
 import { BUCKET, type ElectionRig } from '../election/rig.ts';
@@ -10,6 +12,7 @@ import { BUCKET, type ElectionRig } from '../election/rig.ts';
 const TTL_MS = 10_000;
 const HEARTBEAT_MS = 1000;
 const BATCH = 50;
+const SLOTS = 10;
 
 export async function measureManyGroups(rig: ElectionRig, report: Report, count: number, forMs: number): Promise<void> {
   const { clock } = rig.env;
@@ -29,22 +32,36 @@ export async function measureManyGroups(rig: ElectionRig, report: Report, count:
   if (still !== count) throw new Error(`only ${still} of ${count} are led`);
   await manager.stop();
 
+  const spread = await bareUpdates(rig, kv, count, forMs, (i) => (i * HEARTBEAT_MS) / count);
+  const together = await bareUpdates(rig, kv, count, forMs, (i) => (i % SLOTS) * (HEARTBEAT_MS / SLOTS));
+  report.figure(`groups_${count}.cpu`, '% of a core', led, spread);
+  report.figure(`groups_${count}.cpu_vs_together`, '% of a core', led, together);
+}
+
+async function bareUpdates(
+  rig: ElectionRig,
+  kv: Kv,
+  count: number,
+  forMs: number,
+  startOf: (index: number) => number,
+): Promise<number> {
+  const { clock } = rig.env;
   const keys = Array.from({ length: count }, () => rig.newGroup());
   const value = new Uint8Array(120);
   const revisions = await Promise.all(keys.map((key) => kv.create(key, value)));
   const stop = new AbortController();
+  const begunAt = clock.monotonic();
   const updating = keys.map(async (key, i) => {
-    await clock.sleep((i * HEARTBEAT_MS) / count);
-    while (!stop.signal.aborted) {
+    for (let at = begunAt + startOf(i); !stop.signal.aborted; at += HEARTBEAT_MS) {
+      await clock.sleep(Math.max(0, at - clock.monotonic()), { signal: stop.signal }).catch(() => {});
       revisions[i] = await kv.update(key, value, revisions[i] as number);
-      await clock.sleep(HEARTBEAT_MS, { signal: stop.signal }).catch(() => {});
     }
   });
   await clock.sleep(2 * HEARTBEAT_MS);
-  const bare = await cpuShare(rig, forMs);
+  const share = await cpuShare(rig, forMs);
   stop.abort();
   await Promise.all(updating);
-  report.figure(`groups_${count}.cpu`, '% of a core', led, bare);
+  return share;
 }
 
 async function cpuShare(rig: ElectionRig, forMs: number): Promise<number> {

@@ -1,33 +1,11 @@
-/** Taking a lease and keeping it, each in turns with the one write that it can't do without. */
+/** Keeping a lease, in turns with the one write that it can't do without. */
 import { type Metrics, noMetrics } from '@canopy/core';
-import { Election, encodeLease } from '@canopy/election';
+import { encodeLease } from '@canopy/election';
 import type { Report } from '../../harness.ts';
 import { Samples } from '../../samples.ts';
 import { BUCKET, type ElectionRig } from './rig.ts';
 
 const BEAT_MS = 20;
-
-/** From start() to leading, on a vacant group: a look, a conditional write. Baseline: one conditional create. */
-export async function measureAcquisition(rig: ElectionRig, report: Report, rounds: number): Promise<void> {
-  const { clock } = rig.env;
-  const session = await rig.session('acquire');
-  const kv = await rig.bucket(session);
-  const [acquired, created] = [new Samples(), new Samples()];
-  for (let i = 0; i < rounds; i++) {
-    const from = clock.monotonic();
-    await kv.create(rig.newGroup(), lease(kv.bucket));
-    created.add(clock.monotonic() - from);
-
-    const options = { kv, group: rig.newGroup(), instanceId: 'a', jitter: 0 };
-    const election = new Election(options, rig.env);
-    const startedAt = clock.monotonic();
-    await Promise.all([election.start(), election.waitForLeadership({ timeoutMs: 10_000 })]);
-    acquired.add(clock.monotonic() - startedAt);
-    await election.stop();
-  }
-  report.figure('acquire.p50', 'ms', acquired.p50, created.p50);
-  report.figure('acquire.p99', 'ms', acquired.p99, created.p99);
-}
 
 /** One renewal as the leader's own metric tells it. Baseline: a bare conditional update of a key beside it. */
 export async function measureRenewal(rig: ElectionRig, report: Report, rounds: number): Promise<void> {
@@ -40,10 +18,10 @@ export async function measureRenewal(rig: ElectionRig, report: Report, rounds: n
   const election = await rig.election(session, options, env);
   try {
     const key = rig.newGroup();
-    let revision = await kv.create(key, lease(BUCKET));
+    let revision = await kv.create(key, sampleLease(BUCKET));
     while (renewed.count < rounds) {
       const from = clock.monotonic();
-      revision = await kv.update(key, lease(BUCKET), revision);
+      revision = await kv.update(key, sampleLease(BUCKET), revision);
       updated.add(clock.monotonic() - from);
       await clock.sleep(BEAT_MS);
     }
@@ -55,7 +33,7 @@ export async function measureRenewal(rig: ElectionRig, report: Report, rounds: n
 }
 
 /** The same number of bytes as a real one. */
-function lease(id: string): Uint8Array {
+export function sampleLease(id: string): Uint8Array {
   return encodeLease({ id, token: '00000000-0000-4000-8000-000000000000', priority: 0, epoch: 1, ttlMs: 10_000 });
 }
 

@@ -6,6 +6,8 @@ import type { ElectionRig } from './rig.ts';
 
 const TTL_MS = 1000;
 const LEAD_TIMEOUT_MS = 10_000;
+/** Leases that run out side by side: a hundred of them take a minute and not four. */
+const AT_ONCE = 5;
 
 /**
  * From the leader's call of handoff() to the successor's leading; both in this process, on connections of their own.
@@ -42,26 +44,33 @@ export async function measureHandoff(rig: ElectionRig, report: Report, rounds: n
  * that less the lease time: below 0 where the last renewal lay further back than the other took. Baseline: the lease time.
  */
 export async function measureExpiry(rig: ElectionRig, report: Report, rounds: number): Promise<void> {
-  const { clock, random } = rig.env;
   const whole = new Samples();
-  for (let i = 0; i < rounds; i++) {
-    await using proxy = await TcpProxy.start(rig.url);
-    const group = rig.newGroup();
-    const cut = await rig.session('cut', { servers: [proxy.url] });
-    const holder = await rig.election(cut, { group, instanceId: 'a', ttl: TTL_MS });
-    await holder.waitForLeadership({ timeoutMs: LEAD_TIMEOUT_MS });
-    const other = await rig.election(await rig.session('other'), { group, instanceId: 'b', ttl: TTL_MS });
-    await clock.sleep(TTL_MS / 2 + random.next() * TTL_MS);
-    const cutAt = clock.monotonic();
-    await proxy.refuse();
-    await other.waitForLeadership({ timeoutMs: LEAD_TIMEOUT_MS });
-    whole.add(clock.monotonic() - cutAt);
-    await proxy.heal();
-    await Promise.all([holder.stop(), other.stop()]);
-    await cut.close();
+  for (let done = 0; done < rounds; done += AT_ONCE) {
+    const batch = Array.from({ length: Math.min(AT_ONCE, rounds - done) }, () => expireOnce(rig));
+    for (const ms of await Promise.all(batch)) whole.add(ms);
   }
   report.figure('ttl_failover.p50', 'ms', whole.p50, TTL_MS);
   report.figure('ttl_failover.p99', 'ms', whole.p99, TTL_MS);
   report.figure('ttl_failover_beyond_ttl.p50', 'ms', whole.p50 - TTL_MS);
   report.figure('ttl_failover_beyond_ttl.p99', 'ms', whole.p99 - TTL_MS);
+}
+
+async function expireOnce(rig: ElectionRig): Promise<number> {
+  const { clock, random } = rig.env;
+  await using proxy = await TcpProxy.start(rig.url);
+  const group = rig.newGroup();
+  const cut = await rig.session('cut', { servers: [proxy.url] });
+  const rest = await rig.session('other');
+  const holder = await rig.election(cut, { group, instanceId: 'a', ttl: TTL_MS });
+  await holder.waitForLeadership({ timeoutMs: LEAD_TIMEOUT_MS });
+  const other = await rig.election(rest, { group, instanceId: 'b', ttl: TTL_MS });
+  await clock.sleep(TTL_MS / 2 + random.next() * TTL_MS);
+  const cutAt = clock.monotonic();
+  await proxy.refuse();
+  await other.waitForLeadership({ timeoutMs: LEAD_TIMEOUT_MS });
+  const ms = clock.monotonic() - cutAt;
+  await proxy.heal();
+  await Promise.all([holder.stop(), other.stop()]);
+  await Promise.all([cut.close(), rest.close()]);
+  return ms;
 }

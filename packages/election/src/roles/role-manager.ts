@@ -108,7 +108,7 @@ export class RoleManager extends Lifecycle {
     if (connection !== undefined || servers !== undefined)
       this.#own = await connectNats(resolved.connection as { servers: string[] }, { name, env: this.#env, signal });
     this.#session = this.#own ?? this.#options.session;
-    const kv = new SharedWatchKv(await openBucket(resolved, this.#session, this.#env.clock));
+    const kv = new SharedWatchKv(await openBucket(resolved, this.#session, this.#env, signal));
     this.#kv = kv;
     this.#tasks.run('watch', (stopped) => this.#follow(kv, stopped));
   }

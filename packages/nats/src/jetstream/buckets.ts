@@ -138,7 +138,8 @@ export async function ensureStream(
   } catch (error) {
     if (!refusedWith(error, JS.streamNameInUse)) throw error;
     const winner = await streamInfo(api, stream, options);
-    if (winner === undefined) throw error;
+    // Being made for somebody else, and not to be seen yet.
+    if (winner === undefined) throw natsErrors.create('KV_BUCKET_MISSING', { bucket }, error);
     return requireSettings(bucket, winner, settings);
   }
 }

@@ -4,9 +4,10 @@
  * could not be sent has certainly not happened.
  */
 import { abortable, Broadcast, coreErrors, type Env } from '@canopy/core';
-import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { natsErrors } from '../errors.ts';
 import { transportFault } from '../jetstream/failures.ts';
+import { Answers, type RequestOptions } from './answers.ts';
 import type { SessionEvent, SessionStatus } from './port.ts';
 
 /** The connection broke while an answer was awaited; whether the request arrived is not known. */
@@ -19,6 +20,7 @@ export class Link {
   readonly servers: string;
   readonly #events = new Broadcast<SessionEvent>({ capacity: 256 });
   readonly #closing = new AbortController();
+  readonly #answers: Answers;
   #up = true;
   readonly #onBroken = new Set<(error: Error) => void>();
   readonly #waiters = new Set<() => void>();
@@ -29,6 +31,7 @@ export class Link {
     this.nc = nc;
     this.env = env;
     this.servers = servers;
+    this.#answers = new Answers(nc, env.clock);
     void this.#follow();
     void nc.closed().then((error) => this.shut(error instanceof Error ? error : undefined));
   }
@@ -82,7 +85,10 @@ export class Link {
       if (status.type === 'disconnect') this.#down(`connection to ${status.server} lost`);
       else if (status.type === 'staleConnection') this.env.log.warn('nats_stale_connection');
       else if (status.type === 'reconnect') this.#restored(status.server);
-      else if (status.type === 'error') this.env.log.warn('nats_server_error', { error: status.error.message });
+      else if (status.type === 'error') {
+        this.env.log.warn('nats_server_error', { error: status.error.message });
+        this.#answers.refused(status.error);
+      }
     }
   }
 
@@ -113,6 +119,7 @@ export class Link {
     const listeners = [...this.#onBroken];
     this.#onBroken.clear();
     for (const run of listeners) run(error);
+    this.#answers.breakAll(error);
   }
 
   /** Resolves when connected. Throws NATS_UNREACHABLE after `timeoutMs`, NATS_CLOSED when the session ends. */
@@ -139,24 +146,10 @@ export class Link {
   }
 
   /** One request on the present connection. Throws what nats.js throws, LinkBroken, or the signal's reason. */
-  async request(
-    subject: string,
-    data: Uint8Array,
-    options: { timeoutMs: number; signal?: AbortSignal | undefined; headers?: MsgHdrs | undefined },
-  ): Promise<Msg> {
+  async request(subject: string, data: Uint8Array, options: RequestOptions): Promise<Msg> {
     options.signal?.throwIfAborted();
     this.requireOpen();
-    const answer = this.nc.request(subject, data, {
-      timeout: Math.max(1, Math.ceil(options.timeoutMs)),
-      ...(options.headers === undefined ? {} : { headers: options.headers }),
-    });
-    const broken = Promise.withResolvers<never>();
-    const forget = this.onBroken(broken.reject);
-    try {
-      return await abortable(Promise.race([answer, broken.promise]), options.signal);
-    } finally {
-      forget();
-    }
+    return this.#answers.ask(subject, data, options);
   }
 
   /** Marks the link closed and ends every watch. Does not touch the connection. */
