@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { systemClock, systemEnv } from '@canopy/core';
 import { connectNats, type Kv, type NatsSession } from '@canopy/nats';
-import { ChildNode, eventually, type TestNatsServer } from '@canopy/testkit';
+import { ChildNode, eventually, type LeadershipInterval, type TestNatsServer } from '@canopy/testkit';
+import { expect } from 'vitest';
 import type { ElectionOptions } from '../../src/index.ts';
 import { Recorder } from '../faults/recorder.ts';
 import type { Built } from './go-program.ts';
@@ -92,8 +93,28 @@ export class MixedGroup implements AsyncDisposable {
       .map(({ holder }) => holder);
   }
 
+  /**
+   * Fails unless ours began when the lease of `frozen`, stopped at `stoppedAt`, had run out, and nothing else is wrong than
+   * that it still said that it leads until LINGERS after it was woken.
+   */
+  expectOnlyLingering(frozen: Member, heir: Member, stoppedAt: number, wokenAt: number): void {
+    const terms = this.recorder.history();
+    const began = Math.min(...terms.filter(({ holder }) => holder === heir.id).map(({ fromMs }) => fromMs));
+    const ended = Math.max(...terms.filter((term) => term.holder === frozen.id && term.fromMs < began).map(endOf));
+    expect(began).toBeGreaterThan(stoppedAt + TTL - 2 * HEARTBEAT);
+    expect(ended).toBeLessThan(wokenAt + LINGERS);
+    for (const violation of this.recorder.violations())
+      expect(violation).toMatchObject({
+        type: 'overlap',
+        first: { holder: frozen.id },
+        second: { holder: heir.id, fromMs: began },
+      });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.recorder[Symbol.asyncDispose]();
     await this.session.close();
   }
 }
+
+const endOf = ({ toMs }: LeadershipInterval): number => toMs ?? Number.POSITIVE_INFINITY;
