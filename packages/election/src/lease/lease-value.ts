@@ -82,7 +82,7 @@ export function decodeLease(bytes: Uint8Array): LeaseValue | undefined {
   return {
     id,
     token,
-    priority: Number.isSafeInteger(fields.priority) ? (fields.priority as number) : 0,
+    priority: level(fields.priority),
     ...(fields.firm === true ? { firm: true } : {}),
     ...(epoch === undefined ? {} : { epoch }),
     ...(floor === undefined ? {} : { floor }),
@@ -96,6 +96,12 @@ export function decodeLease(bytes: Uint8Array): LeaseValue | undefined {
 /** The epoch of the term that wrote `value` at `revision`. Exact from the first renewal on, and for an acquiring write. */
 export function epochOf(value: LeaseValue, revision: number): number {
   return value.epoch ?? Math.max(revision, (value.floor ?? -1) + 1);
+}
+
+/** Other languages have integers beyond a double's: the highest of all must not be read as none. */
+function level(value: unknown): number {
+  if (!Number.isInteger(value)) return 0;
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(value as number, Number.MAX_SAFE_INTEGER));
 }
 
 function whole(value: unknown): number | undefined {

@@ -11,6 +11,7 @@ import {
   leadershipViolations,
   spawnNode,
 } from '@canopy/testkit';
+import type { ElectionOptions } from '../../src/index.ts';
 
 const CANDIDATE = new URL('./candidate.ts', import.meta.url);
 const SAID = /^(?:lead|last) (\d+) ([\d.]+)$/;
@@ -26,8 +27,9 @@ export class Recorder implements AsyncDisposable {
   }
 
   /** A started candidate; the same id again for one that was restarted. */
-  async candidate(id: string, servers: readonly string[]): Promise<ChildNode> {
-    const child = await spawnNode(CANDIDATE, [servers.join(','), this.bucket, id, String(this.ttlMs)]);
+  async candidate(id: string, servers: readonly string[], options: Partial<ElectionOptions> = {}): Promise<ChildNode> {
+    const place = [servers.join(','), this.bucket, id, String(this.ttlMs)];
+    const child = await spawnNode(CANDIDATE, [...place, JSON.stringify(options)]);
     this.add(id, child);
     await child.line(/^started/);
     return child;

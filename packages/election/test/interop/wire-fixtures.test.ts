@@ -15,9 +15,9 @@ interface Fixture {
   readonly waits: boolean;
 }
 
-const fixtures = JSON.parse(
-  readFileSync(new URL('../fixtures/go-wire.json', import.meta.url), 'utf8'),
-) as readonly Fixture[];
+const { fixtures } = JSON.parse(readFileSync(new URL('../fixtures/go-wire.json', import.meta.url), 'utf8')) as {
+  readonly fixtures: readonly Fixture[];
+};
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 describe.each(fixtures)('$name', ({ operation, value, reads, leaderId, waits }) => {
@@ -40,6 +40,22 @@ describe.each(fixtures)('$name', ({ operation, value, reads, leaderId, waits }) 
     }
     expect(election.isLeader).toBe(true);
     expect(election.epoch).toBeGreaterThan(revision);
+    await world.stop(election);
+  });
+
+  it('ends our term at once when it comes over our lease', async () => {
+    const world = new World();
+    const election = await world.start(world.make('ts'));
+    expect(election.isLeader).toBe(true);
+    const { epoch } = election;
+    const kv = await world.kv();
+    if (operation === 'delete') await kv.delete('g', (await kv.get('g'))?.revision as number);
+    else await kv.put('g', bytes(value));
+    await world.clock.advance(5);
+    expect(election.epoch).not.toBe(epoch);
+    await world.clock.advance(TTL + 500);
+    expect(election.isLeader).toBe(true);
+    expect(election.epoch).toBeGreaterThan(epoch as number);
     await world.stop(election);
   });
 });

@@ -1,7 +1,8 @@
 // A candidate on the published Go library whose wire form we share.
 //
-// published <servers> <bucket> <id> <ttl ms> <heartbeat ms>; prints what our candidates print. The revision that its
-// status has when it begins to lead stands for the epoch: it lies above all earlier terms and below all later ones.
+// published <servers> <bucket> <id> <ttl ms> <heartbeat ms> [priority ["takeover"]]; prints what our candidates print, and
+// `sees <id>` for each leader that it comes to know. The revision that its status has when it begins to lead stands for the
+// epoch: it lies above all earlier terms and below all later ones.
 package main
 
 import (
@@ -39,19 +40,24 @@ func milliseconds(text string) time.Duration {
 
 func main() {
 	nc := must(nats.Connect(os.Args[1], nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)))
-	election := must(leader.NewElectionWithConn(nc, leader.ElectionConfig{
+	config := leader.ElectionConfig{
 		Bucket:            os.Args[2],
 		Group:             "g",
 		InstanceID:        os.Args[3],
 		TTL:               milliseconds(os.Args[4]),
 		HeartbeatInterval: milliseconds(os.Args[5]),
-	}))
+	}
+	if len(os.Args) > 6 {
+		config.Priority = must(strconv.Atoi(os.Args[6]))
+		config.AllowPriorityTakeover = len(os.Args) > 7
+	}
+	election := must(leader.NewElectionWithConn(nc, config))
 	must(0, election.Start(context.Background()))
 	fmt.Println("started")
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 
-	var token string
+	var token, seen string
 	var epoch uint64
 	var last, written float64
 	for {
@@ -67,6 +73,10 @@ func main() {
 		if token != "" && (!status.IsLeader || status.Token != token) {
 			fmt.Printf("last %d %f\n", epoch, last)
 			token = ""
+		}
+		if status.LeaderID != seen {
+			seen = status.LeaderID
+			fmt.Println("sees", seen)
 		}
 		if status.IsLeader {
 			if token == "" {
