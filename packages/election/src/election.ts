@@ -189,7 +189,8 @@ export class Election extends Lifecycle {
       if (timeoutMs === undefined) await led;
       else await withDeadline(this.#env.clock, `leadership of group ${this.group}`, timeoutMs, led);
     } finally {
-      giveUp.abort();
+      // With a reason, because the default one is an error that takes its stack.
+      giveUp.abort('over');
     }
     return leadership as unknown as Leadership;
   }

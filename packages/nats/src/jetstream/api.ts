@@ -79,14 +79,13 @@ export class JetStreamApi {
     query: { last_by_subj: string } | { seq: number; next_by_subj: string },
     options: CallOptions,
   ): Promise<StoredMessage | undefined> {
-    try {
-      const name = `STREAM.MSG.GET.${stream}`;
-      const answer = await this.call<{ message: StoredMessageJson }>(operation, name, query, options);
-      return decodeStored(answer.message);
-    } catch (error) {
-      if (refusedWith(error, JS.noMessage)) return undefined;
-      throw error;
-    }
+    const body = Buffer.from(JSON.stringify(query));
+    return this.#insist(operation, options, undefined, async (timeoutMs, signal) => {
+      const message = await this.link.request(`$JS.API.STREAM.MSG.GET.${stream}`, body, { timeoutMs, signal });
+      const answer = read<{ message: StoredMessageJson }>(message);
+      // Nothing there is an answer like any other, and the commonest before a lease is taken: no error is made for it.
+      return answer.error?.err_code === JS.noMessage ? undefined : decodeStored(required(answer).message);
+    });
   }
 
   async #insist<T>(
@@ -157,14 +156,22 @@ export class JetStreamApi {
   }
 }
 
+interface Refusable {
+  readonly error?: { readonly err_code?: number; readonly code: number; readonly description?: string };
+}
+
+function read<T>(message: Msg): T & Refusable {
+  return JSON.parse(Buffer.from(message.data).toString('utf8')) as T & Refusable;
+}
+
+function required<T>(body: T & Refusable): T {
+  if (body.error === undefined) return body;
+  throw new JetStreamRefusal(body.error.err_code ?? body.error.code, body.error.description ?? 'refused');
+}
+
 /** The answer's body, or the refusal in it. */
 function parse<T>(message: Msg): T {
-  const body = JSON.parse(Buffer.from(message.data).toString('utf8')) as T & {
-    error?: { err_code?: number; code: number; description?: string };
-  };
-  if (body.error !== undefined)
-    throw new JetStreamRefusal(body.error.err_code ?? body.error.code, body.error.description ?? 'refused');
-  return body;
+  return required(read<T>(message));
 }
 
 function publishHeaders(options: PublishOptions): MsgHdrs {
