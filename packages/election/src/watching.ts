@@ -63,7 +63,7 @@ export class EarlyWatch {
   }
 }
 
-/** Follows the connection until the signal aborts or the session closes; a closed session counts as disconnected. */
+/** Follows the connection until the signal aborts or the session closes; a closed one counts as disconnected. */
 export async function followSession(
   session: NatsSession,
   log: Logger,
