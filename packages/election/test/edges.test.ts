@@ -174,6 +174,25 @@ describe('giving up', () => {
   });
 });
 
+describe('an epoch that no other could follow', () => {
+  it('in a value is waited out like any that is no lease, and epochs go on growing', async () => {
+    const world = new World();
+    const a = await world.start(world.make('a'));
+    const first = a.epoch as number;
+    await world.stop(a);
+    await world.overwrite(JSON.stringify({ id: 'x', token: 't', epoch: Number.MAX_SAFE_INTEGER, released: true }));
+    const seen: number[] = [first];
+    for (const id of ['b', 'c', 'd']) {
+      const next = await world.start(world.make(id));
+      await world.clock.advance(TTL + 100);
+      seen.push(next.epoch as number);
+      await world.stop(next);
+    }
+    expect(seen.slice(1).every((epoch, i) => epoch > (seen[i] as number))).toBe(true);
+    expect(seen.at(-1)).toBeLessThan(1000);
+  });
+});
+
 describe('the session', () => {
   it('that is closed under the election ends it, with an error that says so', async () => {
     const world = new World();

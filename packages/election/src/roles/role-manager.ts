@@ -36,7 +36,8 @@ export class RoleManager extends Lifecycle {
 
   /** Throws OPTIONS_INVALID. Does no I/O. */
   constructor(options: RoleManagerOptions, env: Env = systemEnv()) {
-    super(`roles of ${options.instanceId}`);
+    // Options that are none at all are refused here, as the others.
+    super(`roles of ${(options as RoleManagerOptions | undefined)?.instanceId}`);
     resolveElectionOptions({ ...options, group: 'role' }, env);
     this.#options = options;
     this.#env = env;
