@@ -84,7 +84,7 @@ export class RoleManager extends Lifecycle {
       await election.start();
       return election;
     } catch (error) {
-      this.#roles.delete(group);
+      this.#forget(group);
       throw error;
     }
   }
@@ -93,7 +93,12 @@ export class RoleManager extends Lifecycle {
   async remove(group: string, options: ElectionStopOptions = {}): Promise<void> {
     const election = this.#roles.get(group);
     await election?.stop(options);
-    if (this.#roles.get(group) === election) this.#roles.delete(group);
+    if (this.#roles.get(group) === election) this.#forget(group);
+  }
+
+  #forget(group: string): void {
+    this.#roles.delete(group);
+    this.#kv?.forget(group);
   }
 
   /** As the stop of an election, for all of them at the same time. */
