@@ -93,3 +93,19 @@ test('a stop keeps its bound although the fence of a lease that is still held ta
   await eventually(() => existsSync(done), { what: 'the end of the fence' });
   await eventually(() => !isRunning(warden as ProcessId), { what: 'the end of the warden' });
 });
+
+test('a warden that was frozen past the deadline fences as it wakes, and the leader steps down', async () => {
+  const done = await fencePath();
+  const leader = await started(`fences-${++buckets}`, 'leader', { warden: { fence: [{ command: ['touch', done] }] } });
+  const { epoch, signal } = await leader.waitForLeadership({ timeoutMs: 10_000 });
+  const [warden] = wardens(process.pid);
+  process.kill((warden as ProcessId).pid, 'SIGSTOP');
+  // Past the last deadline that it heard of, and before its silence alone would end the term.
+  await systemClock.sleep(1850);
+  process.kill((warden as ProcessId).pid, 'SIGCONT');
+  await eventually(() => signal.aborted, { timeoutMs: 3000, what: 'the end of the fenced term' });
+  expect(signal.reason).toMatchObject({ fields: { reason: 'warden_lost' } });
+  await eventually(() => existsSync(done), { what: 'the fence' });
+  // It stands again, under another term.
+  expect((await leader.waitForLeadership({ timeoutMs: 15_000 })).epoch).toBeGreaterThan(epoch);
+});
