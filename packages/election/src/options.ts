@@ -73,7 +73,7 @@ export interface ElectionOptions {
   readonly holdOff?: Duration;
   /** Expiry of entries in a bucket that this election makes; the ttl at least. Default the ttl; 0 = never. */
   readonly bucketTtl?: Duration;
-  /** Terms get epochs above it: the highest epoch that the guarded resource has seen; 2^48 at most. Default 0. */
+  /** Terms get epochs above it: the highest epoch that the guarded resource has seen; 2^50 at most. Default 0. */
   readonly epochFloor?: number;
   /**
    * A bucket without expiry that keeps each group's highest epoch, so that epochs grow even over a bucket that was made

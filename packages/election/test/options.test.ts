@@ -110,7 +110,7 @@ describe('election options', () => {
     ['requestTimeout', { ttl: '1s', requestTimeout: '2s' }],
     ['jitter', { ttl: '1s', jitter: '1h' }],
     ['bucketTtl', { ttl: '10s', bucketTtl: '9999ms' }],
-    ['epochFloor', { epochFloor: 2 ** 48 + 1 }],
+    ['epochFloor', { epochFloor: 2 ** 50 + 1 }],
     ['instanceId', { instanceId: 'i'.repeat(257) }],
     ['group', { group: 'g'.repeat(256) }],
     ['bucket', { bucket: 'b'.repeat(201) }],
@@ -150,7 +150,7 @@ describe('election options', () => {
   it('take what is as long as may be', () => {
     const { rules, bucket } = resolve({ instanceId: 'i'.repeat(256), group: 'g'.repeat(255), bucket: 'b'.repeat(200) });
     expect([rules.instanceId.length, bucket.length]).toEqual([256, 200]);
-    expect(faults({ bucketTtl: 0, epochFloor: 2 ** 48, ttl: '1s', jitter: '1s', requestTimeout: '1s' })).toEqual([]);
+    expect(faults({ bucketTtl: 0, epochFloor: 2 ** 50, ttl: '1s', jitter: '1s', requestTimeout: '1s' })).toEqual([]);
   });
 
   it('cap a grace at what the lease allows, and remember what was asked for', () => {

@@ -39,10 +39,13 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 /** Nothing we write comes near it; a larger value is somebody else's and is not parsed. */
 const MAX_BYTES = 16 * 1024;
-/** Epochs are revisions, or one above the last where a bucket began anew: nothing that counts gets near it. */
+/**
+ * Epochs are revisions, or one above the last where a bucket began anew: nothing that counts, be it from the wall clock in
+ * steps of 10 microseconds, gets near it.
+ */
 export const EPOCH_MAX = 2 ** 52;
 /** What an operator may set as the floor leaves room for all the terms that follow. */
-export const EPOCH_FLOOR_MAX = 2 ** 48;
+export const EPOCH_FLOOR_MAX = 2 ** 50;
 /** More than any holder lists. */
 const PEERS_MAX = 256;
 
