@@ -8,6 +8,7 @@ import {
   Lifecycle,
   type Logger,
   type ProcessGuard,
+  parseDuration,
   type StartOptions,
   systemEnv,
   TaskGroup,
@@ -277,7 +278,8 @@ export class Election extends Lifecycle {
     const { deleteKey = true, waitForDemote = true } = this.#stopOptions;
     const { hookTimeoutMs, requestTimeoutMs } = this.#options;
     const { clock } = this.#env;
-    const timeoutMs = this.#stopOptions.timeoutMs ?? hookTimeoutMs + 5 * requestTimeoutMs;
+    // A stop is no place to fail for an odd number.
+    const timeoutMs = parseDuration(this.#stopOptions.timeoutMs) ?? hookTimeoutMs + 5 * requestTimeoutMs;
     const until = clock.monotonic() + timeoutMs;
     this.#departure.begin({ reason: 'stop', keepKey: !deleteKey, final: true });
     const done = this.#driver.until((s) => s.phase === 'stopped');

@@ -138,6 +138,10 @@ export class Warden extends Lifecycle {
     this.#events.close();
   }
 
+  protected override onNeverStarted(): void {
+    this.#events.close();
+  }
+
   async #spawn(signal: AbortSignal | undefined): Promise<WardenChild> {
     const { connection, node, drainMs } = this.#options;
     const child = new WardenChild({ op: 'configure', connection, node, drainMs }, this.#env, {
