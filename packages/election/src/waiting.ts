@@ -41,7 +41,8 @@ export class Waiting {
       if (timeoutMs === undefined) await led;
       else await withDeadline(clock, `leadership of group ${group}`, timeoutMs, led);
     } finally {
-      giveUp.abort();
+      // With a reason, because the default one is an error that takes its stack.
+      giveUp.abort('over');
     }
     return leadership as unknown as Leadership;
   }
