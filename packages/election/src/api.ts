@@ -33,7 +33,12 @@ export interface Leadership {
   readonly epoch: Epoch;
   /** Random per term. */
   readonly token: string;
-  /** Aborts before anybody else can hold the lease; its reason is a CanopyError that says why. */
+  /**
+   * Aborts before anybody else can hold the lease; its reason is a CanopyError that says why. `aborted`, `reason` and
+   * `throwIfAborted()` are answers about now, as `isValid()`. Its listeners, and signals that `AbortSignal.any` derives
+   * from it, are told by a timer, or by the first look at this one: in a process that was frozen past the deadline they
+   * may be late by one turn of the event loop, so look here before what must not happen late.
+   */
   readonly signal: AbortSignal;
   /** Monotonic ms at which the lease was acquired. */
   readonly acquiredAt: number;

@@ -8,6 +8,7 @@ import {
   Lifecycle,
   type Logger,
   type ProcessGuard,
+  parseDuration,
   type StartOptions,
   systemEnv,
   TaskGroup,
@@ -15,6 +16,7 @@ import {
 } from '@canopy/core';
 import type { ElectionEvent, ElectionStatus, Leadership } from './api.ts';
 import type { ElectionStopOptions, StepDownOptions, WaitOptions } from './call-options.ts';
+import { Departure } from './departure.ts';
 import { Driver } from './driver.ts';
 import { electionErrors } from './errors.ts';
 import { FailsafeLink } from './failsafe/failsafe-link.ts';
@@ -22,7 +24,7 @@ import { type DemoteHook, Hooks, type PromoteHook } from './hooks.ts';
 import { LeaseKey } from './lease-key.ts';
 import { isHolding } from './machine/holding.ts';
 import { observedEpoch } from './machine/standing.ts';
-import type { Effect, Leaving } from './machine/state.ts';
+import type { Effect } from './machine/state.ts';
 import { ElectionMetrics } from './metrics.ts';
 import { type Opened, openElection } from './opening.ts';
 import { type ElectionOptions, type ResolvedElectionOptions, resolveElectionOptions } from './options.ts';
@@ -30,7 +32,9 @@ import { OwnWarden } from './own-warden.ts';
 import { Publication } from './publication.ts';
 import { Requests } from './requests.ts';
 import { SelfChecks } from './self-checks.ts';
+import { statusOf } from './status.ts';
 import { Tenure } from './tenure.ts';
+import { Waiting } from './waiting.ts';
 import { followSession, KeyWatch } from './watching.ts';
 
 /**
@@ -46,9 +50,11 @@ export class Election extends Lifecycle {
   readonly #metrics: ElectionMetrics;
   readonly #hooks: Hooks;
   readonly #driver: Driver;
+  readonly #departure: Departure;
   readonly #tenure: Tenure;
   readonly #tasks: TaskGroup;
   readonly #publication: Publication;
+  readonly #waiting: Waiting;
   readonly #checks: SelfChecks;
   readonly #warden: OwnWarden | undefined;
   readonly #ended = new AbortController();
@@ -60,7 +66,8 @@ export class Election extends Lifecycle {
 
   /** Throws OPTIONS_INVALID. Does no I/O. */
   constructor(options: ElectionOptions, env: Env = systemEnv()) {
-    super(`election of group ${options.group}`);
+    // Options that are none at all are refused below.
+    super(`election of group ${(options as ElectionOptions | undefined)?.group}`);
     this.#env = env;
     this.#options = resolveElectionOptions(options, env);
     const { group, bucket, rules, hookTimeoutMs, correlationId } = this.#options;
@@ -71,6 +78,8 @@ export class Election extends Lifecycle {
     this.#metrics = new ElectionMetrics(env, group, rules.instanceId, bucket);
     this.#hooks = new Hooks(env.clock, this.#log, hookTimeoutMs);
     this.#driver = new Driver(env.clock, rules, (effect) => this.#perform(effect));
+    const term = (): Leadership | undefined => this.#tenure.leadership;
+    this.#departure = new Departure({ group, rules, driver: this.#driver, term });
     this.#warden = this.#options.warden && new OwnWarden(this.#options.warden, rules.instanceId, group, env);
     this.#checks = new SelfChecks({
       options: this.#options,
@@ -78,7 +87,7 @@ export class Election extends Lifecycle {
       log: this.#log,
       metrics: this.#metrics,
       leadership: () => this.leadership,
-      leave: (reason, holdOffMs) => this.#driver.feed(this.#leaving({ reason, holdOffMs })),
+      leave: (reason, holdOffMs) => this.#departure.begin({ reason, holdOffMs }),
     });
     this.#tenure = new Tenure({
       options: this.#options,
@@ -89,13 +98,21 @@ export class Election extends Lifecycle {
       hooks: this.#hooks,
       floor: async () => this.#requests?.floor ?? 0,
       feed: (event) => this.#driver.feed(event),
-      onUnguarded: () => this.#driver.feed(this.#leaving({ reason: 'warden_lost' })),
+      onUnguarded: () => this.#departure.begin({ reason: 'warden_lost' }),
     });
     this.#publication = new Publication({
       clock: env.clock,
       log: this.#log,
       metrics: this.#metrics,
       present: () => ({ state: this.#driver.state.view, leaderId: this.leaderId, epoch: this.epoch }),
+    });
+    this.#waiting = new Waiting({
+      clock: env.clock,
+      group,
+      driver: this.#driver,
+      hooks: this.#hooks,
+      ended: this.#ended.signal,
+      present: () => this.leadership,
     });
     this.#tasks = new TaskGroup((error, task) => {
       this.#log.error('election_task_failed', { task, error: error.message });
@@ -134,23 +151,16 @@ export class Election extends Lifecycle {
   }
 
   status(): ElectionStatus {
-    const { view, term } = this.#driver.state;
-    const leading = this.#tenure.leadership;
-    const leaseLeftMs = leading?.isValid() ? Math.max(0, leading.deadline() - this.#env.clock.monotonic()) : 0;
-    const isLeader = leaseLeftMs > 0;
-    return {
-      state: view,
-      isLeader,
+    return statusOf({
+      state: this.#driver.state,
+      leading: this.#tenure.leadership,
+      now: this.#env.clock.monotonic(),
       leaderId: this.leaderId,
       epoch: this.epoch,
-      token: isLeader ? leading?.token : undefined,
-      revision: isLeader ? term?.revision : undefined,
-      lastHeartbeat: isLeader ? this.#tenure.lastHeartbeat : undefined,
+      lastHeartbeat: this.#tenure.lastHeartbeat,
       lastTransition: this.#publication.lastTransition,
-      leaseLeftMs,
-      failsafe: isLeader && term?.covered === true,
       connected: this.#connected,
-    };
+    });
   }
 
   /** The present state first, then every change. A reader 256 events behind loses the oldest. Ends with the election. */
@@ -175,55 +185,37 @@ export class Election extends Lifecycle {
     return this.#hooks.onDemote(hook);
   }
 
-  /** Resolves with the term once this instance leads; at once when it does. DEADLINE_EXCEEDED, ELECTION_STOPPED. */
+  /**
+   * Resolves with the term once this instance leads; at once when it does. It may have ended by the time that you look:
+   * see `lead`. DEADLINE_EXCEEDED, ELECTION_STOPPED, OPTIONS_INVALID, the signal's reason.
+   */
   async waitForLeadership(options: WaitOptions = {}): Promise<Leadership> {
-    const { timeoutMs, signal } = options;
-    const giveUp = new AbortController();
-    const signals = [giveUp.signal, this.#ended.signal, ...(signal === undefined ? [] : [signal])];
-    let leadership: Leadership | undefined;
-    const led = this.#driver.until(() => {
-      leadership = this.leadership;
-      return leadership !== undefined;
-    }, AbortSignal.any(signals));
-    try {
-      if (timeoutMs === undefined) await led;
-      else await withDeadline(this.#env.clock, `leadership of group ${this.group}`, timeoutMs, led);
-    } finally {
-      // With a reason, because the default one is an error that takes its stack.
-      giveUp.abort('over');
-    }
-    return leadership as unknown as Leadership;
+    return this.#waiting.term(options);
   }
 
   /**
    * Waits for leadership and runs `work` under it, once. Its signal aborts in time; the term's end waits for it (within
-   * `hookTimeout`). Settles as `work` does.
+   * `hookTimeout`). Settles as `work` does; without its having begun, rejects as `waitForLeadership`.
    */
   async lead<T>(work: (leadership: Leadership) => Promise<T>, options: WaitOptions = {}): Promise<T> {
-    const leadership = await this.waitForLeadership(options);
-    return this.#hooks.track(leadership, work);
+    return this.#waiting.work(work, options);
   }
 
   /**
-   * Gives the leadership up: signal, hooks, release. Resolves when done. ELECTION_NOT_LEADER. The end of a term waits for
-   * its hooks: a hook, or work under `lead`, that calls this must not await it.
+   * Gives the leadership up: signal, hooks, release. Resolves when done. ELECTION_NOT_LEADER, OPTIONS_INVALID;
+   * ELECTION_NOT_RELEASED when the term has ended but its lease has to run out. The end of a term waits for its hooks: a
+   * hook, or work under `lead`, that calls this must not await it.
    */
   async stepDown(options: StepDownOptions = {}): Promise<void> {
-    const { holdOffMs = this.#options.rules.holdOffMs, reason = 'step_down' } = options;
-    await this.#leaveTerm('step down', { reason, holdOffMs, next: undefined });
+    await this.#departure.stepDown(options);
   }
 
   /**
    * As `stepDown`, naming who should take over; the others keep away for max(500 ms, ttl / 10), then anyone may.
-   * ELECTION_NOT_LEADER, ELECTION_HANDOFF_TARGET.
+   * As `stepDown`, and ELECTION_HANDOFF_TARGET.
    */
   async handoff(to: string, options: { holdOffMs?: number } = {}): Promise<void> {
-    const { group, instanceId } = this;
-    if (to === '' || to === instanceId)
-      throw electionErrors.create('ELECTION_HANDOFF_TARGET', { group, instanceId, to });
-    const { holdOffMs, handoffWaitMs } = this.#options.rules;
-    const rest = Math.max(options.holdOffMs ?? holdOffMs, 2 * handoffWaitMs);
-    await this.#leaveTerm('hand off', { reason: 'handoff', holdOffMs: rest, next: to });
+    await this.#departure.handoff(to, options);
   }
 
   /**
@@ -237,7 +229,7 @@ export class Election extends Lifecycle {
   /** As `validateToken`; when the lease is not ours, or can't be read, leadership is given up. */
   async validateTokenOrDemote(options: { timeoutMs?: number } = {}): Promise<boolean> {
     if (await this.validateToken(options).catch(() => false)) return true;
-    if (this.isLeader) this.#driver.feed(this.#leaving({ reason: 'token_validation_failure' }));
+    if (this.isLeader) this.#departure.begin({ reason: 'token_validation_failure' });
     return false;
   }
 
@@ -277,7 +269,10 @@ export class Election extends Lifecycle {
     this.#tasks.run('failsafe', async (stopped) => this.#failsafe?.run(stopped));
     if (session !== undefined) {
       const onConnection = (up: boolean): void => this.#setConnected(up);
-      this.#tasks.run('session', (stopped) => followSession(session, this.#log, onConnection, stopped));
+      this.#tasks.run('session', async (stopped) => {
+        await followSession(session, this.#log, onConnection, stopped);
+        if (!stopped.aborted) throw electionErrors.create('ELECTION_CONNECTION_CLOSED', { group: this.group });
+      });
     }
     // A vacant lease waits for a look only; until the watch begins, too, the machine is blind.
     feed({ type: 'interrupted' });
@@ -292,27 +287,43 @@ export class Election extends Lifecycle {
   protected async onStop(): Promise<void> {
     const { deleteKey = true, waitForDemote = true } = this.#stopOptions;
     const { hookTimeoutMs, requestTimeoutMs } = this.#options;
-    const timeoutMs = this.#stopOptions.timeoutMs ?? hookTimeoutMs + 5 * requestTimeoutMs;
-    this.#driver.feed(this.#leaving({ reason: 'stop', keepKey: !deleteKey, final: true }));
+    const { clock } = this.#env;
+    // A stop is no place to fail for an odd number.
+    const timeoutMs = parseDuration(this.#stopOptions.timeoutMs) ?? hookTimeoutMs + 5 * requestTimeoutMs;
+    const until = clock.monotonic() + timeoutMs;
+    this.#departure.begin({ reason: 'stop', keepKey: !deleteKey, final: true });
     const done = this.#driver.until((s) => s.phase === 'stopped');
     const finish = async (): Promise<void> => {
-      await withDeadline(this.#env.clock, 'stop of the election', timeoutMs, done).catch(() =>
+      await withDeadline(clock, 'stop of the election', timeoutMs, done).catch(() =>
         this.#log.warn('shutdown_timeout', { timeout_ms: timeoutMs }),
       );
       this.#driver.close(this.#stopped());
       this.#tenure.end('stop');
-      await this.#tenure.cleared;
+      await withDeadline(clock, 'watchdog', Math.max(0, until - clock.monotonic()), this.#tenure.cleared).catch(
+        () => {},
+      );
     };
     const finishing = finish();
     if (waitForDemote) await finishing;
     await this.#tasks.stop();
-    if (waitForDemote) await this.#close();
+    if (waitForDemote) await this.#close(until);
     // What still ends in the background needs its connection until then.
-    else void finishing.then(() => this.#close());
+    else void finishing.then(() => this.#close(until));
+    this.#end();
+    this.#log.info('election_stopped');
+  }
+
+  protected override onNeverStarted(): void {
+    this.#departure.begin({ reason: 'stop', final: true });
+    this.#driver.close(this.#stopped());
+    this.#end();
+  }
+
+  /** Whoever waits or watches hears of the end. */
+  #end(): void {
     this.#ended.abort(this.#stopped());
     this.#publication.close();
     this.#metrics.remove();
-    this.#log.info('election_stopped');
   }
 
   async #open(signal: AbortSignal | undefined): Promise<Opened> {
@@ -320,27 +331,16 @@ export class Election extends Lifecycle {
     return this.#opened;
   }
 
-  async #close(): Promise<void> {
-    await this.#warden?.stop();
-    await this.#opened?.close();
+  async #close(until: number): Promise<void> {
+    const left = (): number => Math.max(0, until - this.#env.clock.monotonic());
+    await this.#warden?.stop(left());
+    const closed = this.#opened?.close() ?? Promise.resolve();
+    await withDeadline(this.#env.clock, 'close', left(), closed).catch(() => {});
   }
 
   #stopped(): Error {
     const { group, instanceId } = this;
     return electionErrors.create('ELECTION_STOPPED', { group, instanceId });
-  }
-
-  async #leaveTerm(action: string, leaving: Pick<Leaving, 'reason' | 'holdOffMs' | 'next'>): Promise<void> {
-    const { group, instanceId } = this;
-    const term = this.#tenure.leadership;
-    if (!term?.isValid()) throw electionErrors.create('ELECTION_NOT_LEADER', { group, instanceId, action });
-    this.#driver.feed(this.#leaving(leaving));
-    await this.#driver.until((s) => s.term?.token !== term.token && s.demoting !== term.token);
-  }
-
-  #leaving(change: Partial<Leaving>): { type: 'leave' } & Leaving {
-    const { holdOffMs } = this.#options.rules;
-    return { type: 'leave', reason: 'step_down', holdOffMs, next: undefined, keepKey: false, final: false, ...change };
   }
 
   #perform(effect: Effect): void {
@@ -372,7 +372,7 @@ export class Election extends Lifecycle {
       case 'note':
         return void this.#log[effect.level](effect.event, effect.facts);
       case 'count':
-        return void this.#count(effect.what);
+        return void this.#metrics.count(effect.what);
     }
   }
 
@@ -383,11 +383,5 @@ export class Election extends Lifecycle {
     if (up) this.#log.info(this.isLeader ? 'connection_reconnected_before_grace_period' : 'connection_reconnected');
     else this.#log.warn('connection_disconnected');
     this.#driver.feed({ type: up ? 'connected' : 'disconnected' });
-  }
-
-  #count(what: Extract<Effect, { type: 'count' }>['what']): void {
-    if (what === 'acquired') this.#metrics.attempted('success');
-    else if (what === 'acquire_failed') this.#metrics.attempted('failed');
-    else if (what === 'lease_lost') this.#metrics.leaseLost();
   }
 }

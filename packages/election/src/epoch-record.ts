@@ -5,6 +5,7 @@
  */
 import { type Clock, hasCode, type Logger, messageOf, withDeadline } from '@canopy/core';
 import type { Kv, NatsSession } from '@canopy/nats';
+import { EPOCH_MAX } from './lease/lease-value.ts';
 import { firstRevision } from './lease/revisions.ts';
 
 /** A term waits for a look at the record, so that has a short bound. */
@@ -124,7 +125,9 @@ function forget(session: NatsSession, bucket: string): void {
 function decodeEpoch(bytes: Uint8Array): number {
   try {
     const { epoch } = JSON.parse(new TextDecoder().decode(bytes)) as { epoch?: unknown };
-    return Number.isSafeInteger(epoch) && (epoch as number) > 0 ? (epoch as number) : 0;
+    return Number.isSafeInteger(epoch) && (epoch as number) > 0 && (epoch as number) <= EPOCH_MAX
+      ? (epoch as number)
+      : 0;
   } catch {
     return 0;
   }

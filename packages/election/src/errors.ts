@@ -19,6 +19,15 @@ export const electionErrors = defineErrors({
     message: 'group {group}: the election of {instanceId} is not running',
     hint: 'It was stopped, or could not go on; see the log. Make a new one to stand again.',
   },
+  ELECTION_NOT_RELEASED: {
+    message: 'group {group}: {instanceId} leads no more, but its lease was not released when it was to {action}',
+    hint: 'The bucket could not be reached, or a hook failed or took too long (see the log). The lease runs out by itself: another leads after its ttl.',
+    retryable: true,
+  },
+  ELECTION_CONNECTION_CLOSED: {
+    message: 'group {group}: the session was closed under the election',
+    hint: 'Stop an election before you close the session that it was given; or give it a `connection` of its own.',
+  },
   ELECTION_EPOCH_STALE: {
     message: '{resource}: a write of epoch {epoch} is refused, epoch {highest} has been here',
     hint: 'The writer was leader once and is no longer. Stop its work; the present leader goes on.',

@@ -5,12 +5,18 @@
  */
 import { type Clock, type Logger, messageOf, withDeadline } from '@canopy/core';
 
-/** Whether this instance may go on leading. A rejection, and no answer within 100 ms, count as false. */
+/**
+ * Whether this instance may go on leading. A rejection, and no answer within 100 ms, count as false; the signal aborts then.
+ * While ten checks that were given up have not ended, no more are begun, and each counts as false: end when the signal
+ * aborts.
+ */
 export type HealthCheck = (context: { readonly signal: AbortSignal }) => boolean | Promise<boolean>;
 export type HealthChecker = HealthCheck | { check: HealthCheck };
 
 /** Bound on one check. */
 export const HEALTH_CHECK_MS = 100;
+/** Checks that don't end hold on to whatever they hold on to. */
+const PENDING_MAX = 10;
 
 export interface HealthPorts {
   readonly clock: Clock;
@@ -28,6 +34,8 @@ export class HealthMonitor {
   #failures = 0;
   #resting = false;
   #checking = false;
+  /** Checks that have begun and not ended, given up or not. */
+  #pending = 0;
 
   constructor(checker: HealthChecker, ports: HealthPorts) {
     this.#check = typeof checker === 'function' ? checker : (context) => checker.check(context);
@@ -77,9 +85,13 @@ export class HealthMonitor {
 
   /** Undefined when healthy. */
   async #ask(): Promise<string | undefined> {
+    if (this.#pending >= PENDING_MAX) return `${PENDING_MAX} checks have not ended`;
     const giveUp = new AbortController();
+    this.#pending += 1;
     try {
-      const answer = (async () => this.#check({ signal: giveUp.signal }))();
+      const answer = (async () => this.#check({ signal: giveUp.signal }))().finally(() => {
+        this.#pending -= 1;
+      });
       const healthy = await withDeadline(this.#ports.clock, 'health check', HEALTH_CHECK_MS, answer);
       return healthy === true ? undefined : 'unhealthy';
     } catch (error) {

@@ -40,15 +40,21 @@ export class Hooks {
   /** Starts every promote hook; they may run for as long as the term. */
   begin(leadership: Leadership): void {
     for (const hook of this.#promote) {
-      this.track(leadership, async () => hook(leadership)).catch((error: unknown) => {
+      const run = async (): Promise<unknown> => {
+        // Not in the middle of the event that begins the term.
+        await undefined;
+        return hook(leadership);
+      };
+      this.track(leadership, run).catch((error: unknown) => {
         if (!leadership.signal.aborted) this.#log.error('onpromote_callback_panic', { error: messageOf(error) });
       });
     }
   }
 
-  /** Runs work of the term; the term's end waits for it (bounded). */
+  /** Begins work of the term now; the term's end waits for it (bounded). Refuses a term that has ended, with its reason. */
   track<T>(leadership: Leadership, work: (leadership: Leadership) => Promise<T>): Promise<T> {
-    const running = Promise.resolve(leadership).then(work);
+    if (!leadership.isValid()) return Promise.reject(leadership.signal.reason);
+    const running = (async () => work(leadership))();
     const settled = running.then(
       () => {},
       () => {},

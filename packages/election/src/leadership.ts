@@ -1,9 +1,11 @@
 /**
- * One term as its user sees it. Invariant: once `isValid()` has said false it never says true again, because the machine
- * looks at the deadline before it accepts the answer of a renewal.
+ * One term as its user sees it. Invariants: once `isValid()` has said false it never says true again, because the machine
+ * looks at the deadline before it accepts the answer of a renewal; and the signal says the same as `isValid()` to whoever
+ * looks at it, before any timer has run.
  */
 import type { Clock, Epoch } from '@canopy/core';
-import type { Leadership } from './api.ts';
+import type { ElectionReason, Leadership } from './api.ts';
+import { electionErrors } from './errors.ts';
 import type { Term } from './machine/state.ts';
 
 export class HeldLeadership implements Leadership {
@@ -18,8 +20,11 @@ export class HeldLeadership implements Leadership {
   /** Minus infinity once the term has ended: one comparison answers everything. */
   #validUntil: number;
   #deadline: number;
+  readonly #onPassed: () => void;
+  #passed = false;
 
-  constructor(clock: Clock, group: string, instanceId: string, term: Term) {
+  /** `onPassed` is called once, by the first look that finds the deadline passed. */
+  constructor(clock: Clock, group: string, instanceId: string, term: Term, onPassed: () => void = () => {}) {
     this.#clock = clock;
     this.group = group;
     this.instanceId = instanceId;
@@ -29,6 +34,8 @@ export class HeldLeadership implements Leadership {
     this.signal = this.#controller.signal;
     this.#deadline = term.deadline;
     this.#validUntil = term.deadline;
+    this.#onPassed = onPassed;
+    askFirst(this.signal, () => this.#look());
   }
 
   deadline(): number {
@@ -36,7 +43,12 @@ export class HeldLeadership implements Leadership {
   }
 
   isValid(): boolean {
-    return this.#clock.monotonic() < this.#validUntil;
+    if (this.#clock.monotonic() < this.#validUntil) return true;
+    if (!this.#passed) {
+      this.#passed = true;
+      if (this.#validUntil !== Number.NEGATIVE_INFINITY) this.#onPassed();
+    }
+    return false;
   }
 
   /** A renewal was acknowledged. */
@@ -51,4 +63,26 @@ export class HeldLeadership implements Leadership {
     this.#validUntil = Number.NEGATIVE_INFINITY;
     this.#controller.abort(reason);
   }
+
+  /** Somebody asks the signal: past the deadline it aborts now. */
+  #look(): void {
+    if (this.#validUntil === Number.NEGATIVE_INFINITY || this.isValid()) return;
+    const { group, instanceId, epoch } = this;
+    const reason: ElectionReason = 'lease_expired';
+    this.end(electionErrors.create('ELECTION_LEADERSHIP_LOST', { group, instanceId, reason, epoch }));
+  }
+}
+
+/** Runs `ask` before each answer of the signal. Listeners, and signals derived from it, hear of an abort as ever. */
+function askFirst(signal: AbortSignal, ask: () => void): void {
+  const answer = <T>(take: () => T): T => {
+    ask();
+    return take();
+  };
+  const { prototype } = AbortSignal;
+  Object.defineProperties(signal, {
+    aborted: { get: () => answer(() => Reflect.get(prototype, 'aborted', signal)) },
+    reason: { get: () => answer(() => Reflect.get(prototype, 'reason', signal)) },
+    throwIfAborted: { value: () => answer(() => prototype.throwIfAborted.call(signal)) },
+  });
 }

@@ -4,6 +4,7 @@
  */
 import type { Env, Labels } from '@canopy/core';
 import type { ElectionState } from './api.ts';
+import type { Effect } from './machine/state.ts';
 
 export class ElectionMetrics {
   readonly #labels: Labels;
@@ -55,23 +56,31 @@ export class ElectionMetrics {
     this.#isLeader.set(1, this.#labels);
   }
 
-  termEnded(ledMs: number): void {
+  leadsNoMore(): void {
     this.#isLeader.set(0, this.#labels);
     this.#leaseLeft.set(0, this.#labels);
+  }
+
+  termEnded(ledMs: number): void {
+    this.leadsNoMore();
     this.#leading.observe(ledMs / 1000, this.#labels);
   }
 
-  renewed(tookMs: number, leftMs: number): void {
+  /** `leftMs` undefined: not leading, though the lease is renewed. */
+  renewed(tookMs: number, leftMs: number | undefined): void {
     this.#heartbeat.observe(tookMs / 1000, { ...this.#labels, status: 'success' });
-    this.#leaseLeft.set(leftMs / 1000, this.#labels);
+    if (leftMs !== undefined) this.#leaseLeft.set(leftMs / 1000, this.#labels);
   }
 
   renewalFailed(tookMs: number): void {
     this.#heartbeat.observe(tookMs / 1000, { ...this.#labels, status: 'failure' });
   }
 
-  attempted(status: 'success' | 'failed'): void {
-    this.#attempts.add(1, { ...this.#labels, status });
+  /** What the machine counts. */
+  count(what: Extract<Effect, { type: 'count' }>['what']): void {
+    if (what === 'acquired') this.#attempts.add(1, { ...this.#labels, status: 'success' });
+    else if (what === 'acquire_failed') this.#attempts.add(1, { ...this.#labels, status: 'failed' });
+    else if (what === 'lease_lost') this.#leasesLost.add(1, this.#labels);
   }
 
   requestFailed(errorType: 'permanent' | 'transient'): void {
@@ -80,10 +89,6 @@ export class ElectionMetrics {
 
   validationFailed(): void {
     this.#validationFailures.add(1, this.#labels);
-  }
-
-  leaseLost(): void {
-    this.#leasesLost.add(1, this.#labels);
   }
 
   connected(value: boolean): void {

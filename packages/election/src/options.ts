@@ -9,7 +9,10 @@ import {
 } from '@canopy/core';
 import type { Kv, NatsSession } from '@canopy/nats';
 import type { LeaseWatchdog } from './api.ts';
+import { INSTANCE_ID_MAX } from './call-options.ts';
+import { namesServers, readConnection } from './connection-option.ts';
 import type { HealthChecker } from './health.ts';
+import { EPOCH_FLOOR_MAX } from './lease/lease-value.ts';
 import type { FailsafeRules, Rules } from './machine/state.ts';
 import { type ResolvedWarden, readWarden, type WardenChoice } from './warden-option.ts';
 
@@ -25,17 +28,20 @@ export interface ElectionOptions {
    * a session disconnects are noticed by failing requests only.
    */
   readonly kv?: Kv | undefined;
-  /** KV bucket, made when missing with entries that expire after `bucketTtl`. Required without `kv`. */
+  /** KV bucket, made when missing with entries that expire after `bucketTtl`; 200 characters. Required without `kv`. */
   readonly bucket?: string;
-  /** The role that is elected; the key in the bucket. Letters, digits, `-`, `_`, `=`, `/` and inner dots. */
+  /** The role that is elected; the key in the bucket. Up to 255 letters, digits, `-`, `_`, `=`, `/` and inner dots. */
   readonly group: string;
-  /** Unique in the group; two processes with one id are two candidates that can't be told apart in status. */
+  /**
+   * Unique in the group; two processes with one id are two candidates that can't be told apart in status. 256 characters at
+   * most.
+   */
   readonly instanceId: string;
   /** Length of the lease, 300 ms at least. Default 10 s. The same on all nodes of a group, else the longer one counts. */
   readonly ttl?: Duration;
   /** Renewals; a third of the ttl at most. Default: that, but not above 1 s. */
   readonly heartbeatInterval?: Duration;
-  /** Bound on one request. Default a sixth of the ttl, between 50 ms and 2 s. */
+  /** Bound on one request, the ttl at most. Default a sixth of the ttl, between 50 ms and 2 s. */
   readonly requestTimeout?: Duration;
   /** How long the hooks of a term may take to end. Default 10 s. Past it the lease is not released but runs out. */
   readonly hookTimeout?: Duration;
@@ -61,13 +67,13 @@ export interface ElectionOptions {
   readonly preemptible?: boolean;
   /** After the end of an own term nobody is preempted for this long, so that two nodes don't take turns. Default 2 × ttl. */
   readonly takeoverCooldown?: Duration;
-  /** Random wait before a candidate writes, so that a herd spreads out. Default 20 ms at most. */
+  /** Random wait before a candidate writes, so that a herd spreads out; up to the ttl. Default 20 ms at most. */
   readonly jitter?: Duration;
   /** Rest after an own step-down, so that another may win. Default max(1 s, ttl / 5), at most the ttl. */
   readonly holdOff?: Duration;
-  /** Expiry of entries in a bucket that this election makes. Default the ttl; 0 = never. */
+  /** Expiry of entries in a bucket that this election makes; the ttl at least. Default the ttl; 0 = never. */
   readonly bucketTtl?: Duration;
-  /** Terms get epochs above it: the highest epoch that the guarded resource has seen. Default 0. */
+  /** Terms get epochs above it: the highest epoch that the guarded resource has seen; 2^50 at most. Default 0. */
   readonly epochFloor?: number;
   /**
    * A bucket without expiry that keeps each group's highest epoch, so that epochs grow even over a bucket that was made
@@ -121,6 +127,10 @@ export interface ResolvedElectionOptions {
 
 const KEY = /^[-/=\w]+(\.[-/=\w]+)*$/;
 const BUCKET = /^[-\w]+$/;
+const GROUP_MAX = 255;
+/** A stream's name, which is that of the epoch bucket with a prefix, has 255 at most. */
+const BUCKET_MAX = 200;
+const TTL = { minMs: 300, maxMs: 3_600_000 };
 /** Readers of a lease take no longer limit than this. */
 const LIMIT_MAX = 86_400_000;
 
@@ -128,28 +138,37 @@ const LIMIT_MAX = 86_400_000;
 export function resolveElectionOptions(options: ElectionOptions, env: Pick<Env, 'random'>): ResolvedElectionOptions {
   return resolveOptions('election', options, (read) => {
     const place = readPlace(read, options);
-    const ttlMs = read.durationMs('ttl', { default: 10_000, minMs: 300, maxMs: 3_600_000 });
+    const ttlMs = read.durationMs('ttl', { default: 10_000, ...TTL });
+    // A faulty ttl is reported once: what follows from it is measured against one that nobody chose.
+    const asked = parseDuration(options.ttl ?? ttlMs);
+    const check: OptionReader['check'] = (holds, ...fault) => read.check(holds || asked !== ttlMs, ...fault);
     const marginMs = marginOf(ttlMs);
     const heartbeatMs = read.durationMs('heartbeatInterval', { default: Math.min(ttlMs / 3, 1000), minMs: 1 });
-    read.check(ttlMs >= 3 * heartbeatMs, 'heartbeatInterval', `must be at most a third of the ttl (${ttlMs} ms)`);
+    check(ttlMs >= 3 * heartbeatMs, 'heartbeatInterval', `must be at most a third of the ttl (${ttlMs} ms)`);
     const graceMs = read.durationMs('disconnectGracePeriod', { default: Math.max(3 * heartbeatMs, 5000) });
-    read.check(graceMs >= 2 * heartbeatMs, 'disconnectGracePeriod', 'must be at least two heartbeats');
+    check(graceMs >= 2 * heartbeatMs, 'disconnectGracePeriod', 'must be at least two heartbeats');
     const validationMs = read.durationMs('validationInterval', { default: 0 });
-    read.check(validationMs === 0 || validationMs >= heartbeatMs, 'validationInterval', 'must be at least a heartbeat');
+    check(validationMs === 0 || validationMs >= heartbeatMs, 'validationInterval', 'must be at least a heartbeat');
     const failsafe = readFailsafe(read, options, ttlMs, env);
     const bucketTtlMs = read.durationMs('bucketTtl', { default: failsafe === undefined ? ttlMs : 0 });
-    const keptMs = failsafe?.limitMs ?? 0;
-    read.check(bucketTtlMs === 0 || bucketTtlMs >= keptMs, 'bucketTtl', 'must be 0, or the limit of failsafe at least');
-    const watchdog = read.any<LeaseWatchdog | undefined>('watchdog');
+    const keptMs = failsafe?.limitMs ?? ttlMs;
+    const kept = failsafe === undefined ? `the ttl (${ttlMs} ms)` : `the limit of failsafe (${keptMs} ms)`;
+    check(bucketTtlMs === 0 || bucketTtlMs >= keptMs, 'bucketTtl', `must be 0, or ${kept} at least`);
+    const requestTimeoutMs = read.durationMs('requestTimeout', {
+      default: Math.min(2000, Math.max(50, ttlMs / 6)),
+      minMs: 10,
+    });
+    check(requestTimeoutMs <= ttlMs, 'requestTimeout', `must be at most the ttl (${ttlMs} ms)`);
+    const jitterMs = read.durationMs('jitter', { default: 20 });
+    check(jitterMs <= ttlMs, 'jitter', `must be at most the ttl (${ttlMs} ms)`);
+    const watchdog = readPort<LeaseWatchdog>(read, 'watchdog', ['hold', 'clear']);
     const warden = readWarden(read, place.connection);
-    read.check(watchdog === undefined || warden === undefined, 'warden', 'and watchdog exclude each other');
+    const both = options.watchdog !== undefined && options.warden !== undefined;
+    read.check(!both, 'warden', 'and watchdog exclude each other');
     return {
       ...place,
       bucketTtlMs,
-      requestTimeoutMs: read.durationMs('requestTimeout', {
-        default: Math.min(2000, Math.max(50, ttlMs / 6)),
-        minMs: 10,
-      }),
+      requestTimeoutMs,
       hookTimeoutMs: read.durationMs('hookTimeout', { default: 10_000, minMs: 1 }),
       validationMs,
       healthChecker: readHealthChecker(read),
@@ -159,17 +178,17 @@ export function resolveElectionOptions(options: ElectionOptions, env: Pick<Env, 
       correlationId: read.optionalString('correlationId'),
       cappedGraceMs: options.disconnectGracePeriod !== undefined && graceMs > ttlMs - marginMs ? graceMs : undefined,
       rules: {
-        instanceId: read.string('instanceId', { required: true }),
+        instanceId: read.string('instanceId', { required: true, lengthMax: INSTANCE_ID_MAX }),
         ...readPriority(read, ttlMs),
         ttlMs,
         marginMs,
         heartbeatMs,
         beatGridMs: heartbeatMs / 10,
         graceMs: Math.min(graceMs, ttlMs - marginMs),
-        jitterMs: read.durationMs('jitter', { default: 20 }),
+        jitterMs,
         handoffWaitMs: Math.max(500, ttlMs / 10),
         holdOffMs: read.durationMs('holdOff', { default: Math.min(ttlMs, Math.max(1000, ttlMs / 5)) }),
-        epochFloor: read.integer('epochFloor', { default: 0, min: 0 }),
+        epochFloor: read.integer('epochFloor', { default: 0, min: 0, max: EPOCH_FLOOR_MAX }),
         failsafe,
         random: env.random,
       },
@@ -183,14 +202,13 @@ function readFailsafe(
   ttlMs: number,
   env: Pick<Env, 'random'>,
 ): FailsafeRules | undefined {
-  const choice = read.any<boolean | FailsafeChoice | undefined>('failsafe');
+  const { failsafe: choice } = options;
+  if (choice === undefined || typeof choice === 'boolean') read.boolean('failsafe');
   if (choice === undefined || choice === false) return undefined;
-  const given = choice === true ? {} : choice;
-  const fine = typeof given === 'object' && given !== null;
-  read.check(fine, 'failsafe', 'must be a boolean or an object with `limit`');
-  const limitMs = (fine ? parseDuration(given.limit ?? ttlMs + 15_000) : undefined) ?? 0;
-  const bounded = limitMs >= 2 * ttlMs && limitMs <= LIMIT_MAX;
-  read.check(!fine || bounded, 'failsafe.limit', `must be a duration from two ttls (${2 * ttlMs} ms) to a day`);
+  const plainMs = ttlMs + 15_000;
+  const limit = { default: plainMs, minMs: 2 * ttlMs, maxMs: LIMIT_MAX };
+  const limitMs =
+    choice === true ? plainMs : (read.object('failsafe', (inner) => inner.durationMs('limit', limit)) ?? plainMs);
   const wired = [options.session, options.connection, options.servers].some((way) => way !== undefined);
   read.check(wired, 'failsafe', 'needs session, connection or servers: its messages go over the bus');
   return { run: env.random.uuid(), limitMs };
@@ -198,37 +216,53 @@ function readFailsafe(
 
 /** Where the lease is: connection, bucket and key. */
 function readPlace(read: OptionReader, options: ElectionOptions) {
-  const session = read.any<NatsSession | undefined>('session');
-  const kv = read.any<Kv | undefined>('kv');
-  const spec = read.any<ConnectionSpec | undefined>('connection');
-  const servers = read.any<string | readonly string[] | undefined>('servers');
-  const ways = [session, spec, servers].filter((way) => way !== undefined).length;
+  const session = readPort<NatsSession>(read, 'session', ['kv', 'ensureKv', 'status', 'watch']);
+  const kv = readPort<Kv>(read, 'kv', ['get', 'create', 'update', 'delete', 'watch', 'info']);
+  const { servers } = options;
+  const ways = [options.session, options.connection, servers].filter((way) => way !== undefined).length;
   read.check(
-    ways === 1 || (ways === 0 && kv !== undefined),
+    ways === 1 || (ways === 0 && options.kv !== undefined),
     'session',
     'or connection, servers or kv must be given, one of them',
   );
   read.check(
-    kv === undefined || (spec ?? servers) === undefined,
+    options.kv === undefined || (options.connection ?? servers) === undefined,
     'kv',
     'is open already: give its session, if anything',
   );
-  const connection = spec ?? (servers === undefined ? undefined : { servers: [servers].flat() });
-  if (connection !== undefined) {
-    const { servers: urls } = connection;
-    const fine = Array.isArray(urls) && urls.length > 0 && urls.every((url) => typeof url === 'string' && url !== '');
-    read.check(fine, spec === undefined ? 'servers' : 'connection', 'must name at least one server by its URL');
-  }
-  const group = read.string('group', { required: true, pattern: KEY, patternHelp: 'must be a valid KV key' });
+  const spec = readConnection(read, 'connection');
+  read.any('servers');
+  const urls = { servers: [servers ?? []].flat() };
+  read.check(servers === undefined || namesServers(urls), 'servers', 'must name at least one server by its URL');
+  const connection = spec ?? (servers === undefined ? undefined : urls);
+  const group = read.string('group', {
+    required: true,
+    lengthMax: GROUP_MAX,
+    pattern: KEY,
+    patternHelp: 'must be a valid KV key',
+  });
   const bucket = read.string('bucket', {
     required: kv === undefined,
     default: kv?.bucket ?? '',
+    lengthMax: BUCKET_MAX,
     pattern: BUCKET,
     patternHelp: 'must be letters, digits, "-" and "_"',
   });
   read.check(kv === undefined || bucket === kv.bucket, 'bucket', `must be that of the given kv (${kv?.bucket})`);
   const epochBucket = readEpochBucket(read, options, bucket);
   return { session, connection, kv, bucket, group, epochBucket };
+}
+
+/** An object that a caller made by other means: what we call must be there. */
+function readPort<T extends object>(read: OptionReader, field: string, methods: readonly string[]): T | undefined {
+  const port = read.any<unknown>(field);
+  if (port === undefined) return undefined;
+  const fine =
+    typeof port === 'object' &&
+    port !== null &&
+    methods.every((name) => typeof (port as Readonly<Record<string, unknown>>)[name] === 'function');
+  read.check(fine, field, `must be an object with ${methods.map((name) => `${name}()`).join(', ')}`);
+  return fine ? (port as T) : undefined;
 }
 
 function readEpochBucket(read: OptionReader, options: ElectionOptions, bucket: string): string | undefined {

@@ -21,7 +21,8 @@ export class OwnWarden {
     if (this.#choice.fences.length > 0) await this.lease.fences(this.#choice.fences);
   }
 
-  stop(): Promise<void> {
-    return this.#warden.stop();
+  /** Within `timeoutMs`; a fence that takes longer goes on in the warden. */
+  stop(timeoutMs: number): Promise<void> {
+    return this.#warden.stop({ timeoutMs });
   }
 }

@@ -96,7 +96,9 @@ export class Tenure {
 
   promote(term: Term): void {
     const { options, clock, log, metrics, hooks } = this.#context;
-    const leadership = new HeldLeadership(clock, options.group, options.rules.instanceId, term);
+    const leadership = new HeldLeadership(clock, options.group, options.rules.instanceId, term, () =>
+      metrics.leadsNoMore(),
+    );
     this.#leadership = leadership;
     this.#lastHeartbeat = term.acquiredAt;
     metrics.termBegan();
@@ -107,8 +109,10 @@ export class Tenure {
   renewed(term: Term, tookMs: number): void {
     const { clock, metrics } = this.#context;
     const now = clock.monotonic();
-    metrics.renewed(tookMs, term.deadline - now);
-    if (this.#leadership?.token === term.token) this.#lastHeartbeat = now;
+    const leads = this.#leadership?.token === term.token;
+    // While hooks run on after the term, renewals only keep others away.
+    metrics.renewed(tookMs, leads ? term.deadline - now : undefined);
+    if (leads) this.#lastHeartbeat = now;
     this.extended(term);
   }
 

@@ -2,7 +2,8 @@
  * The `warden` option of an election: what a warden process of its own does before it lets the lease go. Fences run in the
  * warden, so they are data, never functions: by the time they are needed this process is dead or frozen.
  */
-import { type ConnectionSpec, type Duration, type OptionReader, parseDuration } from '@canopy/core';
+import type { ConnectionSpec, Duration, OptionReader } from '@canopy/core';
+import { readConnection } from './connection-option.ts';
 import type { FenceCommand } from './warden/protocol.ts';
 
 /**
@@ -32,26 +33,33 @@ export interface ResolvedWarden {
 
 const FENCE_MS = 5000;
 
-/** Reads the field `warden`; faults are reported under its name. */
+/** Reads the field `warden`; what is wrong is reported by its inner name, such as `warden.fence[0].command`. */
 export function readWarden(read: OptionReader, connection: ConnectionSpec | undefined): ResolvedWarden | undefined {
-  const choice = read.any<WardenChoice | undefined>('warden');
-  if (choice === undefined) return undefined;
-  const given = choice.connection ?? connection;
-  read.check(
-    given !== undefined,
-    'warden',
-    'needs a connection of its own, or the connection or servers of the election',
-  );
-  const fences = (choice.fence ?? []).map(({ command, timeout = FENCE_MS }) => {
-    const fine = Array.isArray(command) && command.length > 0 && command.every((part) => typeof part === 'string');
-    read.check(fine && command[0] !== '', 'warden', 'fence: command must be a list of texts, the program first');
-    return { command, timeoutMs: duration(read, timeout) };
+  return read.object('warden', (inner) => {
+    const given = inner.any<unknown>('connection') === undefined ? connection : readConnection(inner, 'connection');
+    read.check(
+      given !== undefined,
+      'warden',
+      'needs a connection of its own, or the connection or servers of the election',
+    );
+    return {
+      connection: given ?? { servers: [] },
+      fences: inner.objects('fence', readFence),
+      drainMs: inner.durationMs('drain', { default: 1500 }),
+    };
   });
-  return { connection: given ?? { servers: [] }, fences, drainMs: duration(read, choice.drain ?? 1500) };
 }
 
-function duration(read: OptionReader, value: Duration): number {
-  const ms = parseDuration(value);
-  read.check(ms !== undefined, 'warden', `must have durations such as "5s", got ${JSON.stringify(value)}`);
-  return ms ?? 0;
+function readFence(read: OptionReader): FenceCommand {
+  const command = read.any<unknown>('command');
+  const fine =
+    Array.isArray(command) &&
+    command.length > 0 &&
+    command[0] !== '' &&
+    command.every((part) => typeof part === 'string' && !part.includes('\0'));
+  read.check(fine, 'command', 'must be a list of texts, the program first');
+  return {
+    command: fine ? (command as readonly string[]) : [],
+    timeoutMs: read.durationMs('timeout', { default: FENCE_MS, minMs: 1 }),
+  };
 }

@@ -76,7 +76,7 @@ function sighted(entry: KvEntry, log: Logger): Sighting {
   return sighting;
 }
 
-/** Follows the connection until the signal aborts or the session closes; a closed session counts as disconnected. */
+/** Follows the connection until the signal aborts or the session closes; a closed one counts as disconnected. */
 export async function followSession(
   session: NatsSession,
   log: Logger,

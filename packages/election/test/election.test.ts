@@ -105,7 +105,7 @@ describe('Election', () => {
     const { leadership } = a;
     // The clock moves without a timer firing: what a process sees that was stopped.
     Object.defineProperty(clock, 'monotonic', { value: () => 1000 + 5 * TTL });
-    expect([a.isLeader, leadership?.isValid(), leadership?.signal.aborted]).toEqual([false, false, false]);
+    expect([a.isLeader, leadership?.isValid(), leadership?.signal.aborted]).toEqual([false, false, true]);
     expect(a.leaderId).toBeUndefined();
     expect(a.status()).toMatchObject({ isLeader: false, leaseLeftMs: 0 });
   });

@@ -62,6 +62,33 @@ describe('the health checker', () => {
     await world.stop(a);
   });
 
+  it('that hangs is not asked without end, and again once one of its checks has ended', async () => {
+    const world = new World();
+    const hanging: (() => void)[] = [];
+    let most = 0;
+    const check = async (): Promise<boolean> => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      hanging.push(resolve);
+      most = Math.max(most, hanging.length);
+      await promise;
+      return true;
+    };
+    const a = await world.start(world.make('a', { healthChecker: check }));
+    await world.clock.advance(60_000);
+    expect([a.isLeader, most]).toEqual([false, 10]);
+    for (let i = 0; i < 3 && !a.isLeader; i++) {
+      for (const end of hanging.splice(0)) end();
+      await world.clock.advance(50);
+      for (const end of hanging.splice(0)) end();
+      await world.clock.advance(1000);
+    }
+    const before = hanging.length;
+    await world.clock.advance(3000);
+    expect(hanging.length).toBeGreaterThan(before);
+    for (const end of hanging) end();
+    await world.stop(a);
+  });
+
   it('starts counting anew after a success', async () => {
     const world = new World();
     const { state, check } = patient();

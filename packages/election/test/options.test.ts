@@ -2,7 +2,7 @@ import { CanopyError, type Duration } from '@canopy/core';
 import { seededRandom } from '@canopy/core/testing';
 import { MemoryNats } from '@canopy/nats/memory';
 import { describe, expect, it } from 'vitest';
-import type { ElectionOptions } from '../src/index.ts';
+import { Election, type ElectionOptions, RoleManager, type RoleManagerOptions } from '../src/index.ts';
 import { marginOf, resolveElectionOptions } from '../src/options.ts';
 
 const session = new MemoryNats().session();
@@ -81,11 +81,76 @@ describe('election options', () => {
     ['epochBucket', { epochBucket: 'elections' }],
     ['healthChecker', { healthChecker: {} }],
     ['warden', { warden: {} }],
-    ['warden', { warden: { connection: { servers: ['x'] }, fence: [{ command: [] }] } }],
-    ['warden', { warden: { connection: { servers: ['x'] }, fence: [{ command: ['x'], timeout: 'soon' }] } }],
+    ['warden.fence[0].command', { warden: { connection: { servers: ['x'] }, fence: [{ command: [] }] } }],
+    [
+      'warden.fence[0].timeout',
+      { warden: { connection: { servers: ['x'] }, fence: [{ command: ['x'], timeout: 'soon' }] } },
+    ],
+    [
+      'warden.fence[0].timeout',
+      { warden: { connection: { servers: ['x'] }, fence: [{ command: ['x'], timeout: 0 }] } },
+    ],
+    ['warden.fence[0].timout', { warden: { connection: { servers: ['x'] }, fence: [{ command: ['x'], timout: 1 }] } }],
+    ['warden.fence[0]', { warden: { connection: { servers: ['x'] }, fence: [null] } }],
+    ['warden.fence', { warden: { connection: { servers: ['x'] }, fence: 'x' } }],
+    ['warden.fences', { warden: { connection: { servers: ['x'] }, fences: [] } }],
+    ['warden.connection', { warden: { connection: null } }],
+    ['warden', { warden: null }],
+    ['warden', { warden: 5 }],
+    ['failsafe.lmit', { failsafe: { lmit: '30s' } }],
+    ['failsafe', { failsafe: null }],
+    ['session', { session: {} }],
+    ['session', { session: null }],
+    ['connection', { session: undefined, connection: null }],
+    ['servers', { session: undefined, servers: null }],
+    ['kv', { kv: null }],
+    ['kv', { kv: {} }],
+    ['watchdog', { watchdog: {} }],
+    ['watchdog', { watchdog: null }],
+    ['requestTimeout', { ttl: '1s', requestTimeout: '2s' }],
+    ['jitter', { ttl: '1s', jitter: '1h' }],
+    ['bucketTtl', { ttl: '10s', bucketTtl: '9999ms' }],
+    ['epochFloor', { epochFloor: 2 ** 50 + 1 }],
+    ['instanceId', { instanceId: 'i'.repeat(257) }],
+    ['group', { group: 'g'.repeat(256) }],
+    ['bucket', { bucket: 'b'.repeat(201) }],
     ['warden', { warden: { connection: { servers: ['x'] } }, watchdog: {} }],
   ])('refuse a bad %s: %j', (field, options) => {
     expect(faults(options)).toContain(field);
+  });
+
+  it('report what is wrong inside of parts with the rest, each by its name', () => {
+    const connection = { servers: ['x'] };
+    const warden = { connection, drain: 'soon', fence: [{ command: ['a'], timeout: -1 }, { comand: ['b'] }] };
+    expect(
+      faults({ ttl: 'soon', kv: null as never, warden: warden as never, failsafe: { limit: 1 }, foo: 1 }).sort(),
+    ).toEqual([
+      'failsafe.limit',
+      'foo',
+      'kv',
+      'ttl',
+      'warden.drain',
+      'warden.fence[0].timeout',
+      'warden.fence[1].comand',
+      'warden.fence[1].command',
+    ]);
+  });
+
+  it.each([undefined, null, 5, 'x', []])('that are none at all (%j) are refused as the others', (none) => {
+    expect(() => new Election(none as unknown as ElectionOptions)).toThrow(/must be an object/);
+    expect(() => new RoleManager(none as unknown as RoleManagerOptions)).toThrow(/instanceId is required/);
+  });
+
+  it('say only what is wrong: a ttl that is none is no fault of those that follow from it', () => {
+    expect(faults({ ttl: '100ms', disconnectGracePeriod: 67, heartbeatInterval: 33, requestTimeout: 50 })).toEqual([
+      'ttl',
+    ]);
+  });
+
+  it('take what is as long as may be', () => {
+    const { rules, bucket } = resolve({ instanceId: 'i'.repeat(256), group: 'g'.repeat(255), bucket: 'b'.repeat(200) });
+    expect([rules.instanceId.length, bucket.length]).toEqual([256, 200]);
+    expect(faults({ bucketTtl: 0, epochFloor: 2 ** 50, ttl: '1s', jitter: '1s', requestTimeout: '1s' })).toEqual([]);
   });
 
   it('cap a grace at what the lease allows, and remember what was asked for', () => {

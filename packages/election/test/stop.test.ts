@@ -62,6 +62,17 @@ describe('stop', () => {
     expect(await world.lease()).toMatchObject({ id: 'a' });
   });
 
+  it.each([Number.NaN, -1])('takes the default for a bound of %d', async (timeoutMs) => {
+    const world = new World();
+    const a = world.make('a');
+    a.onDemote(() => world.clock.sleep(500));
+    await world.start(a);
+    const stopping = a.stop({ timeoutMs });
+    await world.clock.advance(600);
+    await stopping;
+    expect([world.said('shutdown_timeout'), await world.lease()]).toEqual([0, undefined]);
+  });
+
   it('ends although the bucket is out of reach', async () => {
     const world = new World();
     const a = await world.start(world.make('a'));

@@ -86,7 +86,14 @@ async function standAndRun(election: Election, runner: Runner, options: ElectOpt
   for (;;) {
     if (!election.isLeader) printer.note(`${id} stands for group ${group}`);
     const wait = { signal: interruption.signal, ...(waitMs === undefined ? {} : { timeoutMs: waitMs }) };
-    const ran = await Promise.race([election.lead((leadership) => runner.run(leadership), wait), failed]);
+    const led = election
+      .lead((leadership) => runner.run(leadership), wait)
+      .catch((error: unknown) => {
+        // Whoever waits hears that it has ended before the reason is known.
+        if (hasCode(error, 'ELECTION_STOPPED')) return failed;
+        throw error;
+      });
+    const ran = await Promise.race([led, failed]);
     if (interruption.code !== undefined || ran.lostBy === undefined) return codeOf(ran.exit);
     if (once) throw electErrors.create('ELECT_LEADERSHIP_LOST', { group, id, reason: ran.lostBy });
     printer.note(`${id} no longer leads group ${group} (${ran.lostBy}); the command was ended`);

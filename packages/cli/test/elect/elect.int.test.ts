@@ -195,7 +195,10 @@ describe('canopy elect', () => {
     expect(await holderOf(group)).toBeUndefined();
     expect((await canopy(['elect', '--server', nats.url, '--', 'true'])).code).toBe(EXIT.usage);
     expect((await canopy(['elect', '--server', nats.url, '--group', group])).code).toBe(EXIT.usage);
-    expect((await canopy(args(group, 'a', ['--ttl', '1ms'], ['true']))).code).toBe(EXIT.usage);
+    const short = await canopy(args(group, 'a', ['--ttl', '100ms'], ['true']));
+    expect(short).toMatchObject({ code: EXIT.usage, output: expect.stringContaining('ttl must be between 300 and') });
+    // Nothing that has no flag.
+    expect(short.output).not.toContain('disconnectGracePeriod');
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as { port: number };

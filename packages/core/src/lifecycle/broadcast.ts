@@ -30,12 +30,17 @@ export class Broadcast<T> {
 
   /** Events from now on, after `first` if given. Ends (does not throw) when the signal aborts or the broadcast closes. */
   watch(options: WatchOptions & { first?: readonly T[] } = {}): AsyncIterableIterator<T> {
-    const reader = new Reader<T>(this.#capacity, this.#onOverflow, () => this.#readers.delete(reader));
+    const { signal } = options;
+    const onAbort = (): void => reader.end();
+    const reader = new Reader<T>(this.#capacity, this.#onOverflow, () => {
+      this.#readers.delete(reader);
+      signal?.removeEventListener('abort', onAbort);
+    });
     for (const event of options.first ?? []) reader.push(event);
-    if (this.#closed || options.signal?.aborted) reader.end();
+    if (this.#closed || signal?.aborted) reader.end();
     else {
       this.#readers.add(reader);
-      options.signal?.addEventListener('abort', () => reader.end(), { once: true });
+      signal?.addEventListener('abort', onAbort, { once: true });
     }
     return reader;
   }

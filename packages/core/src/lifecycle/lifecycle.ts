@@ -68,7 +68,7 @@ export abstract class Lifecycle implements AsyncDisposable {
     if (before !== 'new') {
       await this.#starting?.catch(() => {});
       await this.onStop();
-    }
+    } else this.onNeverStarted();
     this.#state = 'stopped';
     this.#closed.resolve(undefined);
   }
@@ -91,6 +91,8 @@ export abstract class Lifecycle implements AsyncDisposable {
   }
 
   protected abstract onStart(options: StartOptions): Promise<void>;
+  /** Stopped before any start: ends what waits for this, such as watches. Nothing by default. Must not throw. */
+  protected onNeverStarted(): void {}
   /** Called at most once, also after a start that failed half-way. Must not throw for things that never began. */
   protected abstract onStop(): Promise<void>;
 }

@@ -8,6 +8,8 @@ import { coreErrors } from '../errors/errors.ts';
 import { parseDuration } from '../values/duration.ts';
 import { nearest } from './nearest.ts';
 
+const SHOWN_MAX = 200;
+
 export interface Violation {
   readonly field: string;
   readonly problem: string;
@@ -20,7 +22,10 @@ export interface FieldRule<T> {
 
 /** Reads fields one by one and collects what is wrong with them. A faulty field yields its default (or a harmless zero). */
 export interface OptionReader {
-  string(field: string, rule?: FieldRule<string> & { pattern?: RegExp; patternHelp?: string }): string;
+  string(
+    field: string,
+    rule?: FieldRule<string> & { pattern?: RegExp; patternHelp?: string; lengthMax?: number },
+  ): string;
   optionalString(field: string): string | undefined;
   boolean(field: string, rule?: FieldRule<boolean>): boolean;
   /** A whole number. */
@@ -30,17 +35,33 @@ export interface OptionReader {
   oneOf<const T extends string>(field: string, values: readonly T[], rule?: FieldRule<T>): T;
   /** Takes the field as it is; for functions, objects and ports. */
   any<T>(field: string, rule?: FieldRule<T>): T;
+  /** A record with fields of its own, named `field.inner` in what is reported; undefined when absent or faulty. */
+  object<T>(field: string, read: (reader: OptionReader) => T): T | undefined;
+  /** A list of records, named `field[0].inner`; faulty ones are left out, none when absent. */
+  objects<T>(field: string, read: (reader: OptionReader) => T): T[];
   /** A rule between fields. */
   check(holds: boolean, field: string, problem: string): void;
 }
 
 /** Runs `read` over the input; throws OPTIONS_INVALID naming every violation, or returns what `read` returned. */
 export function resolveOptions<T>(subject: string, input: object, read: (reader: OptionReader) => T): T {
-  const values = input as Readonly<Record<string, unknown>>;
   const violations: Violation[] = [];
+  if (!isRecord(input)) throw optionsInvalid(subject, [{ field: 'options', problem: notARecord(input) }]);
+  const result = readFields('', input, violations, read);
+  if (violations.length > 0) throw optionsInvalid(subject, violations);
+  return result;
+}
+
+/** Reads one record, whose fields are named after `prefix`; what is wrong goes to `violations`. */
+function readFields<T>(
+  prefix: string,
+  values: Readonly<Record<string, unknown>>,
+  violations: Violation[],
+  read: (reader: OptionReader) => T,
+): T {
   const known = new Set<string>();
   const fail = (field: string, problem: string): void => {
-    violations.push({ field, problem });
+    violations.push({ field: prefix + field, problem });
   };
   const take = (field: string): unknown => {
     known.add(field);
@@ -56,6 +77,8 @@ export function resolveOptions<T>(subject: string, input: object, read: (reader:
       const value = take(field);
       if (value === undefined) return absent(field, rule, '');
       if (typeof value !== 'string' || value === '') fail(field, `must be a non-empty text, got ${show(value)}`);
+      else if (value.length > (rule.lengthMax ?? Number.POSITIVE_INFINITY))
+        fail(field, `must be at most ${rule.lengthMax} characters long, got ${value.length}`);
       else if (rule.pattern !== undefined && !rule.pattern.test(value))
         fail(field, rule.patternHelp ?? `must match ${rule.pattern}, got ${show(value)}`);
       return String(value);
@@ -104,6 +127,26 @@ export function resolveOptions<T>(subject: string, input: object, read: (reader:
       const value = take(field);
       return value === undefined ? absent(field, rule, undefined as V) : (value as V);
     },
+    object(field, readNested) {
+      const value = take(field);
+      if (value === undefined) return undefined;
+      if (isRecord(value)) return readFields(`${prefix}${field}.`, value, violations, readNested);
+      fail(field, notARecord(value));
+      return undefined;
+    },
+    objects(field, readNested) {
+      const value = take(field);
+      if (value === undefined) return [];
+      if (!Array.isArray(value)) {
+        fail(field, `must be a list, got ${show(value)}`);
+        return [];
+      }
+      return value.flatMap((item: unknown, i) => {
+        if (isRecord(item)) return [readFields(`${prefix}${field}[${i}].`, item, violations, readNested)];
+        fail(`${field}[${i}]`, notARecord(item));
+        return [];
+      });
+    },
     check(holds, field, problem) {
       if (!holds) fail(field, problem);
     },
@@ -115,7 +158,6 @@ export function resolveOptions<T>(subject: string, input: object, read: (reader:
     const guess = nearest(field, [...known]);
     fail(field, `is not an option${guess === undefined ? '' : `; did you mean "${guess}"?`}`);
   }
-  if (violations.length > 0) throw optionsInvalid(subject, violations);
   return result;
 }
 
@@ -125,8 +167,26 @@ export function optionsInvalid(subject: string, violations: readonly Violation[]
   return coreErrors.create('OPTIONS_INVALID', { subject, summary, violations });
 }
 
+/** Long values are cut: the message is for people and for logs. */
 function show(value: unknown): string {
-  return typeof value === 'function' ? 'a function' : (JSON.stringify(value) ?? String(value));
+  const text = typeof value === 'function' ? 'a function' : jsonOf(value);
+  return text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}…` : text;
+}
+
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return String(value);
+  }
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function notARecord(value: unknown): string {
+  return `must be an object, got ${show(value)}`;
 }
 
 function range(min: number, max: number): string {

@@ -47,6 +47,20 @@ describe('resolveOptions', () => {
     expect(violations.at(-1)?.problem).toContain('did you mean "heartbeatInterval"');
     expect((error as Error).message).toContain('Thing: group is required; ttl must be at least 300 ms, got "10ms"');
   });
+  it('reads parts with fields of their own, and names what is wrong in them', () => {
+    const parts = (input: unknown) =>
+      resolveOptions('X', input as object, (r) => ({
+        one: r.object('one', (inner) => inner.integer('a', { default: 1 })),
+        many: r.objects('many', (inner) => inner.string('name', { required: true, lengthMax: 3 })),
+      }));
+    expect(parts({})).toEqual({ one: undefined, many: [] });
+    expect(parts({ one: {}, many: [{ name: 'abc' }] })).toEqual({ one: 1, many: ['abc'] });
+    expect(() => parts({ one: { a: 'x', b: 1 }, many: [{ name: 'abcd' }, null, {}] })).toThrow(
+      /one\.a must.*one\.b is not an option.*many\[0\]\.name must be at most 3.*many\[1\] must be an object.*many\[2\]\.name is required/,
+    );
+    expect(() => parts({ one: null, many: 5 })).toThrow(/one must be an object, got null; many must be a list/);
+    for (const none of [undefined, null, 'x', []]) expect(() => parts(none)).toThrow(/options must be an object/);
+  });
   it('lets rules between fields speak', () => {
     expect(() => resolveOptions('X', { a: 1 }, (r) => r.check(r.integer('a') > 2, 'a', 'must be above 2'))).toThrow(
       /a must be above 2/,

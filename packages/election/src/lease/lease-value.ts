@@ -39,6 +39,13 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 /** Nothing we write comes near it; a larger value is somebody else's and is not parsed. */
 const MAX_BYTES = 16 * 1024;
+/**
+ * Epochs are revisions, or one above the last where a bucket began anew: nothing that counts, be it from the wall clock in
+ * steps of 10 microseconds, gets near it.
+ */
+export const EPOCH_MAX = 2 ** 52;
+/** What an operator may set as the floor leaves room for all the terms that follow. */
+export const EPOCH_FLOOR_MAX = 2 ** 50;
 /** More than any holder lists. */
 const PEERS_MAX = 256;
 
@@ -61,7 +68,10 @@ export function encodeLease(value: LeaseValue): Uint8Array {
   );
 }
 
-/** The value, or undefined when the bytes are not a lease (bad JSON, no id, no token). Odd optional fields are dropped. */
+/**
+ * The value, or undefined when the bytes are not a lease (bad JSON, no id, no token, an epoch that nothing could follow).
+ * Odd optional fields are dropped.
+ */
 export function decodeLease(bytes: Uint8Array): LeaseValue | undefined {
   if (bytes.length === 0 || bytes.length > MAX_BYTES) return undefined;
   let json: unknown;
@@ -76,6 +86,7 @@ export function decodeLease(bytes: Uint8Array): LeaseValue | undefined {
   if (typeof id !== 'string' || id === '' || typeof token !== 'string' || token === '') return undefined;
   const epoch = whole(fields.epoch);
   const floor = whole(fields.floor);
+  if (isExcessive(fields.epoch) || isExcessive(fields.floor)) return undefined;
   const ttlMs = duration(fields.ttl);
   const next = fields.next;
   const failsafe = clause(fields.failsafe);
@@ -102,6 +113,11 @@ export function epochOf(value: LeaseValue, revision: number): number {
 function level(value: unknown): number {
   if (!Number.isInteger(value)) return 0;
   return Math.max(Number.MIN_SAFE_INTEGER, Math.min(value as number, Number.MAX_SAFE_INTEGER));
+}
+
+/** Taken for true it would be the floor of all later terms, and the order would end where integers do. */
+function isExcessive(value: unknown): boolean {
+  return typeof value === 'number' && value > EPOCH_MAX;
 }
 
 function whole(value: unknown): number | undefined {

@@ -179,8 +179,10 @@ export function lose(d: Draft, reason: ElectionReason): void {
     s.demoting = term.token;
     d.effects.push({ type: 'demote', token: term.token, reason, planned: false });
     show(d, 'demoted', reason, undefined);
-  } else if (was === 'yielding') s.demoting = term.token;
-  else {
+  } else if (was === 'yielding') {
+    s.demoting = term.token;
+    if (reason === 'lease_expired') s.unreleased = term.token;
+  } else {
     d.effects.push({ type: 'clear' });
     settle(d);
   }

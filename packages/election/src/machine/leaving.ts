@@ -45,6 +45,7 @@ export function onDemoted(d: Draft, token: string, clean: boolean): void {
     // Things may still run under the old token: even we wait for its lease to end.
     note(d, 'warn', 'demotion_unclean');
     s.ownToken = undefined;
+    s.unreleased = token;
   }
   if (s.phase === 'yielding' && s.term?.token === token) {
     if (clean && s.leaving?.keepKey !== true) {
@@ -79,6 +80,7 @@ export function advanceReleasing(d: Draft): void {
   const late = mayRepeat(term.revision) && d.now >= term.deadline;
   if (late || s.releaseTries >= RELEASE_TRIES_MAX) {
     note(d, 'warn', 'key_deletion_failed');
+    s.unreleased = term.token;
     settle(d);
     return;
   }

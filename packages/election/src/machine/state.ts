@@ -176,6 +176,8 @@ export interface MachineState {
   readonly demoting: string | undefined;
   readonly leaving: Leaving | undefined;
   readonly releaseTries: number;
+  /** The term (its token) of the last planned departure, when its lease was left to run out instead of being released. */
+  readonly unreleased: string | undefined;
   readonly disconnectedAt: number | undefined;
   /** The watch was interrupted, or a write has an unknown outcome: read before writing. */
   readonly stale: boolean;
@@ -265,6 +267,7 @@ export function initialState(rules: Rules): MachineState {
     demoting: undefined,
     leaving: undefined,
     releaseTries: 0,
+    unreleased: undefined,
     disconnectedAt: undefined,
     stale: false,
     blind: false,

@@ -36,7 +36,8 @@ export class RoleManager extends Lifecycle {
 
   /** Throws OPTIONS_INVALID. Does no I/O. */
   constructor(options: RoleManagerOptions, env: Env = systemEnv()) {
-    super(`roles of ${options.instanceId}`);
+    // Options that are none at all are refused here, as the others.
+    super(`roles of ${(options as RoleManagerOptions | undefined)?.instanceId}`);
     resolveElectionOptions({ ...options, group: 'role' }, env);
     this.#options = options;
     this.#env = env;
@@ -83,7 +84,7 @@ export class RoleManager extends Lifecycle {
       await election.start();
       return election;
     } catch (error) {
-      this.#roles.delete(group);
+      this.#forget(group);
       throw error;
     }
   }
@@ -92,7 +93,12 @@ export class RoleManager extends Lifecycle {
   async remove(group: string, options: ElectionStopOptions = {}): Promise<void> {
     const election = this.#roles.get(group);
     await election?.stop(options);
-    if (this.#roles.get(group) === election) this.#roles.delete(group);
+    if (this.#roles.get(group) === election) this.#forget(group);
+  }
+
+  #forget(group: string): void {
+    this.#roles.delete(group);
+    this.#kv?.forget(group);
   }
 
   /** As the stop of an election, for all of them at the same time. */

@@ -42,6 +42,17 @@ export class SharedWatchKv implements Kv {
     return followers.watch({ ...options, first: this.#synced ? [...first, { type: 'synced' }] : first });
   }
 
+  /** Nobody follows the key or writes to it any more. */
+  forget(key: string): void {
+    this.#followers.get(key)?.close();
+    for (const known of [this.#followers, this.#present, this.#written]) known.delete(key);
+  }
+
+  /** How many keys something is remembered of. */
+  get size(): number {
+    return new Set([this.#followers, this.#present, this.#written].flatMap((known) => [...known.keys()])).size;
+  }
+
   /** The same for all: asked for once. */
   info(options?: KvCallOptions): Promise<KvBucketInfo> {
     this.#info ??= this.#kv.info(options).catch((error: unknown) => {

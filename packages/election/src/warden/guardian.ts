@@ -29,8 +29,12 @@ export interface GuardianPorts {
 interface Entry {
   readonly id: string;
   held: HeldLease | undefined;
-  /** The deadline passed; a newer `hold` is needed before anything may run under the lease again. */
+  /** The deadline passed; `clear`, or the `hold` of another term, is needed before anything may run under it again. */
   fenced: boolean;
+  /** The fence under way, or the last one: whether nothing was left. */
+  fencing: Promise<boolean> | undefined;
+  /** The parent goes although it holds the lease: what runs under it ends, the lease runs out. */
+  kept: boolean;
   readonly targets: Map<string, Target>;
   commands: readonly FenceCommand[];
 }
@@ -73,6 +77,9 @@ export class Guardian {
         // The lease may move from here on. Nothing should be left; what is was forgotten, and must not write.
         for (const target of ofKind(entry, 'kill')) signalTarget(this.#ports.table, target, 'SIGKILL');
         break;
+      case 'keep':
+        entry.kept = true;
+        break;
       case 'fences':
         entry.commands = request.commands;
         break;
@@ -87,6 +94,8 @@ export class Guardian {
   }
 
   #hold(entry: Entry, held: HeldLease): RefusalReason | undefined {
+    // What ran under this term has been ended: a renewal that was under way meanwhile must not let the term go on.
+    if (entry.fenced && held.token !== undefined && held.token === entry.held?.token) return 'fenced';
     entry.held = held;
     entry.fenced = false;
     if (held.deadline > this.#ports.clock.monotonic()) return undefined;
@@ -110,7 +119,7 @@ export class Guardian {
   #entry(id: string): Entry {
     let entry = this.#entries.get(id);
     if (entry === undefined) {
-      entry = { id, held: undefined, fenced: false, targets: new Map(), commands: [] };
+      entry = { id, held: undefined, fenced: false, fencing: undefined, kept: false, targets: new Map(), commands: [] };
       this.#entries.set(id, entry);
     }
     return entry;
@@ -135,11 +144,11 @@ export class Guardian {
     for (const entry of this.#entries.values()) {
       if (entry.held === undefined || entry.fenced || entry.held.deadline > now || this.#orphaned) continue;
       entry.fenced = true;
-      void this.#fence(entry, entry.held.deadline);
+      entry.fencing = this.#fence(entry, entry.held.deadline);
     }
   }
 
-  async #fence(entry: Entry, deadline: number): Promise<void> {
+  async #fence(entry: Entry, deadline: number): Promise<boolean> {
     const { clock, table, report } = this.#ports;
     const started = clock.monotonic();
     const targets = ofKind(entry, 'kill');
@@ -156,6 +165,7 @@ export class Guardian {
       ...entry.commands.map(({ command }) => command.join(' ')),
     ];
     report({ type: 'fenced', lease, killed, gone, lateMs: started - deadline, ms: clock.monotonic() - started });
+    return gone;
   }
 
   /** Side by side, each until it has ended well; false when one never did while `goOn`. */
@@ -179,11 +189,18 @@ export class Guardian {
     const deadline = Math.max(now, entry.held?.deadline ?? 0);
     const [killed, fenced] = await Promise.all([
       endTargets(table, clock, ofKind(entry, 'kill'), deadline + STUBBORN_MS),
-      this.#runCommands(entry.commands, () => clock.monotonic() < deadline),
+      this.#settleCommands(entry, () => clock.monotonic() < deadline),
     ]);
     const drained = await drainTargets(table, clock, ofKind(entry, 'drain'), drainMs, deadline + STUBBORN_MS);
-    if (killed && fenced && drained && entry.held !== undefined)
+    if (killed && fenced && drained && entry.held !== undefined && !entry.kept)
       await release(entry.held, deadline + RELEASE_PAST_DEADLINE_MS);
+  }
+
+  /** Nothing ran under a lease that is not held, here at least: what a fence would hit may be another's. */
+  async #settleCommands(entry: Entry, goOn: () => boolean): Promise<boolean> {
+    if (entry.held === undefined) return true;
+    if (entry.fenced && (await entry.fencing)) return true;
+    return this.#runCommands(entry.commands, goOn);
   }
 }
 

@@ -33,6 +33,8 @@ export interface FenceCommand {
 export type WardenOperation =
   | { readonly op: 'hold'; readonly lease: string; readonly held: HeldLease }
   | { readonly op: 'clear'; readonly lease: string }
+  /** The parent ends although it holds the lease: fence it then, but release nothing. */
+  | { readonly op: 'keep'; readonly lease: string }
   /** What to run, beside the processes, whenever the lease is fenced. Replaces what was said before. */
   | { readonly op: 'fences'; readonly lease: string; readonly commands: readonly FenceCommand[] }
   | {

@@ -98,6 +98,13 @@ export class WardenChild {
     this.#process.kill('SIGKILL');
   }
 
+  /** Lets it finish by itself, after `end`: for its owner it has ended, and this process may end before it. */
+  leave(): void {
+    const { stdin, stdout, stderr } = this.#process;
+    for (const pipe of [this.#process, stdin, stdout, stderr] as readonly { unref?(): void }[]) pipe.unref?.();
+    this.#end('left to finish by itself');
+  }
+
   #listen(): void {
     const { stdin, stdout, stderr } = this.#process;
     const reports = new LineSplitter();

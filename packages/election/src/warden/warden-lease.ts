@@ -49,6 +49,11 @@ export class WardenLease implements LeaseWatchdog, ProcessGuard {
     return this.#lost.signal;
   }
 
+  /** Whether something may run under the lease still. */
+  get isHeld(): boolean {
+    return this.#held !== undefined;
+  }
+
   /**
    * From now on the lease is guarded until `deadline`. Rejects with WARDEN_FENCED when the deadline has passed already,
    * WARDEN_LOST or WARDEN_UNAVAILABLE when no warden could be had in time, WARDEN_STOPPED. `token` (optional) lets the release after a

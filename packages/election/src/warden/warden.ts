@@ -24,6 +24,11 @@ const RESPAWN = { initialMs: 20, maxMs: 1000 };
 /** On top of the drain time, for the warden's own end. */
 const STOP_MS = 2000;
 
+export interface WardenStopOptions {
+  /** Bound on the wait for the warden's end. Default the drain time and 2 s. */
+  readonly timeoutMs?: number | undefined;
+}
+
 export interface WardenOptions {
   /** How the warden reaches NATS by itself. */
   readonly connection: ConnectionSpec;
@@ -49,8 +54,9 @@ export type WardenEvent =
 
 /**
  * Guards the leases of this process and what runs under them. `start()` resolves when the warden process takes requests
- * (it need not have reached NATS yet); WARDEN_START_FAILED otherwise. `stop()` ends what is still registered and releases
- * nothing.
+ * (it need not have reached NATS yet); WARDEN_START_FAILED otherwise. `stop()` ends what is still registered, fences the
+ * leases that are still held, and releases nothing. A fence that takes longer than the stop may is left to the warden
+ * process, which ends by itself when it is done.
  */
 export class Warden extends Lifecycle {
   readonly #options: Required<WardenOptions>;
@@ -66,6 +72,7 @@ export class Warden extends Lifecycle {
   #synced = Promise.withResolvers<void>();
   #isSynced = false;
   #answers = new Map<WardenLease, ChildAnswer>();
+  #stopOptions: WardenStopOptions = {};
 
   constructor(options: WardenOptions, env: Env) {
     super('warden');
@@ -97,6 +104,11 @@ export class Warden extends Lifecycle {
     return this.#events.watch(options);
   }
 
+  override stop(options: WardenStopOptions = {}): Promise<void> {
+    if (this.state !== 'stopping' && this.state !== 'stopped') this.#stopOptions = options;
+    return super.stop();
+  }
+
   protected async onStart(options: StartOptions): Promise<void> {
     const child = await this.#spawn(options.signal);
     this.#tasks.run('warden', (signal) => this.#keepAlive(child, signal));
@@ -107,15 +119,26 @@ export class Warden extends Lifecycle {
     this.#synced.reject(wardenErrors.create('WARDEN_STOPPED', { lease: 'all' }));
     const stopped = this.#tasks.stop();
     if (child !== undefined) {
+      const leases = [...this.#leases.values()];
       // Whoever stops the warden lives: what is still held is not released behind its back.
-      for (const lease of this.#leases.values()) void child.request({ op: 'clear', lease: lease.id });
+      for (const lease of leases) void child.request({ op: lease.isHeld ? 'keep' : 'clear', lease: lease.id });
       child.end();
-      const bound = this.#options.drainMs + STOP_MS;
-      await withDeadline(this.#env.clock, 'warden end', bound, child.exited).catch(() => child.kill());
+      const enough = this.#options.drainMs + STOP_MS;
+      const { timeoutMs = enough } = this.#stopOptions;
+      const bound = Math.min(timeoutMs, enough);
+      await withDeadline(this.#env.clock, 'warden end', bound, child.exited).catch(() => {
+        // It still works, or may: a fence that nobody watches would be worse than a process that outlives this stop.
+        if (bound < enough || leases.some((lease) => lease.isHeld)) child.leave();
+        else child.kill();
+      });
       await child.exited;
     }
     await stopped;
     this.#current = undefined;
+    this.#events.close();
+  }
+
+  protected override onNeverStarted(): void {
     this.#events.close();
   }
 

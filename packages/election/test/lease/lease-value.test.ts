@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeLease, encodeLease, epochOf, type LeaseValue } from '../../src/lease/lease-value.ts';
+import { decodeLease, EPOCH_MAX, encodeLease, epochOf, type LeaseValue } from '../../src/lease/lease-value.ts';
 import { sightingOf } from '../../src/lease/sighting.ts';
 import { tokenDigest } from '../../src/lease/token-digest.ts';
 
@@ -82,6 +82,15 @@ describe('the lease on the wire', () => {
       { requiredKeys: ['id', 'token', 'priority'] },
     );
     fc.assert(fc.property(lease, (value) => void expect(decodeLease(encodeLease(value))).toEqual(value)));
+  });
+
+  it('is none with an epoch or a floor that no term could follow', () => {
+    const value = (fields: object) => decodeLease(bytes(JSON.stringify({ id: 'a', token: 't', ...fields })));
+    for (const field of ['epoch', 'floor']) {
+      expect(value({ [field]: EPOCH_MAX })).toMatchObject({ [field]: EPOCH_MAX });
+      for (const epoch of [EPOCH_MAX + 1, Number.MAX_SAFE_INTEGER, 1e300])
+        expect(value({ [field]: epoch })).toBeUndefined();
+    }
   });
 
   it('never throws, whatever the bytes', () => {

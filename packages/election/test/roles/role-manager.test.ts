@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { RoleManager } from '../../src/index.ts';
+import { SharedWatchKv } from '../../src/roles/shared-watch.ts';
 import { SlotClock } from '../../src/roles/slot-clock.ts';
 import { TTL, World } from '../world.ts';
 
@@ -59,6 +60,23 @@ describe('a role manager', () => {
     await Promise.all([roles.stop(), world.clock.advance(200)]);
     expect(other.leading).toHaveLength(200);
     await Promise.all([other.stop(), world.clock.advance(200)]);
+  });
+
+  it('remembers nothing of a role that was removed', async () => {
+    const world = new World();
+    const forget = vi.spyOn(SharedWatchKv.prototype, 'forget');
+    onTestFinished(() => forget.mockRestore());
+    const roles = await manager(world, 'a');
+    for (let i = 0; i < 20; i++) {
+      await add(world, roles, `g${i}`);
+      await Promise.all([roles.remove(`g${i}`), world.clock.advance(100)]);
+    }
+    const [kv] = forget.mock.contexts as SharedWatchKv[];
+    expect([roles.groups, kv?.size]).toEqual([[], 0]);
+    // And takes one in again.
+    await add(world, roles, 'g0');
+    expect(roles.leading).toEqual(['g0']);
+    await Promise.all([roles.stop(), world.clock.advance(100)]);
   });
 
   it('passes hooks and options on, and refuses a role twice', async () => {

@@ -46,9 +46,10 @@ function ask(operation: WardenOperation): string | undefined {
   return answer?.type === 'refused' ? answer.reason : undefined;
 }
 
-function hold(inMs: number, revision = 7, lease = 'shop'): string | undefined {
+function hold(inMs: number, revision = 7, lease = 'shop', token?: string): string | undefined {
   const deadline = clock.monotonic() + inMs;
-  return ask({ op: 'hold', lease, held: { bucket: 'b', key: 'k', revision, deadline } });
+  const named = token === undefined ? {} : { token };
+  return ask({ op: 'hold', lease, held: { bucket: 'b', key: 'k', revision, deadline, ...named } });
 }
 
 const fences = (): WardenReport[] => reports.filter((report) => report.type === 'fenced');
@@ -101,6 +102,22 @@ describe('a deadline', () => {
     expect(ask(registration(table.add(11), 'kill'))).toBe('fenced');
     expect(hold(100)).toBeUndefined();
     expect(ask(registration(table.add(12), 'kill'))).toBeUndefined();
+  });
+
+  test('ends its term for good: a later renewal is refused until the lease is cleared, another term is not', async () => {
+    hold(1000, 7, 'shop', 't1');
+    // Frozen past the deadline; the renewal waits in the pipe.
+    const later = clock.monotonic() + 1100;
+    const { monotonic } = clock;
+    clock.monotonic = () => later;
+    expect(hold(1000, 8, 'shop', 't1')).toBe('fenced');
+    clock.monotonic = monotonic;
+    expect(hold(5000, 9, 'shop', 't1')).toBe('fenced');
+    expect(ask(registration(table.add(10), 'kill'))).toBe('fenced');
+    expect(hold(5000, 10, 'other', 't1')).toBeUndefined();
+    expect(hold(5000, 11, 'shop', 't2')).toBeUndefined();
+    ask({ op: 'clear', lease: 'shop' });
+    expect(hold(5000, 12, 'shop', 't1')).toBeUndefined();
   });
 
   test('means nothing once the lease is cleared', async () => {
@@ -269,6 +286,46 @@ describe('a fence command', () => {
     expect(fenceRuns).toHaveLength(1);
     expect(fences()).toMatchObject([{ killed: ['stop shop'], gone: false }]);
     expect(released).toEqual([]);
+  });
+
+  test('does not run when the parent goes without a lease: it may end what others run', async () => {
+    ask({ op: 'fences', lease: 'shop', commands });
+    void guardian.parentGone();
+    await clock.advance(1000);
+    expect([fenceRuns, released]).toEqual([[], []]);
+  });
+
+  test('does not run when the parent goes after the lease was given up', async () => {
+    ask({ op: 'fences', lease: 'shop', commands });
+    hold(10_000);
+    ask({ op: 'clear', lease: 'shop' });
+    void guardian.parentGone();
+    await clock.advance(1000);
+    expect([fenceRuns, released]).toEqual([[], []]);
+  });
+
+  test('runs for a lease that the parent keeps as it goes, and the lease is not released', async () => {
+    ask({ op: 'fences', lease: 'shop', commands });
+    ask({ op: 'fences', lease: 'idle', commands });
+    hold(10_000);
+    ask({ op: 'keep', lease: 'shop' });
+    ask({ op: 'clear', lease: 'idle' });
+    void guardian.parentGone();
+    await clock.advance(1000);
+    expect([fenceRuns.length, released]).toEqual([1, []]);
+  });
+
+  test('that has run for the passed deadline is not run again when the parent goes', async () => {
+    ask({ op: 'fences', lease: 'shop', commands });
+    hold(1000);
+    outcomes = [{ ms: 500, ok: true }];
+    await clock.advance(1100);
+    const settled = guardian.parentGone();
+    await clock.advance(399);
+    expect(released).toEqual([]);
+    await clock.advance(1000);
+    await settled;
+    expect([fenceRuns.length, released.length]).toEqual([1, 1]);
   });
 
   test('is remembered over clear()', async () => {

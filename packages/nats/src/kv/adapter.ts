@@ -164,7 +164,7 @@ export class KvAdapter implements Kv {
     const key = message.subject.slice(kvSubject(this.bucket, '').length);
     if (key === TICK_KEY) return undefined;
     const item = toEntry(key, message, message.streamSeq);
-    return { key, item, present: item.operation === 'put' };
+    return { key, item, present: item.operation === 'put', vanished: isExpiryMarker(message) };
   }
 
   /** The last message of the key, deletions included. */
@@ -242,6 +242,14 @@ export class KvAdapter implements Kv {
       throw error;
     }
   }
+}
+
+/**
+ * A bucket with markers has the server write one where an entry expires. That is no deletion by anybody: it happens by
+ * the server's clock, and whoever held the key may not know yet. Other markers (`Purge`, `Remove`) are an operator's.
+ */
+function isExpiryMarker(message: Pick<StoredMessage, 'header'>): boolean {
+  return message.header('Nats-Marker-Reason') === 'MaxAge' && message.header('KV-Operation') === undefined;
 }
 
 function toEntry(

@@ -27,7 +27,8 @@ export interface KvCallOptions {
 /**
  * What a watcher sees. First the present entries (no deletions), then `synced`, then changes as they happen.
  * After an interruption the adapter re-lists by itself and yields the differences as ordinary entries; a key that
- * vanished meanwhile (also by expiry) is yielded as a `delete` with the revision last seen. `interrupted` and the next
+ * vanished meanwhile is yielded as a `delete` with the revision last seen; so is one that expired, whether or not the
+ * bucket has the server write a marker then. `interrupted` and the next
  * `synced` bracket the time in which nothing is known.
  *
  * A reader that lags gets the latest value per key instead of each one, so memory is bounded by the number of keys.

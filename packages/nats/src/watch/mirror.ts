@@ -13,7 +13,7 @@ export interface Change<T extends Item> {
   readonly item: T;
   /** Whether the key has a value after this. */
   readonly present: boolean;
-  /** The change was found by comparing, there was no message about it. */
+  /** Nobody removed the key: it was found gone by comparing, or the server says that it expired. */
   readonly vanished?: boolean;
 }
 
@@ -40,8 +40,10 @@ export class Mirror<T extends Item> {
     const before = this.#known.get(key);
     if (present) this.#known.set(key, item);
     else this.#known.delete(key);
+    this.#confirmed?.add(key);
+    // As a key that vanished without a word: what counts is the item that did.
+    if (change.vanished) return before === undefined ? undefined : { ...change, item: before };
     if (this.#confirmed === undefined) return change;
-    this.#confirmed.add(key);
     if (present) return before?.revision === item.revision ? undefined : change;
     return before === undefined ? undefined : change;
   }

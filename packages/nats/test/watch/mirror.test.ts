@@ -71,3 +71,15 @@ test('whatever is missed between listings, the told changes always add up to the
     }),
   );
 });
+
+test('what the server says has expired is told as vanished, with what was last seen', () => {
+  const mirror = new Mirror<Row>();
+  mirror.apply(put('a', 1));
+  const expired = (key: string, revision: number): Change<Row> => ({ ...gone(key, revision), vanished: true });
+  expect(mirror.apply(expired('a', 7))).toEqual(expired('a', 1));
+  expect(mirror.apply(expired('a', 8))).toBeUndefined();
+  mirror.apply(put('b', 9));
+  mirror.beginListing();
+  expect(mirror.apply(expired('b', 10))).toEqual(expired('b', 9));
+  expect(mirror.endListing()).toEqual([]);
+});
