@@ -18,6 +18,8 @@ import { type WalStep, WalTail } from './wal-tail.ts';
 const BARRIER_RETRY_MS = 250;
 /** After a checkpoint that a reader kept from completing; each further one waits twice as long. */
 const BLOCKED_RETRY = { initialMs: 1000, maxMs: 10_000 };
+/** File systems take a file's time of change from a clock that ticks every few ms. */
+const TIME_STAMP_MS = 50;
 /** The same while the WAL is too large. */
 const PRESSED_RETRY = { initialMs: 100, maxMs: 1000 };
 
@@ -199,6 +201,26 @@ export class LiveDatabase {
     // The files are gone by now, but our descriptor still shows what was committed at the end. Without the pin the WAL
     // may have been begun anew any number of times: only an index that never moved proves anything.
     return this.#readToEnd && this.#tail.isUnchanged;
+  }
+
+  /**
+   * Copies the whole WAL into the file with writers kept out and calls `record` with the WAL's end, once the file
+   * has been left alone for longer than its time stamp can tell. False, and nothing recorded, where something is behind the
+   * cursor, or a reader or writer was in the way.
+   */
+  async seal(record: (end: WalCursor) => void): Promise<boolean> {
+    const release = this.holdWriters();
+    if (release === undefined) return false;
+    try {
+      if (this.#tail.next().type !== 'nothing' || !this.#pin.checkpoint().complete) return false;
+      await this.#live.env.clock.sleep(TIME_STAMP_MS);
+      const end = this.#tail.cursor;
+      if (end === undefined || !this.#pin.isBarred || this.#replacement() !== undefined) return false;
+      record(end);
+      return true;
+    } finally {
+      release();
+    }
   }
 
   /** Idempotent. */

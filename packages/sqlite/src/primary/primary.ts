@@ -181,6 +181,11 @@ export class Primary {
     return this.#live.leave();
   }
 
+  /** After `finish`: see LiveDatabase.seal. */
+  seal(record: (end: WalCursor) => void): Promise<boolean> {
+    return this.#live.seal(record);
+  }
+
   /** Idempotent. What was not shipped stays in the database. */
   async close(): Promise<void> {
     this.#end(sqliteErrors.create('SQLITE_STOPPED', { path: this.#deps.path }));
