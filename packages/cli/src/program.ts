@@ -7,6 +7,7 @@
 import { parseDuration } from '@canopy/core';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { ClusterOptions } from './connect.ts';
+import { addDatabaseVerbs } from './database-verbs.ts';
 import { addElectionVerbs } from './election-verbs.ts';
 import { cliErrors } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
@@ -150,6 +151,7 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
   ).action(async (name, options) =>
     done(await (await import('./commands/db.ts')).databaseStatus(name, cluster(options), printer())),
   );
+  addDatabaseVerbs(db, { verb, printer, cluster, done });
 
   findsCluster(verb(program, 'stepdown <app>', 'hand an app over to another node, losing nothing'))
     .option('--to <node>', 'the node that shall take over (default: whichever is first)')
@@ -203,6 +205,7 @@ Examples:
   canopy status                             who is there and who is active
   canopy stepdown ledger --to n2            move an app, losing nothing
   canopy elect --group jobs -- ./worker     run a command only while leader
+  canopy db replicate app.db --store /mnt/b ship a database's changes as they are committed
 In a checkout, write npx canopy.
 
 Environment (flags are stronger): NATS_URL, PLATFORM, NODE_ID, CANOPY_NATS_SERVER, NO_COLOR.
@@ -260,7 +263,9 @@ Exit code 1 when the app is not served or a node of it does not answer.`,
   db: `
 Examples:
   canopy db status
-  canopy db status ledger`,
+  canopy db status ledger
+  canopy db replicate app.db --store nats://127.0.0.1:4222/app
+  canopy db restore --store nats://127.0.0.1:4222/app --to /tmp/app.db`,
 
   'status [app]': `
 Examples:

@@ -34,6 +34,14 @@ export const sqliteErrors = defineErrors({
       'log {bucket} no longer has transaction {txid}, which was stored in it: the bucket was made anew, or restored from a backup',
     hint: 'The database on this node is intact; nothing is acknowledged until this is settled. Either bring the bucket back as it was. Or go on from this file: stop all nodes, copy the database, delete the bucket, move the directory <database>-canopy of this node away, start this node first; then move the database files of the others away and start them.',
   },
+  SQLITE_STORE_INVALID: {
+    message: '{store} is no place for a log: {problem}',
+    hint: 'Write nats://host:4222/bucket, or the path of a directory.',
+  },
+  SQLITE_FOREIGN_FILE: {
+    message: '{path} is not what log {bucket} holds: they part at transaction {fork}, the log ends at {end}',
+    hint: 'Nothing was changed. If the log is right, move the file and its -canopy directory away and start again: it is made from the log. If the file is right, use another bucket or directory for its log.',
+  },
   SQLITE_LOG_DAMAGED: {
     message: 'log {bucket}: transaction {txid} cannot be read: {problem}',
     hint: 'A standby that needs it is made anew from a snapshot beyond it, as soon as there is one (see snapshotInterval); standbys that have it already go on.',

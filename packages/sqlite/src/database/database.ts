@@ -52,9 +52,10 @@ export function sqlite(path: string, options: SqliteOptions = {}): DatabaseProvi
   };
 }
 
-class SqliteDatabase implements Promotable {
+/** One database and its process, whoever manages it. */
+export class SqliteDatabase implements Promotable {
   readonly #spec: DatabaseSpec;
-  readonly #context: DatabaseContext;
+  readonly #context: Pick<DatabaseContext, 'env' | 'guard'>;
   readonly #events = new Broadcast<DatabaseEvent>({
     onOverflow: (lost) => ({ type: 'warning', code: 'EVENTS_LOST', message: `${lost} events were not read in time` }),
   });
@@ -64,7 +65,7 @@ class SqliteDatabase implements Promotable {
   #restarts = 0;
   #status: DatabaseStatus;
 
-  constructor(spec: DatabaseSpec, context: DatabaseContext) {
+  constructor(spec: DatabaseSpec, context: Pick<DatabaseContext, 'env' | 'guard'>) {
     this.#spec = spec;
     this.#context = context;
     this.#status = closedStatus(spec.path);

@@ -16,7 +16,10 @@ export interface SqliteOptions {
   readonly lockTimeout?: Duration;
   /** The WAL is copied back into the file when it has grown by this many pages. Default 1000. */
   readonly checkpointPages?: number;
-  /** A WAL larger than this many bytes is warned about: a reader keeps it from being reused. Default 256 MiB. */
+  /**
+   * From this many bytes of WAL on (a reader keeps it from being reused, or it can't be shipped as fast as it grows, or at
+   * all) writers are slowed down, at four times of it they are kept out until it is shorter. Default 256 MiB.
+   */
   readonly maxWal?: number;
   /** The log has moved on and nothing was applied for this long: the `stalled` event. Default 10s. */
   readonly stallAfter?: Duration;

@@ -52,16 +52,24 @@ export interface PageSource {
 }
 
 /** A full image as a stream of chunks of about 256 KiB: memory stays within a few MiB plus 4 bytes a page. */
-export async function* encodeLtxSnapshot(header: LtxHeader, source: PageSource): AsyncGenerator<Uint8Array> {
+export function encodeLtxSnapshot(header: LtxHeader, source: PageSource): AsyncGenerator<Uint8Array> {
   assert(
     header.commit === source.pageCount && header.pageSize === source.pageSize,
     'snapshot header and source differ',
   );
+  return encodeLtxStream(header, everyPage(source));
+}
+
+function* everyPage(source: PageSource): Generator<LtxPage> {
+  const skip = lockPage(source.pageSize);
+  for (let pgno = 1; pgno <= source.pageCount; pgno++) if (pgno !== skip) yield { pgno, data: source.read(pgno) };
+}
+
+/** As `encodeLtx`, as a stream of chunks of about 256 KiB. Each page is used before the next is asked for. */
+export async function* encodeLtxStream(header: LtxHeader, pages: Iterable<LtxPage>): AsyncGenerator<Uint8Array> {
   const writer = new LtxWriter(header, new Uint8Array(STREAM_CHUNK + 2 * lz4Bound(header.pageSize)));
-  const skip = lockPage(header.pageSize);
-  for (let pgno = 1; pgno <= header.commit; pgno++) {
-    if (pgno === skip) continue;
-    writer.page(pgno, source.read(pgno));
+  for (const { pgno, data } of pages) {
+    writer.page(pgno, data);
     if (writer.length >= STREAM_CHUNK) yield writer.take();
   }
   writer.finish();

@@ -4,20 +4,24 @@
  * index are closed after SQLite's last lock; a checkpoint happens only with writers kept out and the WAL read to its end.
  */
 import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
-import type { Env } from '@canopy/core';
+import { backoffMs, type Env } from '@canopy/core';
 import type { ResolvedSqliteOptions } from '../database/options.ts';
 import { sqliteErrors } from '../errors.ts';
 import { wrapFileError } from '../process/system-errors.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
-import { imagePage, type PageReaders } from './segment-builder.ts';
+import { imagePage, isStreamed, type PageReaders } from './segment-builder.ts';
 import { WalIndexFile } from './wal-index-file.ts';
 import { WalPin } from './wal-pin.ts';
 import { type WalStep, WalTail } from './wal-tail.ts';
 
 /** Tries at keeping writers out are this far apart while one of them is at it. */
 const BARRIER_RETRY_MS = 250;
-/** After a checkpoint that a reader kept from completing. */
-const BLOCKED_RETRY_MS = 1000;
+/** After a checkpoint that a reader kept from completing; each further one waits twice as long. */
+const BLOCKED_RETRY = { initialMs: 1000, maxMs: 10_000 };
+/** File systems take a file's time of change from a clock that ticks every few ms. */
+const TIME_STAMP_MS = 50;
+/** The same while the WAL is too large. */
+const PRESSED_RETRY = { initialMs: 100, maxMs: 1000 };
 
 export interface LiveOptions {
   readonly path: string;
@@ -48,7 +52,12 @@ export class LiveDatabase {
   readonly #index: WalIndexFile;
   readonly #tail: WalTail;
   #nextBarrierAt = 0;
+  #holds = 0;
+  /** The last checkpoint was complete. */
+  #isCopied = false;
   #checkpointedPages = 0;
+  /** Checkpoints in a row that a reader kept from completing. */
+  #blocked = 0;
   /** While the pin still held: whether everything committed was read. */
   #readToEnd: boolean | undefined;
   #left = false;
@@ -61,7 +70,7 @@ export class LiveDatabase {
     try {
       this.#fd = openSync(live.path, 'r');
       undo.push(() => closeSync(this.#fd));
-      this.#pin = new WalPin(live.path, { busyTimeoutMs: live.options.busyTimeoutMs });
+      this.#pin = new WalPin(live.path, { busyTimeoutMs: live.options.busyTimeoutMs, clock: live.env.clock });
       undo.unshift(() => this.#pin.close());
       this.#pin.pin();
       this.#index = new WalIndexFile(live.path, () => this.#pin.mendIndex());
@@ -86,7 +95,7 @@ export class LiveDatabase {
     return this.#tail.sizeBytes;
   }
 
-  /** Bytes of the WAL that its next writer can't write over yet. */
+  /** Bytes of the WAL's present generation: what the file would need if it were cut. */
   get walBytesUsed(): number {
     return this.#tail.usedBytes;
   }
@@ -117,11 +126,13 @@ export class LiveDatabase {
 
   /** Freezes the present state whatever was read before: the start of a history, or after frames were lost. */
   async freeze(signal: AbortSignal): Promise<FrozenImage> {
-    while (!this.#pin.raiseBarrier()) await this.#live.env.clock.sleep(BARRIER_RETRY_MS, { signal });
+    let release = this.holdWriters();
+    for (; release === undefined; release = this.holdWriters())
+      await this.#live.env.clock.sleep(BARRIER_RETRY_MS, { signal });
     try {
       return this.#freeze();
     } finally {
-      this.#pin.dropBarrier();
+      release();
     }
   }
 
@@ -134,20 +145,37 @@ export class LiveDatabase {
   get checkpointDue(): boolean {
     const { env, options } = this.#live;
     if (env.clock.monotonic() < this.#nextBarrierAt) return false;
-    return this.#walPages() - this.#checkpointedPages >= options.checkpointPages;
+    return this.#blocked > 0 || this.#walPages() - this.#checkpointedPages >= options.checkpointPages;
   }
 
   /**
    * Copies the WAL into the file after the rest of it was handed to `take`, so that the next writer begins it anew. Writers
-   * wait meanwhile. Where one can't be kept out, or a reader is in the way, it is tried again later.
+   * wait meanwhile. Where one can't be kept out, or a reader is in the way, it is tried again later. With `renew` the WAL is
+   * begun anew by a write of ours, where writers were kept out ever since it was copied: readers that begin meanwhile use the
+   * file alone, so those that use the WAL die out.
    */
-  checkpoint(take: TakeBatch): void {
-    this.#behindBarrier(take, () => {
+  checkpoint(take: TakeBatch, options: { renew?: boolean } = {}): void {
+    const { renew = false } = options;
+    const { clock, random } = this.#live.env;
+    this.#behindBarrier(take, (isCaptured) => {
+      if (renew && this.#isCopied && isCaptured) return this.#renew();
       const { complete } = this.#pin.checkpoint();
       this.#tail.sealed(complete);
+      this.#isCopied = complete;
       this.#checkpointedPages = this.#walPages();
-      if (!complete) this.#nextBarrierAt = this.#live.env.clock.monotonic() + BLOCKED_RETRY_MS;
+      if (complete && !renew) this.#blocked = 0;
+      else
+        this.#nextBarrierAt =
+          clock.monotonic() + backoffMs(this.#blocked++, renew ? PRESSED_RETRY : BLOCKED_RETRY, random);
     });
+  }
+
+  /** Where a reader is still in the way, our write is one more in the WAL: that is copied first, then the wait is longer. */
+  #renew(): void {
+    const before = this.walBytesUsed;
+    this.#isCopied = false;
+    if (!this.#pin.renewWal()) this.#holds = 0;
+    if (this.walBytesUsed < before) this.#blocked = 0;
   }
 
   /** One page of a frozen image; `into` is one page long and given back. */
@@ -175,6 +203,26 @@ export class LiveDatabase {
     return this.#readToEnd && this.#tail.isUnchanged;
   }
 
+  /**
+   * Copies the whole WAL into the file with writers kept out and calls `record` with the WAL's end, once the file
+   * has been left alone for longer than its time stamp can tell. False, and nothing recorded, where something is behind the
+   * cursor, or a reader or writer was in the way.
+   */
+  async seal(record: (end: WalCursor) => void): Promise<boolean> {
+    const release = this.holdWriters();
+    if (release === undefined) return false;
+    try {
+      if (this.#tail.next().type !== 'nothing' || !this.#pin.checkpoint().complete) return false;
+      await this.#live.env.clock.sleep(TIME_STAMP_MS);
+      const end = this.#tail.cursor;
+      if (end === undefined || !this.#pin.isBarred || this.#replacement() !== undefined) return false;
+      record(end);
+      return true;
+    } finally {
+      release();
+    }
+  }
+
   /** Idempotent. */
   close(): void {
     if (this.#closed) return;
@@ -189,8 +237,26 @@ export class LiveDatabase {
     closeSync(this.#fd);
   }
 
-  #behindBarrier<T>(take: TakeBatch, work: () => T): T | undefined {
-    if (!this.#pin.raiseBarrier()) {
+  /**
+   * Keeps writers out until the result is called, or the database is left or closed; holds may overlap. Undefined when one
+   * of them is writing and does not end within the busy timeout.
+   */
+  holdWriters(): (() => void) | undefined {
+    if (!this.#pin.isBarred && !this.#pin.raiseBarrier()) return undefined;
+    this.#holds++;
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      this.#holds = Math.max(0, this.#holds - 1);
+      if (this.#holds === 0) this.#pin.dropBarrier();
+    };
+  }
+
+  /** `work` hears whether there was nothing left to take. */
+  #behindBarrier<T>(take: TakeBatch, work: (isCaptured: boolean) => T): T | undefined {
+    const release = this.holdWriters();
+    if (release === undefined) {
       this.#nextBarrierAt = this.#live.env.clock.monotonic() + BARRIER_RETRY_MS;
       return undefined;
     }
@@ -198,10 +264,11 @@ export class LiveDatabase {
       const step = this.#tail.next();
       if (step.type === 'frames') take(step.batch);
       if (step.type === 'lost' || step.type === 'unsettled') return undefined;
-      if (step.type === 'frames' && step.batch.more) return undefined;
-      return work();
+      // What is read while it is sent must stay where it is: this is not the moment to let the WAL begin anew.
+      if (step.type === 'frames' && (step.batch.more || isStreamed(step.batch))) return undefined;
+      return work(step.type === 'nothing');
     } finally {
-      this.#pin.dropBarrier();
+      release();
     }
   }
 

@@ -20,8 +20,10 @@ import {
 import type { ResolvedSqliteOptions } from '../database/options.ts';
 import { sqliteErrors } from '../errors.ts';
 import type { LtxChunks } from '../log/appender.ts';
+import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
+import { BackPressure, WAL_CAUSE } from './back-pressure.ts';
 import { LiveDatabase } from './live-database.ts';
 import { encodeFrames, encodeImage } from './segment-builder.ts';
 import { SnapshotKeeper } from './snapshot-keeper.ts';
@@ -80,7 +82,7 @@ export class Primary {
   #pending: PendingEntry | undefined;
   #ended: CanopyError | undefined;
   #problem: string | undefined;
-  #walProblem: string | undefined;
+  readonly #pressure: BackPressure;
   readonly #snapshots: SnapshotKeeper;
 
   private constructor(deps: PrimaryDeps, start: PrimaryStart) {
@@ -89,8 +91,15 @@ export class Primary {
     this.#commit = start.commit;
     this.#snapshots = new SnapshotKeeper(deps, start.position.txid);
     this.#tasks = new TaskGroup((error, task) => this.#fail(error, task));
-    this.#wakeUp = new WakeUp(deps.env, deps.options.pollIntervalMs);
+    this.#wakeUp = new WakeUp(deps.env, deps.options.pollIntervalMs, () => this.#pressure.press(WAL_CAUSE.held));
     this.#live = new LiveDatabase(deps, start);
+    this.#pressure = new BackPressure({
+      ...deps,
+      tasks: this.#tasks,
+      softBytes: deps.options.maxWalBytes,
+      usedBytes: () => this.#live.walBytesUsed,
+      hold: () => this.#live.holdWriters(),
+    });
   }
 
   /** Opens a WAL-mode database and, where the claim is still open, takes the log. Nothing stays open on failure. */
@@ -115,7 +124,7 @@ export class Primary {
   }
 
   get problem(): string | undefined {
-    return this.#ended?.message ?? this.#problem ?? this.#walProblem;
+    return this.#ended?.message ?? this.#problem ?? this.#pressure.problem;
   }
 
   get lastSnapshotAt(): number | undefined {
@@ -170,6 +179,11 @@ export class Primary {
    */
   leave(): Promise<boolean> {
     return this.#live.leave();
+  }
+
+  /** After `finish`: see LiveDatabase.seal. */
+  seal(record: (end: WalCursor) => void): Promise<boolean> {
+    return this.#live.seal(record);
   }
 
   /** Idempotent. What was not shipped stays in the database. */
@@ -264,10 +278,10 @@ export class Primary {
     const entry = this.#pending;
     if (entry === undefined) return;
     const { env, log, epoch, node } = this.#deps;
-    for (let attempt = 0; ; attempt++) {
+    let stored: LogEntry | undefined;
+    for (let attempt = 0; stored === undefined; attempt++) {
       try {
-        await log.append({ txid: entry.txid, epoch, node, kind: entry.kind, bytes: entry.bytes }, { signal });
-        break;
+        stored = await log.append({ txid: entry.txid, epoch, node, kind: entry.kind, bytes: entry.bytes }, { signal });
       } catch (error) {
         signal.throwIfAborted();
         if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST')) throw error;
@@ -277,9 +291,7 @@ export class Primary {
     }
     this.#pending = undefined;
     this.#problem = undefined;
-    this.#snapshots.entryStored(
-      entry.bytes instanceof Uint8Array ? entry.bytes.length : entry.commit * this.#live.readers.pageSize,
-    );
+    this.#snapshots.entryStored(stored.size);
     this.#position = { epoch, txid: entry.txid };
     this.#commit = entry.commit;
     this.#deps.onChange();
@@ -288,8 +300,8 @@ export class Primary {
   #shipFailed(error: unknown, attempt: number): void {
     this.#problem = `the log does not take transactions: ${messageOf(error)}`;
     // Nothing may be checkpointed meanwhile: it is the disk that fills.
-    this.#watchWal('the log does not take transactions');
-    if (this.#walProblem !== undefined) this.#problem += `; ${this.#walProblem}`;
+    this.#pressure.press(WAL_CAUSE.unshipped);
+    if (this.#pressure.problem !== undefined) this.#problem += `; ${this.#pressure.problem}`;
     this.#deps.onChange();
     // Somebody has to do something before it can go on: those who wait are told, the work is tried again all the same.
     if (hasCode(error, ...REFUSALS)) this.#rejectWaiters(error);
@@ -300,20 +312,8 @@ export class Primary {
 
   /** What it finds is shipped by the next pass. */
   #checkpoint(): void {
-    this.#live.checkpoint((batch) => this.#prepareFrames(batch, 'commit'));
-    this.#watchWal('a program keeps a read transaction open, or never stops writing');
-  }
-
-  /** A WAL that can't be begun anew grows without bound: told once, and a problem for as long as it lasts. */
-  #watchWal(cause: string): void {
-    const bytes = this.#live.walBytesUsed;
-    const before = this.#walProblem;
-    const isLarge = bytes > this.#deps.options.maxWalBytes;
-    this.#walProblem = isLarge ? `the WAL has ${bytes} bytes: ${cause}` : undefined;
-    if (before !== undefined && isLarge) return;
-    if (this.#walProblem !== undefined)
-      this.#deps.onEvent({ type: 'warning', code: 'WAL_LARGE', message: this.#walProblem });
-    if (before !== this.#walProblem) this.#deps.onChange();
+    this.#live.checkpoint((batch) => this.#prepareFrames(batch, 'commit'), { renew: this.#pressure.isFull });
+    this.#pressure.press(WAL_CAUSE.held);
   }
 
   #snapshotDue(): boolean {

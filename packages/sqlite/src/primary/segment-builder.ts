@@ -4,15 +4,15 @@
  */
 import { readSync } from 'node:fs';
 import type { LtxChunks } from '../log/appender.ts';
-import { encodeLtx, encodeLtxSnapshot } from '../ltx/encoder.ts';
+import { encodeLtx, encodeLtxSnapshot, encodeLtxStream } from '../ltx/encoder.ts';
 import { type LtxPage, lockPage } from '../ltx/header.ts';
 import { stampWal } from '../standby/page-one.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
 
 /** First frame of a WAL: what a segment says that has no frames. */
 const WAL_START = 32;
-/** Images of larger databases are streamed. */
-const IMAGE_IN_MEMORY_BYTES = 16 * 1024 * 1024;
+/** What has more bytes of pages is not held in memory but read again while it is sent. */
+const IN_MEMORY_BYTES = 16 * 1024 * 1024;
 
 export interface PageReaders {
   readonly pageSize: number;
@@ -22,20 +22,38 @@ export interface PageReaders {
   frame(offset: number, into: Uint8Array): Uint8Array;
 }
 
-/** The commits of a batch as one transaction of the log. */
+/** Whether the batch will be sent as a stream: its frames must stay in the WAL until then. */
+export function isStreamed(batch: WalBatch): boolean {
+  return batch.pages.size * batch.from.pageSize > IN_MEMORY_BYTES;
+}
+
+/**
+ * The commits of a batch as one transaction of the log. A large one (see `isStreamed`) reads the WAL while it is sent, as
+ * often as it is tried, with the same bytes each time.
+ */
 export function encodeFrames(
   txid: number,
   timestamp: number,
   batch: WalBatch & { commit: number },
   oldCommit: number,
   readers: PageReaders,
-): Uint8Array {
+): Uint8Array | LtxChunks {
   const { from, end, commit } = batch;
-  const pgnos = [...batch.pages.keys()];
-  for (let pgno = oldCommit + 1; pgno <= commit; pgno++) if (!batch.pages.has(pgno)) pgnos.push(pgno);
+  const pgnos = ascendingPages(batch, oldCommit);
   const wal = { walOffset: from.offset, walSize: end.offset - from.offset, walSalt1: end.salt1, walSalt2: end.salt2 };
   const header = { pageSize: readers.pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...wal };
-  return encodeLtx(header, pagesOf(pgnos, batch.pages, readers));
+  if (!isStreamed(batch)) return encodeLtx(header, pagesOf(pgnos, batch.pages, readers));
+  return { header, chunks: () => encodeLtxStream(header, pagesOf(pgnos, batch.pages, readers)) };
+}
+
+function ascendingPages(batch: WalBatch & { commit: number }, oldCommit: number): Uint32Array {
+  const found: number[] = [];
+  for (let pgno = oldCommit + 1; pgno <= batch.commit; pgno++) if (!batch.pages.has(pgno)) found.push(pgno);
+  const pgnos = new Uint32Array(batch.pages.size + found.length);
+  let length = 0;
+  for (const pgno of batch.pages.keys()) pgnos[length++] = pgno;
+  pgnos.set(found, length);
+  return pgnos.sort();
 }
 
 /**
@@ -51,7 +69,7 @@ export function encodeImage(
   const { commit, frames, end } = image;
   const { pageSize } = readers;
   const header = { pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...walEndOf(end) };
-  if (commit * pageSize <= IMAGE_IN_MEMORY_BYTES) return encodeLtx(header, pagesOf(everyPage(commit), frames, readers));
+  if (commit * pageSize <= IN_MEMORY_BYTES) return encodeLtx(header, pagesOf(everyPage(commit), frames, readers));
   const buffer = new Uint8Array(pageSize);
   const read = (pgno: number): Uint8Array => imagePage(pgno, frames, readers, buffer);
   return { header, chunks: () => encodeLtxSnapshot(header, { pageSize, pageCount: commit, read }) };
@@ -81,15 +99,13 @@ export function imagePage(
 }
 
 function* pagesOf(
-  pgnos: Iterable<number>,
+  ascending: Iterable<number>,
   frames: ReadonlyMap<number, number>,
   readers: PageReaders,
 ): Generator<LtxPage> {
   const skipped = lockPage(readers.pageSize);
   const buffer = new Uint8Array(readers.pageSize);
-  const ascending = Array.isArray(pgnos) ? pgnos.sort((a: number, b: number) => a - b) : pgnos;
-  for (const pgno of ascending as Iterable<number>)
-    if (pgno !== skipped) yield { pgno, data: imagePage(pgno, frames, readers, buffer) };
+  for (const pgno of ascending) if (pgno !== skipped) yield { pgno, data: imagePage(pgno, frames, readers, buffer) };
 }
 
 function* everyPage(commit: number): Generator<number> {

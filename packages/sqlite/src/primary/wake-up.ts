@@ -15,15 +15,18 @@ const PUBLISH_POLL_MS = 1;
 export class WakeUp {
   readonly #env: Env;
   readonly #idleMs: number;
+  readonly #onWrite: () => void;
   #watcher: FSWatcher | undefined;
   #wake: () => void = () => {};
   #woken = false;
   #activeAt = 0;
   #pauseMs = ACTIVE_POLL_MS;
 
-  constructor(env: Env, idleMs: number) {
+  /** `onWrite` hears of each write to the WAL that the watch notices. */
+  constructor(env: Env, idleMs: number, onWrite: () => void) {
     this.#env = env;
     this.#idleMs = idleMs;
+    this.#onWrite = onWrite;
   }
 
   /** Watches the directory, so that a -wal file that is made anew is seen too. */
@@ -35,6 +38,7 @@ export class WakeUp {
         this.active();
         this.#pauseMs = PUBLISH_POLL_MS;
         this.now();
+        this.#onWrite();
       });
       this.#watcher.on('error', () => this.close());
     } catch (error) {

@@ -4,6 +4,7 @@
  * Invariant: the pin is given up only while the barrier keeps every writer out, and is taken again before it falls.
  */
 import { DatabaseSync } from 'node:sqlite';
+import type { Clock } from '@canopy/core';
 import { isBusy } from '../process/system-errors.ts';
 
 export interface CheckpointResult {
@@ -12,7 +13,13 @@ export interface CheckpointResult {
   readonly frames: number;
 }
 
+/** Between two tries at the write lock. SQLite's own waits grow to 100 ms: beside a busy writer they never meet the gap. */
+const TRY_MS = 0.2;
+const nap = new Int32Array(new SharedArrayBuffer(4));
+
 export class WalPin {
+  readonly #clock: Clock;
+  readonly #waitMs: number;
   readonly #reader: DatabaseSync;
   readonly #writer: DatabaseSync;
   #pinned = false;
@@ -20,10 +27,12 @@ export class WalPin {
   #writerClosed = false;
 
   /** Opens two connections to a WAL-mode database; they must be the first in this process to lock the file. */
-  constructor(path: string, options: { busyTimeoutMs: number }) {
+  constructor(path: string, options: { busyTimeoutMs: number; clock: Clock }) {
+    this.#clock = options.clock;
+    this.#waitMs = options.busyTimeoutMs;
     this.#reader = openQuiet(path, options.busyTimeoutMs);
     try {
-      this.#writer = openQuiet(path, options.busyTimeoutMs);
+      this.#writer = openQuiet(path, 0);
     } catch (error) {
       this.#reader.close();
       throw error;
@@ -39,20 +48,43 @@ export class WalPin {
 
   /** Keeps writers out; false when one is writing just now and did not end within the busy timeout. */
   raiseBarrier(): boolean {
-    try {
-      this.#writer.exec('BEGIN IMMEDIATE');
-      this.#barrier = true;
-      return true;
-    } catch (error) {
-      if (isBusy(error)) return false;
-      throw error;
+    const deadline = this.#clock.monotonic() + this.#waitMs;
+    for (;;) {
+      try {
+        this.#writer.exec('BEGIN IMMEDIATE');
+        this.#barrier = true;
+        return true;
+      } catch (error) {
+        if (!isBusy(error)) throw error;
+        if (this.#clock.monotonic() >= deadline) return false;
+      }
+      Atomics.wait(nap, 0, 0, TRY_MS);
     }
+  }
+
+  /** Writers are kept out now. */
+  get isBarred(): boolean {
+    return this.#barrier;
   }
 
   dropBarrier(): void {
     if (!this.#barrier) return;
     this.#barrier = false;
     this.#writer.exec('ROLLBACK');
+  }
+
+  /**
+   * Under the barrier, after a complete checkpoint: writes page 1 as it is, which begins the WAL anew unless a reader still
+   * uses it. The barrier falls for an instant before and after it; false: a writer came in, and keeps it down.
+   */
+  renewWal(): boolean {
+    // A transaction that began while the WAL was not copied yet uses it itself.
+    this.dropBarrier();
+    if (!this.raiseBarrier()) return false;
+    const version = Number(this.#writer.prepare('PRAGMA user_version').get()?.user_version);
+    this.#writer.exec(`PRAGMA user_version=${version}; COMMIT`);
+    this.#barrier = false;
+    return this.raiseBarrier();
   }
 
   /** Has SQLite look at the wal-index as any reader does: it rebuilds one that a dying writer left half published. */

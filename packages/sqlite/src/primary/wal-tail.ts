@@ -63,13 +63,10 @@ export class WalTail {
     return fstatSync(this.#fd).size;
   }
 
-  /** Bytes of committed frames that are not known to be in the database file. */
+  /** Bytes of the present generation. Whether its next writer may begin a new one shows only when one does. */
   get usedBytes(): number {
     const index = this.#index.read();
-    const end = index === undefined ? undefined : endOf(index);
-    if (end === undefined) return 0;
-    const cursor = this.#cursor;
-    return this.#restartable && cursor?.offset === end.offset && sameChecksum(cursor, end) ? 0 : end.offset;
+    return index === undefined || index.frames === 0 ? 0 : (endOf(index)?.offset ?? 0);
   }
 
   /** The WAL file has been removed or replaced behind our back. */

@@ -3,9 +3,11 @@
  * place. Only where all of it is proved to be in the log is it called a standby's; anything else stays a former
  * primary's, and whoever looks next decides what it is.
  */
-import type { Env, Position } from '@canopy/core';
+import { statSync } from 'node:fs';
+import { type Env, messageOf, type Position } from '@canopy/core';
 import type { Primary } from '../primary/primary.ts';
 import { type SettlementDeps, writeStandbyState } from './settlement.ts';
+import { readState, writeState } from './state-file.ts';
 
 /** Bound on shipping the rest when the log does not answer. */
 const FINISH_MS = 4000;
@@ -24,6 +26,30 @@ export async function endPrimary(
     const untouched = await primary.leave();
     await primary.close();
     if (shipped && untouched) writeStandbyState(deps, primary.position);
+  } finally {
+    await primary.close();
+  }
+}
+
+/**
+ * Ships the rest and lets go of a file that other programs may go on using in WAL mode. Where all of it is in the log and in
+ * the file, that is recorded, so that the next start finds out what was written since instead of sending a full image.
+ */
+export async function leaveLive(
+  primary: Primary,
+  { env, spec, statePath }: Pick<SettlementDeps, 'env' | 'spec' | 'statePath'>,
+): Promise<void> {
+  try {
+    const state = readState(statePath);
+    if (!(await primary.finish(FINISH_MS)) || state?.role !== 'primary') return;
+    const { txid, epoch } = primary.position;
+    await primary.seal((cursor) => {
+      const { size, mtimeNs } = statSync(spec.path, { bigint: true });
+      const clean = { txid, epoch, size: Number(size), mtimeNs: String(mtimeNs), cursor };
+      writeState(statePath, { ...state, clean }, { flush: true });
+    });
+  } catch (error) {
+    env.log.warn('clean_leave_not_recorded', { reason: messageOf(error) });
   } finally {
     await primary.close();
   }

@@ -23,7 +23,7 @@ import { Follower } from '../standby/follower.ts';
 import type { ReplicaFile } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import type { DatabaseLock } from './database-lock.ts';
-import { endPrimary, leaveAfter } from './demotion.ts';
+import { endPrimary, leaveAfter, leaveLive } from './demotion.ts';
 import { requireVersion } from './file-mode.ts';
 import { closeMode, drainMode, type Mode, positionOf, sizeOf, waitApplied, waitLocal } from './mode.ts';
 import { type OpeningDeps, openDatabase } from './opening.ts';
@@ -202,7 +202,7 @@ export class DatabaseEngine {
       role: this.#role,
       mode: this.#mode,
       path: this.#deps.spec.path,
-      connected: this.#session?.status().connected === true,
+      connected: this.#lock !== undefined && this.#session?.status().connected !== false,
       position: this.#position,
       sizeBytes: this.#sizeBytes,
       lastSnapshotAt: this.#lastSnapshotAt,
@@ -223,7 +223,9 @@ export class DatabaseEngine {
     this.#stopped.abort(sqliteErrors.create('SQLITE_STOPPED', { path: this.#deps.spec.path }));
     this.#stopping ??= this.#exclusive(async () => {
       try {
-        if (this.#mode.kind === 'primary') await this.#endPrimary(this.#mode.primary, undefined);
+        if (this.#mode.kind === 'primary' && !this.#deps.spec.unmanaged)
+          await this.#endPrimary(this.#mode.primary, undefined);
+        else if (this.#mode.kind === 'primary') await leaveLive(this.#mode.primary, this.#settlementDeps());
       } catch (error) {
         this.#deps.env.log.warn('database_stop_incomplete', { reason: messageOf(error) });
       }

@@ -11,7 +11,7 @@ import type { SegmentLog } from '../log/segment-log.ts';
 import { type FileHeader, HEADER_SIZE, readFileHeader } from '../standby/page-one.ts';
 import { FRAME_HEADER_SIZE, parseWalHeader, WAL_HEADER_SIZE, type WalHeader } from '../wal/header.ts';
 import { startOf, type WalCursor, WalReader } from '../wal/reader.ts';
-import { type PrimaryState, readState, type StandbyState } from './state-file.ts';
+import { type CleanLeave, type PrimaryState, readState, type StandbyState } from './state-file.ts';
 import { wrapFileError } from './system-errors.ts';
 
 export type LocalFile =
@@ -81,11 +81,49 @@ function inspectFormer(path: string, header: FileHeader, state: PrimaryState, en
     const untouched = header.counter === state.counter && last.maxTxid <= state.claimed.txid;
     return untouched ? { kind: 'shipped', position, cursor: undefined } : { kind: 'unproven', position, movedOn };
   }
-  const proof = last.node === state.node ? proveWal(path, last) : undefined;
+  const { clean } = state;
+  const isLast = clean?.txid === last.maxTxid && clean.epoch === last.epoch;
+  const proof = isLast && isUntouched(path, clean) ? sinceClean(path, clean) : proveByEntry(path, last, state.node);
+  if (proof === 'nothing') return { kind: 'shipped', position, cursor: undefined };
   if (proof === undefined) return { kind: 'unproven', position, movedOn };
   return proof.more
     ? { kind: 'ahead', position, cursor: proof.cursor, movedOn }
     : { kind: 'shipped', position, cursor: proof.cursor };
+}
+
+/** Nothing was copied from the WAL into the file since. */
+function isUntouched(path: string, clean: CleanLeave): boolean {
+  const now = statSync(path, { bigint: true });
+  return Number(now.size) === clean.size && String(now.mtimeNs) === clean.mtimeNs;
+}
+
+/**
+ * What was committed since the file was left: nothing where no WAL is left, else what was appended to it, or what the one
+ * generation since then has. A second one would have needed the file.
+ */
+function sinceClean(
+  path: string,
+  { cursor: end }: CleanLeave,
+): 'nothing' | { cursor: WalCursor; more: boolean } | undefined {
+  const wal = statSync(`${path}-wal`, { throwIfNoEntry: false });
+  if (wal === undefined || wal.size === 0) return 'nothing';
+  const fd = openSync(`${path}-wal`, 'r');
+  try {
+    const reader = new WalReader(fd);
+    const header = reader.header();
+    if (header === undefined) return undefined;
+    const isSame = header.salt1 === end.salt1 && header.salt2 === end.salt2;
+    if (!isSame && header.salt1 !== (end.salt1 + 1) >>> 0) return undefined;
+    const cursor = isSame ? end : startOf(header);
+    const scan = reader.read(cursor);
+    return scan.type === 'batch' ? { cursor, more: scan.transactions > 0 } : undefined;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function proveByEntry(path: string, last: LogEntry, node: string): { cursor: WalCursor; more: boolean } | undefined {
+  return last.node === node ? proveWal(path, last) : undefined;
 }
 
 /** Whether the WAL goes on behind the entry's end; undefined when the WAL can't tell. */

@@ -1,11 +1,12 @@
 /** What has to be there before a database can be worked with: a directory of ours beside the file, and the log's bucket. */
 import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Env, makeDirectory } from '@canopy/core';
+import { assert, type Env, makeDirectory } from '@canopy/core';
 import type { NatsSession } from '@canopy/nats';
 import { finishInterrupted, listDivergences } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
 import { SegmentLog } from '../log/segment-log.ts';
+import { DirectoryStore } from '../store/directory-store.ts';
 import { DatabaseLock } from './database-lock.ts';
 import { readHeaderOf } from './local-file.ts';
 import type { DatabaseSpec } from './protocol.ts';
@@ -32,14 +33,14 @@ export function prepareDirectory(path: string, directory: string): void {
 }
 
 /** The log's bucket is made only on a node that has never seen it: BLOB_BUCKET_MISSING elsewhere. */
-export async function openLog(
+async function openBucket(
   session: NatsSession,
   spec: DatabaseSpec,
   env: Env,
   mayMake: boolean,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly log: SegmentLog; readonly warning: string | undefined }> {
-  const bucket = `${spec.platform}_${spec.app}_wal`;
+  const bucket = spec.store?.kind === 'nats' ? spec.store.bucket : `${spec.platform}_${spec.app}_wal`;
   const { replicas } = spec.options;
   const wanted = replicas === undefined ? {} : { replicas };
   const blobs = mayMake ? await session.ensureBlobs(bucket, wanted) : await session.blobs(bucket);
@@ -51,9 +52,20 @@ export async function openLog(
   return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), warning };
 }
 
+function openDirectory(
+  { store }: DatabaseSpec,
+  env: Env,
+  mayMake: boolean,
+): { readonly log: SegmentLog; readonly warning: undefined } {
+  assert(store?.kind === 'directory', 'a log without NATS is in a directory');
+  const blobs = DirectoryStore.open({ path: store.path, env, make: mayMake ? {} : undefined });
+  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), warning: undefined };
+}
+
 export interface OpenedDatabase {
   readonly lock: DatabaseLock;
-  readonly session: NatsSession;
+  /** Undefined where the log is in a directory. */
+  readonly session: NatsSession | undefined;
   readonly log: SegmentLog;
   readonly divergences: readonly string[];
   readonly lastSnapshotAt: number | undefined;
@@ -80,9 +92,11 @@ export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | unde
     readHeaderOf(spec.path);
     finishInterrupted(spec.path, directory);
     const divergences = listDivergences(spec.path);
-    session = await deps.connect();
     // A node that has replicated before must find its log: making an empty one would hide that it was lost.
-    const { log, warning } = await openLog(session, spec, env, readState(statePath) === undefined, signal);
+    const mayMake = readState(statePath) === undefined;
+    if (spec.store?.kind !== 'directory') session = await deps.connect();
+    const { log, warning } =
+      session === undefined ? openDirectory(spec, env, mayMake) : await openBucket(session, spec, env, mayMake, signal);
     const lastSnapshotAt = (await log.snapshots({ signal })).at(-1)?.storedAt;
     return { lock, session, log, divergences, lastSnapshotAt, warning };
   } catch (error) {

@@ -23,7 +23,18 @@ export interface DatabaseSpec {
   readonly node: string;
   readonly connection: ConnectionSpec;
   readonly options: ResolvedSqliteOptions;
+  /** Where the log is. Default: bucket `{platform}_{app}_wal` behind `connection`. */
+  readonly store?: StoreSpec;
+  /**
+   * Nobody manages the programs that use the file: a primary that stops leaves it in WAL mode, and a file that is not the
+   * log's is refused (SQLITE_FOREIGN_FILE) instead of being kept aside and made anew.
+   */
+  readonly unmanaged?: boolean;
 }
+
+export type StoreSpec =
+  | { readonly kind: 'nats'; readonly bucket: string }
+  | { readonly kind: 'directory'; readonly path: string };
 
 export type CallMethod = 'start' | 'promote' | 'demote' | 'sync' | 'waitFor' | 'stop';
 

@@ -80,7 +80,7 @@ export class Settlement {
     if (end === undefined) return { kind: 'local', position: START, cursor: undefined };
     if (local.kind === 'none') return this.#rebuild(end);
     if (local.kind === 'replica') return this.#openReplica(local.state, end, needed);
-    if (local.kind === 'shipped') return this.#convert(local, end);
+    if (local.kind === 'shipped') return this.#shipped(local, end);
     if (local.kind === 'foreign') return isEmptyDatabase(spec.path) ? this.#rebuild(end) : this.#diverge(START, end);
     if (local.movedOn) return this.#diverge(local.position, end);
     return { kind: 'local', position: local.position, cursor: local.kind === 'ahead' ? local.cursor : undefined };
@@ -128,6 +128,14 @@ export class Settlement {
     return isLogs ? this.#renew(end, needed) : this.#diverge(at, end);
   }
 
+  #shipped(local: Extract<LocalFile, { kind: 'shipped' }>, end: Position): Promise<Settled> {
+    const { position, cursor } = local;
+    // Others may be using it: it goes on where it was, without a change of mode.
+    if (this.#deps.spec.unmanaged && cursor !== undefined && end.txid === position.txid)
+      return Promise.resolve({ kind: 'local', position, cursor });
+    return this.#convert(local, end);
+  }
+
   /** A former primary's file, all of which is in the log, becomes a standby's without copying. */
   async #convert(local: Extract<LocalFile, { kind: 'shipped' }>, end: Position): Promise<Settled> {
     const { spec, env } = this.#deps;
@@ -147,6 +155,8 @@ export class Settlement {
     const { spec, env, log, directory } = this.#deps;
     const { path, node, options } = spec;
     const { lockTimeoutMs } = options;
+    if (spec.unmanaged)
+      throw sqliteErrors.create('SQLITE_FOREIGN_FILE', { path, bucket: log.bucket, fork: fork.txid, end: end.txid });
     const kept = await keepDivergence({ path, directory, node, fork, log, env, lockTimeoutMs, signal: this.#signal });
     if (kept === undefined) return this.#adopt(fork, end);
     env.log.warn('divergence_kept', { directory: kept.directory, fork, rows: kept.rows });

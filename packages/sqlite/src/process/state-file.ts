@@ -7,6 +7,7 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatPosition, type Position, parsePosition } from '@canopy/core';
+import type { WalCursor } from '../wal/reader.ts';
 
 export interface StandbyState {
   readonly role: 'standby';
@@ -35,6 +36,22 @@ export interface PrimaryState {
   readonly counter: number;
   /** The claim is in the log for certain: a log without it has lost its past. */
   readonly stored?: boolean;
+  /** How the file was left by a primary that had shipped everything and did not switch it back. */
+  readonly clean?: CleanLeave;
+}
+
+/**
+ * The whole WAL was in the file when this was written, nobody could write then, and the file had not been written to for
+ * longer than its time stamp can tell: a file with the same stamp has had nothing copied into it since.
+ */
+export interface CleanLeave {
+  readonly txid: number;
+  readonly epoch: number;
+  readonly size: number;
+  /** Nanoseconds, as text: more than a double holds. */
+  readonly mtimeNs: string;
+  /** The WAL's end at that time. */
+  readonly cursor: WalCursor;
 }
 
 export type FileState = StandbyState | PrimaryState;
@@ -65,7 +82,13 @@ export function decodeState(text: string): FileState | undefined {
     if (claimed === undefined || base === undefined || typeof data.counter !== 'number') return undefined;
     const { counter } = data;
     const facts = { claimed, base, node: String(data.node), inode: Number(data.inode), counter };
-    return { role: 'primary', ...facts, ...(data.stored === true ? { stored: true } : {}) };
+    const clean = cleanOf(data.clean);
+    return {
+      role: 'primary',
+      ...facts,
+      ...(data.stored === true ? { stored: true } : {}),
+      ...(clean === undefined ? {} : { clean }),
+    };
   }
   const from = parsePosition(String(data.from));
   const to = parsePosition(String(data.to));
@@ -80,6 +103,14 @@ export function decodeState(text: string): FileState | undefined {
     durable: data.durable === true,
     boot: String(data.boot ?? ''),
   };
+}
+
+function cleanOf(data: unknown): CleanLeave | undefined {
+  const { txid, epoch, size, mtimeNs, cursor } = (data ?? {}) as Record<string, unknown>;
+  const { offset, salt1, salt2, checksum1, checksum2, pageSize, bigEndian } = (cursor ?? {}) as Record<string, unknown>;
+  const numbers = [txid, epoch, size, offset, salt1, salt2, checksum1, checksum2, pageSize];
+  const isWhole = numbers.every((value) => Number.isSafeInteger(value));
+  return isWhole && typeof mtimeNs === 'string' && typeof bigEndian === 'boolean' ? (data as CleanLeave) : undefined;
 }
 
 export function encodeState(state: FileState): string {

@@ -28,8 +28,14 @@ const primary = {
   counter: 5,
 } as const satisfies FileState;
 
+const cursor = { offset: 32, salt1: 1, salt2: 2, checksum1: 3, checksum2: 4, pageSize: 4096, bigEndian: false };
+const left = {
+  ...primary,
+  clean: { txid: 12, epoch: 3, size: 8192, mtimeNs: '1700000000000000001', cursor },
+} satisfies FileState;
+
 test('both roles survive being written', () => {
-  for (const state of [standby, primary]) expect(decodeState(encodeState(state))).toEqual(state);
+  for (const state of [standby, primary, left]) expect(decodeState(encodeState(state))).toEqual(state);
   const path = join(directory, 'state.json');
   expect(readState(join(directory, 'none'))).toBeUndefined();
   writeState(path, primary, { flush: true });
@@ -66,4 +72,10 @@ test('after the machine went down only what was flushed is believed', () => {
   expect(locateReplica(standby, header, 'another boot')).toBeUndefined();
   expect(locateReplica({ ...standby, boot: '' }, header, '')).toBeUndefined();
   expect(locateReplica({ ...standby, durable: true }, header, 'another boot')).toEqual(at(9));
+});
+
+test('a record of how the file was left counts only when it is whole', () => {
+  const text = encodeState(left);
+  for (const field of ['txid', 'mtimeNs', 'offset', 'bigEndian'])
+    expect(decodeState(text.replace(`"${field}":`, '"x":')), field).toEqual(primary);
 });

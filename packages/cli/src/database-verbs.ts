@@ -1,0 +1,81 @@
+/** The verbs of databases that need no platform: what each is called, takes and explains. */
+import { parseDuration } from '@canopy/core';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { VerbContext } from './election-verbs.ts';
+
+export function addDatabaseVerbs(db: Command, { verb, printer, done }: VerbContext): void {
+  const findsLog = (command: Command): Command =>
+    command.requiredOption('--store <place>', 'where the log is: nats://host:4222/bucket, or a directory');
+  const keepsFile = (command: Command): Command =>
+    findsLog(command).option('--node <name>', 'names this copy in the log (default: the host name)');
+
+  keepsFile(verb(db, 'replicate <file>', 'ship what other programs write to a database, until ctrl-C'))
+    .addOption(
+      new Option('--snapshot-interval <duration>', 'how often a full snapshot is stored (default 1h)').argParser(
+        durationText,
+      ),
+    )
+    .addOption(
+      new Option('--retention <duration>', 'how long snapshots are kept (default 24h)').argParser(durationText),
+    )
+    .addHelpText('after', REPLICATE_HELP)
+    .action(async (file, options) =>
+      done(await (await import('./commands/replication.ts')).replicateFile(file, options, printer())),
+    );
+  keepsFile(verb(db, 'follow <file>', 'keep a copy of a database up to date, for reading, until ctrl-C'))
+    .addHelpText('after', FOLLOW_HELP)
+    .action(async (file, options) =>
+      done(await (await import('./commands/replication.ts')).followFile(file, options, printer())),
+    );
+  findsLog(verb(db, 'restore', 'make a database file from a log, as of its end or an earlier point'))
+    .requiredOption('--to <file>', 'the file to make')
+    .option('--txid <number>', 'as of this transaction (see db ltx)')
+    .option('--time <time>', 'as of before this moment, such as 2026-11-21T03:00:00Z')
+    .option('--overwrite', 'replace a file that is there; nothing may have it open')
+    .addOption(
+      new Option('--check <method>', 'integrity check before the file appears')
+        .choices(['none', 'quick', 'full'])
+        .default('full'),
+    )
+    .addHelpText('after', RESTORE_HELP)
+    .action(async (options) => done(await (await import('./commands/log.ts')).restoreLog(options, printer())));
+  findsLog(verb(db, 'ltx', 'what a log consists of'))
+    .addOption(new Option('--level <level>', 'only this level').choices([...'0123456789']))
+    .addHelpText('after', LTX_HELP)
+    .action(async (options) => done(await (await import('./commands/log.ts')).listLog(options, printer())));
+}
+
+function durationText(value: string): string {
+  const ms = parseDuration(value);
+  if (ms === undefined || ms <= 0) throw new InvalidArgumentError('write a duration such as 30m or 24h');
+  return value;
+}
+
+const REPLICATE_HELP = `
+Examples:
+  canopy db replicate /var/lib/orders.db --store nats://127.0.0.1:4222/orders
+  canopy db replicate /var/lib/orders.db --store /mnt/backup/orders --snapshot-interval 30m
+
+The database must be in WAL mode and may be in use by any program. Starting takes the log over: a primary that had it
+before is fenced and stops, with exit code 1. SIGTERM and ctrl-C ship what is committed first.`;
+
+const FOLLOW_HELP = `
+Example:
+  canopy db follow /var/lib/orders-copy.db --store nats://127.0.0.1:4222/orders
+
+Readers open the copy with a busy timeout and PRAGMA query_only=1; nobody may write to it. To make it the primary: stop
+this, and start canopy db replicate on the same file and store.`;
+
+const RESTORE_HELP = `
+Examples:
+  canopy db restore --store nats://127.0.0.1:4222/orders --to /tmp/orders.db
+  canopy db restore --store /mnt/backup/orders --to /tmp/orders.db --time 2026-11-21T03:00:00Z
+
+The file appears when it is complete and checked, or not at all. litestream restore reads the same bucket.`;
+
+const LTX_HELP = `
+Examples:
+  canopy db ltx --store nats://127.0.0.1:4222/orders --level 9
+  canopy db ltx --store /mnt/backup/orders --output json
+
+Level 0 has one object a transaction, 9 full snapshots. FROM and TO are transactions, as --txid of db restore takes them.`;

@@ -1,0 +1,110 @@
+/**
+ * Keeps the WAL of a primary within bounds: from a soft limit on, writers are kept out for a growing share of the time,
+ * at the hard limit for all of it, until what they wrote has been shipped and copied into the file. A writer that is kept
+ * out waits as it waits for any other writer, with its own busy timeout. Nothing is thrown away and no reader is ended.
+ */
+import type { DatabaseEvent, Env, TaskGroup } from '@canopy/core';
+
+/** Writers are let in and kept out in turn within one period. */
+const PERIOD_MS = 100;
+/** Of the soft limit. */
+const HARD_FACTOR = 4;
+
+/** Why a WAL can't be begun anew. */
+export const WAL_CAUSE = {
+  held: 'a program keeps a read transaction open, or never stops writing',
+  unshipped: 'the log does not take transactions',
+} as const;
+
+export interface PressureDeps {
+  readonly env: Env;
+  readonly tasks: TaskGroup;
+  readonly softBytes: number;
+  /** Bytes of the WAL's present generation. */
+  usedBytes(): number;
+  /** Keeps writers out until the returned function is called; undefined while one of them can't be kept out. */
+  hold(): (() => void) | undefined;
+  onEvent(event: DatabaseEvent): void;
+  /** `problem` changed. */
+  onChange(): void;
+}
+
+/** The share of the time in which writers are kept out, 0 to 1. */
+export function heldShare(usedBytes: number, softBytes: number): number {
+  const hardBytes = softBytes * HARD_FACTOR;
+  return Math.min(1, Math.max(0, (usedBytes - softBytes) / (hardBytes - softBytes)));
+}
+
+export class BackPressure {
+  readonly #deps: PressureDeps;
+  #state: 'none' | 'slowed' | 'full' = 'none';
+  #isRunning = false;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #problem: string | undefined;
+
+  constructor(deps: PressureDeps) {
+    this.#deps = deps;
+  }
+
+  /** For as long as writers are slowed down or kept out. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** Writers are kept out altogether. */
+  get isFull(): boolean {
+    return this.#state === 'full';
+  }
+
+  /** Something was written, or could not be taken away. Cheap: it looks at most once a period. */
+  press(cause: string): void {
+    const { env, tasks, softBytes, usedBytes } = this.#deps;
+    const now = env.clock.monotonic();
+    if (this.#isRunning || tasks.signal.aborted || now - this.#lookedAt < PERIOD_MS) return;
+    this.#lookedAt = now;
+    if (usedBytes() <= softBytes) return;
+    this.#isRunning = true;
+    tasks.run('pressure', (signal) => this.#run(cause, signal));
+  }
+
+  /** Until the WAL is within bounds again, or the signal aborts: then nobody is kept out any more. */
+  async #run(cause: string, signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted && (await this.#period(cause, signal)));
+    } finally {
+      this.#isRunning = false;
+      this.#tell('none', cause, 0);
+    }
+  }
+
+  async #period(cause: string, signal: AbortSignal): Promise<boolean> {
+    const { env, softBytes, usedBytes, hold } = this.#deps;
+    const used = usedBytes();
+    const share = heldShare(used, softBytes);
+    if (share === 0) return false;
+    this.#tell(share === 1 ? 'full' : 'slowed', cause, used);
+    const release = hold();
+    try {
+      if (release !== undefined) await env.clock.sleep(Math.max(1, share * PERIOD_MS), { signal });
+      // While it is full they stay out: looking again is all that the end of a period means.
+      while (release !== undefined && heldShare(usedBytes(), softBytes) === 1)
+        await env.clock.sleep(PERIOD_MS, { signal });
+    } finally {
+      release?.();
+    }
+    await env.clock.sleep(Math.max(1, (1 - share) * PERIOD_MS), { signal });
+    return true;
+  }
+
+  /** Told when it gets worse, and a problem for as long as it lasts. */
+  #tell(state: 'none' | 'slowed' | 'full', cause: string, bytes: number): void {
+    if (state === this.#state) return;
+    const isNews = this.#state === 'none' || state === 'full';
+    this.#state = state;
+    const effect = state === 'full' ? 'writers are kept out until it is shorter' : 'writers are slowed down';
+    this.#problem = state === 'none' ? undefined : `the WAL has ${bytes} bytes: ${cause}; ${effect}`;
+    const code = state === 'full' ? 'WAL_FULL' : 'WAL_LARGE';
+    if (this.#problem !== undefined && isNews) this.#deps.onEvent({ type: 'warning', code, message: this.#problem });
+    this.#deps.onChange();
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * Replicates a database that other programs write, as they write it, into a log. Starting takes the log over: whoever wrote
+ * it before finds itself fenced and stops. Invariant: once fenced it never writes again.
+ */
+import { hostname } from 'node:os';
+import { type DatabaseEvent, type Epoch, epoch, hasCode, messageOf, type Position, systemEnv } from '@canopy/core';
+import { sqliteErrors } from '../errors.ts';
+import { parseStore } from './store-option.ts';
+import { UnmanagedDatabase, type UnmanagedOptions } from './unmanaged-database.ts';
+
+export interface PrimaryOptions extends UnmanagedOptions {}
+
+/**
+ * ```ts
+ * const primary = new Primary({ db: 'orders.db', store: 'nats://127.0.0.1:4222/orders' });
+ * await primary.start();
+ * await primary.sync(); // what was committed before this call is in the log
+ * ```
+ */
+export class Primary extends UnmanagedDatabase {
+  readonly #log: ReturnType<typeof systemEnv>['log'];
+  readonly #label: string;
+  readonly #node: string;
+  readonly #stopped = new AbortController();
+  #keeping: Promise<void> | undefined;
+  #fenced: Error | undefined;
+
+  /** Throws OPTIONS_INVALID, SQLITE_STORE_INVALID. No I/O. */
+  constructor(options: PrimaryOptions) {
+    super(options);
+    this.#log = (options.env ?? systemEnv()).log;
+    this.#label = parseStore(options.store).label;
+    this.#node = options.node ?? hostname();
+  }
+
+  /** Another primary has taken the log. This one has stopped; what it had not shipped is in its file. */
+  get isFenced(): boolean {
+    return this.#fenced !== undefined;
+  }
+
+  /**
+   * Resolves when commits are being shipped. The file may be in use; where there is none, it is made from the log. Throws
+   * SQLITE_FOREIGN_FILE when file and log are not of one history, SQLITE_FENCED when another primary is just starting,
+   * SQLITE_IN_USE, SQLITE_DATABASE_BUSY, BLOB_BUCKET_MISSING when a log that was there is gone, NATS_*; then nothing runs.
+   */
+  async start(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
+    const signal = options.signal ?? new AbortController().signal;
+    try {
+      await this.database.start({ signal });
+      const position = await this.#take(signal);
+      this.#keeping ??= this.#keep();
+      return position;
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** Everything committed before the call is durably in the log when this resolves. Throws SQLITE_FENCED, SQLITE_STOPPED. */
+  async sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
+    if (this.#fenced !== undefined) throw this.#fenced;
+    return this.database.sync(options);
+  }
+
+  override async stop(): Promise<void> {
+    this.#stopped.abort();
+    await super.stop();
+    await this.#keeping;
+  }
+
+  /** Under the epoch after the log's: an election would have given it; without one, who starts last has it. */
+  #take(signal: AbortSignal): Promise<Position> {
+    const { position, logEnd } = this.status();
+    const next: Epoch = epoch(Math.max(position.epoch, logEnd?.epoch ?? 0) + 1);
+    return this.database.promote({ epoch: next, signal });
+  }
+
+  #fencedBy(event: Extract<DatabaseEvent, { type: 'fenced' }>): Error {
+    return sqliteErrors.create('SQLITE_FENCED', {
+      bucket: this.#label,
+      txid: event.position.txid,
+      epoch: this.status().position.epoch,
+      node: this.#node,
+      takenEpoch: event.epoch,
+      takenNode: 'another node',
+    });
+  }
+
+  /** The database process may die: it comes back as a standby, and takes its own log again unless somebody else has. */
+  async #keep(): Promise<void> {
+    const { signal } = this.#stopped;
+    for await (const event of this.database.watch({ signal })) {
+      if (event.type === 'fenced') {
+        this.#fenced = this.#fencedBy(event);
+        break;
+      }
+      if (event.type !== 'role_changed' || event.role !== 'standby' || this.status().role !== 'standby') continue;
+      try {
+        await this.#take(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#log.error('log_not_taken', { reason: messageOf(error) });
+        if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_EPOCH_STALE')) this.#fenced = error;
+        break;
+      }
+    }
+    if (!signal.aborted) await super.stop();
+  }
+}

@@ -1,0 +1,45 @@
+/** Keeps a copy of a database up to date from its log; any program may read the copy meanwhile. */
+import type { DatabaseLag, Position } from '@canopy/core';
+import { UnmanagedDatabase, type UnmanagedOptions } from './unmanaged-database.ts';
+
+export interface ReplicaOptions extends UnmanagedOptions {}
+
+/**
+ * ```ts
+ * const replica = new Replica({ db: 'copy.db', store: 'nats://127.0.0.1:4222/orders' });
+ * await replica.start();
+ * await replica.waitFor(position); // read your writes
+ * ```
+ * Readers open the file for writing with `PRAGMA query_only=1` and a busy timeout; nobody writes it. To make a copy the
+ * primary: stop the replica and start a `Primary` on the same file and store.
+ */
+export class Replica extends UnmanagedDatabase {
+  /**
+   * Resolves when the copy follows; the first time it is made from the newest snapshot and what follows it (events
+   * `bootstrap_progress`). Throws SQLITE_FOREIGN_FILE when another database lies at the path, SQLITE_IN_USE,
+   * SQLITE_DISK_FULL, BLOB_BUCKET_MISSING when a log that was there is gone, NATS_*; then nothing runs.
+   */
+  async start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    try {
+      await this.database.start(options);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** What the copy holds. */
+  get position(): Position {
+    return this.status().position;
+  }
+
+  /** How far it is behind the log; undefined where that is not known. */
+  get lag(): DatabaseLag {
+    return this.status().lag;
+  }
+
+  /** Resolves once the copy holds `position`; rejects with the signal's reason. */
+  waitFor(position: Position, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    return this.database.waitFor(position, options);
+  }
+}

@@ -1,0 +1,64 @@
+/** A database process of one's own, without a platform: what `Primary` and `Replica` have in common. */
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { type DatabaseEvent, type DatabaseStatus, type Env, type ProcessGuard, systemEnv } from '@canopy/core';
+import { SqliteDatabase } from '../database/database.ts';
+import { resolveSqliteOptions, type SqliteOptions } from '../database/options.ts';
+import { parseStore, type StoreOption } from './store-option.ts';
+
+export interface UnmanagedOptions extends SqliteOptions {
+  /** Path of the database file. */
+  readonly db: string;
+  /** Where the log is kept; made where there is none. */
+  readonly store: StoreOption;
+  /** Names this copy in the log and in messages. Default: the host's name. */
+  readonly node?: string;
+  readonly env?: Env;
+}
+
+/** Nobody has to end the process for us: it ends with its parent. */
+const NO_GUARD: ProcessGuard = { register: async () => {}, unregister: async () => {} };
+
+export function unmanagedDatabase(options: UnmanagedOptions): SqliteDatabase {
+  const { db, store, node = hostname(), env = systemEnv(), ...rest } = options;
+  const place = parseStore(store);
+  const spec = {
+    path: resolve(db),
+    platform: 'canopy',
+    app: place.store.kind === 'nats' ? place.store.bucket : 'directory',
+    node,
+    connection: place.connection,
+    options: resolveSqliteOptions(rest),
+    store: place.store,
+    unmanaged: true,
+  };
+  return new SqliteDatabase(spec, { env, guard: NO_GUARD });
+}
+
+/** What both offer of the database behind them. */
+export abstract class UnmanagedDatabase implements AsyncDisposable {
+  protected readonly database: SqliteDatabase;
+
+  constructor(options: UnmanagedOptions) {
+    this.database = unmanagedDatabase(options);
+  }
+
+  /** From memory, at once. What is unknown is undefined. */
+  status(): DatabaseStatus {
+    return this.database.status();
+  }
+
+  /** The present role first, then events as they happen. */
+  watch(options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<DatabaseEvent> {
+    return this.database.watch(options);
+  }
+
+  /** Idempotent. A primary ships what is committed first. The file stays as it is, for whoever uses it. */
+  stop(): Promise<void> {
+    return this.database.stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}

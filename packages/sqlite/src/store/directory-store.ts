@@ -1,0 +1,246 @@
+/**
+ * A log in a directory instead of NATS: for backups to a disk, and for a machine on its own. Objects are files under their
+ * own names, laid out as Litestream lays out a file replica; what else is known of them is in the index beside them.
+ * Invariant: an object is visible when the index has it, and then its bytes are on the disk.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync, renameSync, unlinkSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { type Env, makeDirectory } from '@canopy/core';
+import {
+  type Blob,
+  type BlobBucketInfo,
+  type BlobCallOptions,
+  type BlobInfo,
+  type BlobPutOptions,
+  type BlobSource,
+  type Blobs,
+  type BlobWatchEvent,
+  natsErrors,
+} from '@canopy/nats';
+import { flushDirectory } from '../process/state-file.ts';
+import { wrapFileError } from '../process/system-errors.ts';
+import { DirectoryIndex, STORE_DIRECTORY, type StoredObject } from './directory-index.ts';
+import { watchDirectory } from './directory-watch.ts';
+
+const READ_MAX = 64 * 1024 * 1024;
+const PIECE = 1024 * 1024;
+
+export interface DirectoryStoreOptions {
+  readonly path: string;
+  readonly env: Env;
+  /** Make it where there is none, at most so many bytes large. Without this a missing store is BLOB_BUCKET_MISSING. */
+  readonly make?: { readonly maxBytes?: number | undefined } | undefined;
+}
+
+export class DirectoryStore implements Blobs {
+  readonly bucket: string;
+  readonly #path: string;
+  readonly #env: Env;
+  readonly #index: DirectoryIndex;
+
+  private constructor(path: string, env: Env, index: DirectoryIndex) {
+    this.bucket = basename(path);
+    this.#path = path;
+    this.#env = env;
+    this.#index = index;
+  }
+
+  /** Throws BLOB_BUCKET_MISSING, SQLITE_UNWRITABLE, SQLITE_DISK_FULL. */
+  static open(options: DirectoryStoreOptions): DirectoryStore {
+    const { env, make } = options;
+    const path = resolve(options.path);
+    try {
+      const index = DirectoryIndex.open(path, make && { now: env.clock.wall(), maxBytes: make.maxBytes });
+      if (index === undefined) throw natsErrors.create('BLOB_BUCKET_MISSING', { bucket: path });
+      return new DirectoryStore(path, env, index);
+    } catch (error) {
+      throw wrapFileError(error, path);
+    }
+  }
+
+  async put(name: string, data: BlobSource, options: BlobPutOptions = {}): Promise<BlobInfo> {
+    this.#check(name);
+    if (options.createOnly && this.#index.find(name) !== undefined) throw this.#exists(name);
+    const staged = join(STORE_DIRECTORY, 'incoming', randomUUID());
+    try {
+      const written = await this.#stage(staged, data, options.signal);
+      return this.#publish(name, staged, written, options);
+    } catch (error) {
+      if (existsSync(join(this.#path, staged))) unlinkSync(join(this.#path, staged));
+      throw wrapFileError(error, join(this.#path, name));
+    }
+  }
+
+  async get(name: string, options: BlobCallOptions = {}): Promise<Blob | undefined> {
+    this.#check(name);
+    options.signal?.throwIfAborted();
+    const found = await this.#open(name);
+    return found && { info: found.object.info, data: this.#pieces(found.object, found.file, options.signal) };
+  }
+
+  async read(
+    name: string,
+    options: BlobCallOptions & { maxBytes?: number } = {},
+  ): Promise<{ info: BlobInfo; bytes: Uint8Array } | undefined> {
+    const { maxBytes: limit = READ_MAX } = options;
+    const blob = await this.get(name, options);
+    if (blob === undefined) return undefined;
+    const { size } = blob.info;
+    const bytes = new Uint8Array(size <= limit ? size : 0);
+    let at = 0;
+    for await (const piece of blob.data) {
+      if (size > limit) throw natsErrors.create('BLOB_TOO_LARGE', { bucket: this.bucket, name, size, limit });
+      bytes.set(piece, at);
+      at += piece.length;
+    }
+    return { info: blob.info, bytes };
+  }
+
+  async info(name: string, options: BlobCallOptions = {}): Promise<BlobInfo | undefined> {
+    this.#check(name);
+    options.signal?.throwIfAborted();
+    return this.#index.find(name)?.info;
+  }
+
+  async list(prefix = '', options: BlobCallOptions = {}): Promise<BlobInfo[]> {
+    this.#check();
+    options.signal?.throwIfAborted();
+    return this.#index.list(prefix);
+  }
+
+  async delete(name: string, options: BlobCallOptions = {}): Promise<void> {
+    this.#check(name);
+    options.signal?.throwIfAborted();
+    const gone = this.#index.transact(() => {
+      const object = this.#index.find(name);
+      if (object !== undefined) this.#index.delete(object);
+      return object;
+    });
+    // Left behind by a crash here it is a file that nobody knows; the next object of its name takes its place.
+    const path = gone && join(this.#path, gone.file);
+    if (path !== undefined && existsSync(path)) unlinkSync(path);
+  }
+
+  watch(prefix: string, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<BlobWatchEvent> {
+    this.#check();
+    return watchDirectory(this.#index, join(this.#path, STORE_DIRECTORY), prefix, this.#env, options.signal);
+  }
+
+  async bucketInfo(): Promise<BlobBucketInfo> {
+    this.#check();
+    return { bucket: this.bucket, replicas: 1, ...this.#index.facts() };
+  }
+
+  /** Idempotent. Watches end with their signals, before this. */
+  close(): void {
+    this.#index.close();
+  }
+
+  #check(name?: string): void {
+    if (this.#index.isGone) throw natsErrors.create('BLOB_BUCKET_MISSING', { bucket: this.#path });
+    if (name === undefined) return;
+    const parts = name.split('/');
+    if (name.length <= 512 && parts.every((part) => /^[\w=+@,-][\w=+@,.-]*$/.test(part))) return;
+    const allowed = 'names of files, with letters, digits and _=+@,.- in them, between slashes; 1 to 512 characters';
+    throw natsErrors.create('NAME_REFUSED', { kind: 'object', name, allowed });
+  }
+
+  #exists(name: string): Error {
+    return natsErrors.create('BLOB_EXISTS', { bucket: this.bucket, name });
+  }
+
+  async #stage(
+    staged: string,
+    data: BlobSource,
+    signal: AbortSignal | undefined,
+  ): Promise<{ size: number; digest: string }> {
+    const file = await open(join(this.#path, staged), 'wx');
+    const hash = createHash('sha256');
+    let size = 0;
+    try {
+      for await (const piece of data instanceof Uint8Array ? [data] : data) {
+        signal?.throwIfAborted();
+        hash.update(piece);
+        await file.writeFile(piece);
+        size += piece.length;
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    signal?.throwIfAborted();
+    return { size, digest: hash.digest('hex') };
+  }
+
+  /**
+   * A new name: the file takes its place, then the index names it. A name that is taken keeps its old bytes until the index
+   * names the new ones, which take their place after it.
+   */
+  #publish(name: string, staged: string, written: { size: number; digest: string }, options: BlobPutOptions): BlobInfo {
+    const place = join(this.#path, name);
+    makeDirectory(dirname(place));
+    const object = { name, ...written, at: this.#env.clock.wall(), headers: options.headers ?? {} };
+    const info = this.#index.transact(() => {
+      const before = this.#index.find(name);
+      if (before !== undefined && options.createOnly) throw this.#exists(name);
+      this.#requireRoom(written.size - (before?.info.size ?? 0));
+      if (before !== undefined) return this.#index.put({ ...object, file: staged });
+      renameSync(join(this.#path, staged), place);
+      flushDirectory(dirname(place));
+      return this.#index.put({ ...object, file: name });
+    });
+    if (existsSync(join(this.#path, staged))) {
+      this.#index.transact(() => {
+        renameSync(join(this.#path, staged), place);
+        flushDirectory(dirname(place));
+        this.#index.moved(name, staged, name);
+      });
+    }
+    return info;
+  }
+
+  #requireRoom(bytes: number): void {
+    const { bytes: used, maxBytes } = this.#index.facts();
+    if (maxBytes !== undefined && used + bytes > maxBytes)
+      throw natsErrors.create('BUCKET_FULL', { bucket: this.bucket });
+  }
+
+  async #open(name: string): Promise<{ object: StoredObject; file: FileHandle } | undefined> {
+    // Between the look and the opening another process may have moved or deleted it: then the second look knows.
+    for (let attempt = 0; ; attempt++) {
+      const object = this.#index.find(name);
+      if (object === undefined) return undefined;
+      try {
+        return { object, file: await open(join(this.#path, object.file), 'r') };
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw wrapFileError(error, this.#path);
+        if (attempt === 2) throw natsErrors.create('BLOB_GONE', { bucket: this.bucket, name });
+      }
+    }
+  }
+
+  async *#pieces(object: StoredObject, file: FileHandle, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+    const { size, name } = object.info;
+    const hash = createHash('sha256');
+    let at = 0;
+    try {
+      while (at < size) {
+        signal?.throwIfAborted();
+        const piece = new Uint8Array(Math.min(PIECE, size - at));
+        const { bytesRead } = await file.read(piece, 0, piece.length, at);
+        if (bytesRead === 0) break;
+        at += bytesRead;
+        const bytes = piece.subarray(0, bytesRead);
+        hash.update(bytes);
+        const isWhole = at === size && (object.digest === undefined || hash.digest('hex') === object.digest);
+        if (at === size && !isWhole) throw natsErrors.create('BLOB_CORRUPT', { bucket: this.bucket, name });
+        yield bytes;
+      }
+      if (at < size) throw natsErrors.create('BLOB_CORRUPT', { bucket: this.bucket, name });
+    } finally {
+      await file.close();
+    }
+  }
+}

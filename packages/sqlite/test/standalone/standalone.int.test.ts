@@ -1,0 +1,203 @@
+/** Replication without a platform, into a bucket and into a directory. The application is a connection that stays open. */
+import { readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import {
+  eventually,
+  type TemporaryDirectory,
+  type TestNatsServer,
+  temporaryDirectory,
+  testNatsServer,
+} from '@canopy/testkit';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { openLog, Primary, Replica, restore, type StoreOption } from '../../src/index.ts';
+import { integrity, rowsOf, write } from '../database/cluster.ts';
+
+let nats: TestNatsServer;
+let root: TemporaryDirectory;
+let buckets = 0;
+beforeAll(async () => {
+  nats = await testNatsServer();
+});
+afterAll(() => nats?.[Symbol.asyncDispose]());
+beforeEach(async () => {
+  root = await temporaryDirectory('standalone');
+});
+afterEach(() => root.remove());
+
+const TABLE = 'PRAGMA journal_mode=WAL; CREATE TABLE t(id INTEGER PRIMARY KEY, x)';
+const file = (name: string): string => join(root.path, name);
+
+function application(name: string): DatabaseSync {
+  const connection = new DatabaseSync(file(name), { timeout: 5000 });
+  onTestFinished(() => {
+    if (connection.isOpen) connection.close();
+  });
+  return connection;
+}
+
+function primary(name: string, store: StoreOption): Primary {
+  const made = new Primary({ db: file(name), store, node: name });
+  onTestFinished(() => made.stop());
+  return made;
+}
+
+function replica(name: string, store: StoreOption): Replica {
+  const made = new Replica({ db: file(name), store, node: name });
+  onTestFinished(() => made.stop());
+  return made;
+}
+
+/** Entries of the log that hold the whole database. */
+async function images(store: StoreOption): Promise<number> {
+  const { log, close } = await openLog(store);
+  const entries = await log.entries();
+  await close();
+  return entries.filter(({ kind }) => kind === 'snapshot').length;
+}
+
+describe.each(['a bucket', 'a directory'])('%s', (kind) => {
+  let store: StoreOption;
+  beforeEach(() => {
+    store = kind === 'a bucket' ? `${nats.url}/standalone-${++buckets}` : `file://${file('log')}`;
+  });
+
+  test('what an application commits is in the log, in its copies and in what is restored', async () => {
+    const app = application('a.db');
+    app.exec(`${TABLE}; INSERT INTO t VALUES (1, 'before')`);
+    const source = primary('a.db', store);
+    await source.start();
+    const copy = replica('b.db', store);
+    await copy.start();
+    for (let i = 2; i <= 50; i++) app.exec(`INSERT INTO t VALUES (${i}, hex(randomblob(300)))`);
+    const position = await source.sync();
+    await copy.waitFor(position);
+    expect(rowsOf(file('b.db'))).toEqual(rowsOf(file('a.db')));
+    expect(copy.position).toEqual(position);
+    expect(copy.lag).toMatchObject({ tx: 0 });
+    const restored = await restore({ store, dest: file('c.db'), check: 'full' });
+    expect(restored.position).toEqual(position);
+    expect(rowsOf(file('c.db'))).toEqual(rowsOf(file('a.db')));
+  });
+
+  test('a primary that is stopped and started beside an open application goes on without an image', async () => {
+    const app = application('a.db');
+    app.exec(TABLE);
+    const first = primary('a.db', store);
+    await first.start();
+    app.exec('INSERT INTO t VALUES (1, 1)');
+    await first.stop();
+    const before = await images(store);
+    app.exec('INSERT INTO t VALUES (2, 2)');
+    const second = primary('a.db', store);
+    const position = await second.start();
+    expect(await images(store)).toBe(before);
+    await restore({ store, dest: file('c.db'), check: 'full' });
+    expect(rowsOf(file('c.db')), `at ${position.txid}`).toHaveLength(2);
+    app.exec('INSERT INTO t VALUES (3, 3)');
+    await second.sync();
+    await restore({ store, dest: file('d.db'), check: 'full' });
+    expect(rowsOf(file('d.db'))).toHaveLength(3);
+  });
+
+  test('so does one whose application has closed the database, with and without writing to it', async () => {
+    write(file('a.db'), TABLE);
+    for (const rows of [1, 2, 3]) {
+      const source = primary('a.db', store);
+      await source.start();
+      write(file('a.db'), `INSERT INTO t VALUES (${rows}, 'while it runs')`);
+      await source.stop();
+    }
+    expect(await images(store)).toBe(1);
+    // Copied into the file and gone from the WAL: only the whole of it can tell.
+    write(file('a.db'), "INSERT INTO t VALUES (9, 'while nobody looks')");
+    const last = primary('a.db', store);
+    await last.start();
+    await restore({ store, dest: file('c.db'), check: 'full' });
+    expect(rowsOf(file('c.db'))).toEqual(rowsOf(file('a.db')));
+  });
+
+  test('the second primary takes the log, the first one stops', async () => {
+    const app = application('a.db');
+    app.exec(TABLE);
+    const first = primary('a.db', store);
+    await first.start();
+    app.exec('INSERT INTO t VALUES (1, 1)');
+    const position = await first.sync();
+    const copy = replica('b.db', store);
+    await copy.start();
+    await copy.waitFor(position);
+    await copy.stop();
+    const second = primary('b.db', store);
+    await second.start();
+    await eventually(() => first.isFenced && first.status().role === 'closed', { what: 'a fenced primary' });
+    app.exec("INSERT INTO t VALUES (2, 'of the loser')");
+    await expect(first.sync()).rejects.toMatchObject({ code: 'SQLITE_FENCED' });
+    write(file('b.db'), "INSERT INTO t VALUES (2, 'of the winner')");
+    await second.sync();
+    await restore({ store, dest: file('c.db'), check: 'full' });
+    expect(rowsOf(file('c.db'), 'SELECT x FROM t WHERE id = 2')).toEqual([{ x: 'of the winner' }]);
+    // Its file parts from the log: it is neither shipped nor touched.
+    await expect(primary('a.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_FOREIGN_FILE' });
+    expect(rowsOf(file('a.db'), 'SELECT x FROM t WHERE id = 2')).toEqual([{ x: 'of the loser' }]);
+  });
+
+  test('another database than the one in the log is refused, and stays as it is', async () => {
+    write(file('a.db'), TABLE, 'INSERT INTO t VALUES (1, 1)');
+    const source = primary('a.db', store);
+    await source.start();
+    await source.stop();
+    write(file('other.db'), 'CREATE TABLE mine(x)', 'INSERT INTO mine VALUES (7)');
+    const { mtimeMs } = statSync(file('other.db'));
+    await expect(primary('other.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_FOREIGN_FILE' });
+    await expect(replica('other.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_FOREIGN_FILE' });
+    expect(statSync(file('other.db')).mtimeMs).toBe(mtimeMs);
+    expect(rowsOf(file('other.db'), 'SELECT x FROM mine')).toEqual([{ x: 7 }]);
+  });
+
+  test('a primary without a file begins with what the log has', async () => {
+    write(file('a.db'), TABLE, 'INSERT INTO t VALUES (1, 1)');
+    const source = primary('a.db', store);
+    await source.start();
+    await source.stop();
+    for (const side of ['', '-wal', '-shm']) rmSync(file(`a.db${side}`), { force: true });
+    rmSync(file('a.db-canopy'), { recursive: true });
+    const again = primary('a.db', store);
+    await again.start();
+    expect(rowsOf(file('a.db'))).toHaveLength(1);
+    expect(integrity(file('a.db'))).toBe('ok');
+  });
+
+  test('the death of its process is survived', async () => {
+    const app = application('a.db');
+    app.exec(TABLE);
+    const source = primary('a.db', store);
+    await source.start();
+    app.exec('INSERT INTO t VALUES (1, 1)');
+    const before = await source.sync();
+    const died = eventually(() => source.status().role === 'failed', { what: 'its death' });
+    process.kill(pidOf(source), 'SIGKILL');
+    await died;
+    app.exec('INSERT INTO t VALUES (2, 2)');
+    await eventually(() => source.status().role === 'primary', { what: 'a primary again', timeoutMs: 20_000 });
+    const after = await source.sync();
+    expect(after.epoch).toBeGreaterThan(before.epoch);
+    await restore({ store, dest: file('c.db'), check: 'full' });
+    expect(rowsOf(file('c.db'))).toHaveLength(2);
+  });
+});
+
+test('a log that was there and is gone is an error, not an empty history', async () => {
+  const store = `file://${file('log')}`;
+  write(file('a.db'), TABLE, 'INSERT INTO t VALUES (1, 1)');
+  const source = primary('a.db', store);
+  await source.start();
+  await source.stop();
+  rmSync(file('log'), { recursive: true });
+  await expect(primary('a.db', store).start()).rejects.toMatchObject({ code: 'BLOB_BUCKET_MISSING' });
+  await expect(restore({ store, dest: file('c.db') })).rejects.toMatchObject({ code: 'BLOB_BUCKET_MISSING' });
+});
+
+function pidOf(database: Primary): number {
+  return Number(JSON.parse(readFileSync(`${database.status().path}-canopy/holder.json`, 'utf8')).pid);
+}
