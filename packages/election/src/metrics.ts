@@ -11,6 +11,7 @@ export class ElectionMetrics {
   readonly #isLeader;
   readonly #connected;
   readonly #leaseLeft;
+  readonly #byPromise;
   readonly #transitions;
   readonly #failures;
   readonly #attempts;
@@ -28,6 +29,10 @@ export class ElectionMetrics {
     this.#isLeader = gauge('election_is_leader', '1 while this instance leads, else 0');
     this.#connected = gauge('election_connection_status', '1 while connected to NATS, else 0');
     this.#leaseLeft = gauge('election_lease_left_seconds', 'Lease left at the last renewal; 0 when not leading');
+    this.#byPromise = gauge(
+      'election_failsafe',
+      '1 while this instance leads past its lease by the promises of all other candidates, else 0',
+    );
     this.#transitions = counter('election_transitions_total', 'State changes', ['from_state', 'to_state']);
     this.#failures = counter('election_failures_total', 'Failed requests to the bucket', ['error_type']);
     this.#attempts = counter('election_acquire_attempts_total', 'Attempts to take the lease', ['status']);
@@ -48,8 +53,7 @@ export class ElectionMetrics {
       labels,
       buckets: powersOfTwo(1, 12),
     });
-    this.#isLeader.set(0, this.#labels);
-    this.#leaseLeft.set(0, this.#labels);
+    this.leadsNoMore();
   }
 
   termBegan(): void {
@@ -57,8 +61,12 @@ export class ElectionMetrics {
   }
 
   leadsNoMore(): void {
-    this.#isLeader.set(0, this.#labels);
-    this.#leaseLeft.set(0, this.#labels);
+    for (const gauge of [this.#isLeader, this.#leaseLeft, this.#byPromise]) gauge.set(0, this.#labels);
+  }
+
+  /** While leading: whether by promises (failsafe) rather than by an acknowledged write. */
+  leadsByPromise(value: boolean): void {
+    this.#byPromise.set(value ? 1 : 0, this.#labels);
   }
 
   termEnded(ledMs: number): void {
@@ -101,7 +109,7 @@ export class ElectionMetrics {
 
   /** A stopped election leaves no gauge behind. */
   remove(): void {
-    for (const gauge of [this.#isLeader, this.#connected, this.#leaseLeft]) gauge.remove(this.#labels);
+    for (const gauge of [this.#isLeader, this.#connected, this.#leaseLeft, this.#byPromise]) gauge.remove(this.#labels);
   }
 }
 

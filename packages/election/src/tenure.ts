@@ -118,8 +118,11 @@ export class Tenure {
 
   /** The deadline has moved, by a renewal or without. */
   extended(term: Term): void {
-    const { watchdog, log } = this.#context;
-    if (this.#leadership?.token === term.token) this.#leadership.extend(term.deadline);
+    const { watchdog, log, metrics } = this.#context;
+    if (this.#leadership?.token === term.token) {
+      this.#leadership.extend(term.deadline);
+      metrics.leadsByPromise(term.covered === true);
+    }
     if (this.#ending?.token === term.token) this.#ending.extend(term.deadline);
     if (term.guard === 'none') return;
     watchdog?.hold(this.#held(term)).catch((error: unknown) => {

@@ -117,6 +117,7 @@ describe('the metrics', () => {
       election_is_leader: base,
       election_connection_status: base,
       election_lease_left_seconds: base,
+      election_failsafe: base,
       election_transitions_total: [...base, 'from_state', 'to_state'],
       election_failures_total: [...base, 'error_type'],
       election_acquire_attempts_total: [...base, 'status'],

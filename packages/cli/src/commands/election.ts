@@ -98,7 +98,7 @@ function timesOf(lease: GroupLease, now: number): { renewedMsAgo: number; leaseL
 }
 
 function leaseJson(lease: GroupLease) {
-  const { group, standing, holder, epoch, priority, revision, ttlMs, next } = lease;
+  const { group, standing, holder, epoch, priority, revision, ttlMs, failsafeMs, next } = lease;
   return {
     group,
     standing,
@@ -107,14 +107,18 @@ function leaseJson(lease: GroupLease) {
     priority,
     revision,
     ttlMs,
+    failsafeMs: failsafeMs ?? null,
     next: next ?? null,
   };
 }
 
 function statusRow(row: ReturnType<typeof leaseJson> & ReturnType<typeof timesOf>): Cell[] {
-  const { group, holder, epoch, renewedMsAgo, leaseLeftMs, standing } = row;
+  const { group, holder, epoch, renewedMsAgo, leaseLeftMs, standing, failsafeMs } = row;
   const left = leaseLeftMs === null ? undefined : formatDuration(leaseLeftMs);
-  const state = standing === 'held' && leaseLeftMs === 0 ? 'run out' : standing;
+  // Whether the others have promised to wait is between them and the holder.
+  const mayGoOn = failsafeMs !== null && renewedMsAgo < failsafeMs;
+  const ranOut = mayGoOn ? 'run out, or held by promise (failsafe)' : 'run out';
+  const state = standing === 'held' && leaseLeftMs === 0 ? ranOut : standing;
   return [group, holder ?? undefined, epoch ?? undefined, `${formatDuration(renewedMsAgo)} ago`, left, state];
 }
 
@@ -134,7 +138,7 @@ function changeText(change: GroupChange): string {
     released: lease.next === undefined ? 'given up' : `given up in favour of ${lease.next}`,
     vacant: 'nobody leads',
     unreadable: 'the value is no lease; it will be waited out',
-    expired: `the lease of ${lease.holder ?? 'nobody known'} ran out`,
+    expired: `the lease of ${lease.holder ?? 'nobody known'} ran out${lease.failsafeMs === undefined ? '' : '; it may go on by promise (failsafe)'}`,
   }[type];
   return `${time}  ${lease.group}: ${what}`;
 }

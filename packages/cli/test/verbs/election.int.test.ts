@@ -47,6 +47,17 @@ describe('canopy election', () => {
     expect(groups[0].leaseLeftMs).toBeLessThanOrEqual(10_000);
   });
 
+  it('status does not call a lease lost that its holder may go on with by promise', async () => {
+    const kv = await session.kv(BUCKET);
+    const value = { id: 'n9', token: 't', ttl: 1, failsafe: { limit: 600_000, peers: ['x'] } };
+    await kv.put('promised', new TextEncoder().encode(JSON.stringify(value)));
+    const { output } = await verb('status', '--group', 'promised');
+    expect(output).toContain('run out, or held by promise (failsafe)');
+    await kv.put('promised', new TextEncoder().encode(JSON.stringify({ ...value, failsafe: undefined })));
+    expect((await verb('status', '--group', 'promised')).output).toMatch(/run out$/m);
+    await kv.delete('promised');
+  });
+
   it('status says when there is nobody, or a value that is no lease', async () => {
     expect(await verb('status', '--group', 'nobody')).toMatchObject({
       code: EXIT.notFound,

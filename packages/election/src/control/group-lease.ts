@@ -21,6 +21,11 @@ export interface GroupLease {
   readonly revision: number;
   /** The lease's length by its value, else by the bucket's expiry; 0 = unknown. */
   readonly ttlMs: number;
+  /**
+   * The holder may go on for so long after its last write by the promises of all other candidates (failsafe); whether it does
+   * can't be seen from outside. Undefined: it can't.
+   */
+  readonly failsafeMs: number | undefined;
   /** The last write by the server's wall clock, Unix ms. */
   readonly writtenAt: number;
 }
@@ -40,6 +45,7 @@ export function groupLeaseOf(entry: KvEntry, bucketTtlMs: number): GroupLease {
     next: lease?.next,
     revision,
     ttlMs: lease?.ttlMs ?? bucketTtlMs,
+    failsafeMs: lease?.failsafe?.limitMs,
     writtenAt: entry.writtenAt,
   };
 }

@@ -43,8 +43,10 @@ describe('failsafe', () => {
       expect([a.isLeader, b?.isLeader, c?.isLeader]).toEqual([true, false, false]);
     }
     expect([world.said('failsafe_engaged'), a.status().failsafe, b?.status().failsafe]).toEqual([1, true, false]);
+    expect([world.metric('election_failsafe', 'a'), world.metric('election_failsafe', 'b')]).toEqual([1, 0]);
     world.quorum = true;
     await world.clock.advance(2 * TTL);
+    expect(world.metric('election_failsafe', 'a')).toBe(0);
     expect(a.status().failsafe).toBe(false);
     expect([a.isLeader, a.epoch, signal.aborted, (await world.lease())?.token]).toEqual([true, epoch, false, token]);
     expect(world.said('failsafe_ended')).toBe(1);
@@ -58,7 +60,7 @@ describe('failsafe', () => {
     await world.clock.advance(0.7 * LIMIT);
     expect(a.isLeader).toBe(true);
     await world.clock.advance(0.3 * LIMIT);
-    expect(a.isLeader).toBe(false);
+    expect([a.isLeader, world.metric('election_failsafe', 'a')]).toEqual([false, 0]);
     world.quorum = true;
     await world.clock.advance(4 * TTL);
     expect([a.isLeader, b?.isLeader].filter(Boolean)).toHaveLength(1);
