@@ -55,7 +55,7 @@ describe('canopy election', () => {
     expect(output).toContain('run out, or held by promise (failsafe)');
     await kv.put('promised', new TextEncoder().encode(JSON.stringify({ ...value, failsafe: undefined })));
     expect((await verb('status', '--group', 'promised')).output).toMatch(/run out$/m);
-    await kv.delete('promised');
+    await kv.delete('promised', (await kv.get('promised'))?.revision as number);
   });
 
   it('status says when there is nobody, or a value that is no lease', async () => {

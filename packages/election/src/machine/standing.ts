@@ -107,6 +107,15 @@ function replaces({ observed }: MachineState): boolean {
   return observed.kind !== 'vacant' && !observed.gone;
 }
 
+/**
+ * A revision above one that was seen speaks for itself, but only in the bucket where it was seen: a key that is made may be
+ * in a new one, whose revisions begin anew.
+ */
+function needsFloor(s: MachineState): boolean {
+  const below = replaces(s) || !mayRepeat(s.observed.revision) ? Math.max(0, s.observed.revision) : 0;
+  return s.epochFloor > below;
+}
+
 function acquire(d: Draft): void {
   const { s, rules } = d;
   const { observed } = s;
@@ -126,7 +135,7 @@ function acquire(d: Draft): void {
     priority: rules.priority,
     ttlMs: rules.ttlMs,
     ...(rules.preemptible ? {} : { firm: true }),
-    ...(s.epochFloor > Math.max(0, observed.revision) ? { floor: s.epochFloor } : {}),
+    ...(needsFloor(s) ? { floor: s.epochFloor } : {}),
     ...(clause === undefined ? {} : { failsafe: clause }),
   };
   const sentAt = mayRepeat(observed.revision) ? (d.lookedAt ?? d.now) : d.now;

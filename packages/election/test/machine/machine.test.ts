@@ -315,6 +315,17 @@ describe('a candidate', () => {
     expect(m.state.term?.epoch).toBe(401);
   });
 
+  it('says so too when the new bucket is empty: its revisions begin below the one that it last saw', () => {
+    const m = following(other(9));
+    m.feed(50, { type: 'interrupted' });
+    const effects = [...m.feed(60, { type: 'read', op: m.op, sighting: undefined }), ...m.feed(5000, { type: 'tick' })];
+    expect(effects).toContainEqual(
+      expect.objectContaining({ type: 'create', lease: expect.objectContaining({ floor: 9 }) }),
+    );
+    m.feed(5005, { type: 'written', op: m.op, revision: 3 });
+    expect(m.state.term?.epoch).toBe(10);
+  });
+
   describe('where revisions may repeat', () => {
     const seen = (stamp: number, token = 'o', revision = 4): Sighting => ({ ...other(revision, { token }), stamp });
 
