@@ -14,6 +14,12 @@ const MAGIC = 0x4c545831;
 const FLAG_NO_CHECKSUM = 0x2;
 const LOCK_BYTE = 0x4000_0000;
 
+/**
+ * How pages are stored: `block`, an LZ4 block behind its length (read by Litestream from 0.5.16 on), or `frame`, an LZ4
+ * frame (read by all of its versions from 0.5.0 on). Every reader here takes both, also mixed in one log.
+ */
+export type PageEncoding = 'block' | 'frame';
+
 export interface LtxHeader {
   /** Bytes of a page: a power of two from 512 to 65536. */
   readonly pageSize: number;

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type DecodedLtx, decodeLtx, decodeLtxStream } from '../../src/ltx/decoder.ts';
 import { encodeLtx, encodeLtxSnapshot } from '../../src/ltx/encoder.ts';
-import { type LtxHeader, type LtxPage, lockPage } from '../../src/ltx/header.ts';
+import { type LtxHeader, type LtxPage, lockPage, type PageEncoding } from '../../src/ltx/header.ts';
 import { mergeLtx } from '../../src/ltx/merge.ts';
 import { collect, header, inChunks, page } from './pages.ts';
 
@@ -28,10 +28,11 @@ describe('LTX', () => {
         pageSets,
         fc.constantFrom(512, 4096, 65536),
         fc.integer({ min: 1, max: 9000 }),
-        async (pgnos, pageSize, chunk) => {
+        fc.constantFrom<PageEncoding>('block', 'frame'),
+        async (pgnos, pageSize, chunk, encoding) => {
           const head = header({ pageSize, commit: 5000, minTxid: 5, maxTxid: 9 });
           const pages = pgnos.map((pgno) => page(pgno, pgno, pageSize));
-          const bytes = encodeLtx(head, pages);
+          const bytes = encodeLtx(head, pages, encoding);
           const decoded = decodeLtx(bytes);
           expect(decoded.header).toEqual(head);
           expect(decoded.pageCount).toBe(pages.length);
