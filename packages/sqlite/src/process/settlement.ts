@@ -148,7 +148,7 @@ export class Settlement {
     const { path, node, options } = spec;
     const { lockTimeoutMs } = options;
     const kept = await keepDivergence({ path, directory, node, fork, log, env, lockTimeoutMs, signal: this.#signal });
-    if (kept === undefined) return this.#adopt(fork, end);
+    if ('same' in kept) return this.#adopt(kept.same, end);
     env.log.warn('divergence_kept', { directory: kept.directory, fork, rows: kept.rows });
     this.#deps.onEvent({ type: 'divergence_kept', directory: kept.directory, from: fork, rows: kept.rows });
     return this.#rebuild(end);
