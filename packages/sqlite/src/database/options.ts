@@ -1,5 +1,6 @@
 /** The options of `sqlite()`: what a user may set, and the resolved record that travels to the database process. */
 import { type Duration, resolveOptions } from '@canopy/core';
+import type { PageEncoding } from '../ltx/header.ts';
 
 export interface SqliteOptions {
   /** How often a full snapshot is stored while the database changes. Default 1h. */
@@ -30,6 +31,12 @@ export interface SqliteOptions {
   readonly flushStandby?: boolean;
   /** Copies of the log's bucket. Default: 3 where the NATS server is a cluster of three or more, else 1. */
   readonly replicas?: number;
+  /**
+   * How pages are stored in the log: `block` (read by Litestream from 0.5.16 on) or `frame` (read by every 0.5 version;
+   * about 15 bytes a page larger). Readers here take both. What is in the log already stays as it is: an older Litestream
+   * restores from the first snapshot on that is stored after the change. Default block.
+   */
+  readonly pageEncoding?: PageEncoding;
 }
 
 export interface ResolvedSqliteOptions {
@@ -44,6 +51,7 @@ export interface ResolvedSqliteOptions {
   readonly stallAfterMs: number;
   readonly flushStandby: boolean;
   readonly replicas: number | undefined;
+  readonly pageEncoding: PageEncoding;
 }
 
 /** Fills in defaults. Throws OPTIONS_INVALID naming every field that is wrong. */
@@ -60,6 +68,7 @@ export function resolveSqliteOptions(input: SqliteOptions = {}): ResolvedSqliteO
     stallAfterMs: read.durationMs('stallAfter', { default: 10_000, minMs: 100 }),
     flushStandby: read.boolean('flushStandby', { default: false }),
     replicas: optionalReplicas(read.integer('replicas', { default: 0, min: 1, max: 5 })),
+    pageEncoding: read.oneOf('pageEncoding', ['block', 'frame'], { default: 'block' }),
   }));
 }
 

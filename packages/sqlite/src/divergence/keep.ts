@@ -26,6 +26,8 @@ import { removeDatabase } from '../standby/bootstrap.ts';
 import { type ChangesSummary, listChanges } from './changes.ts';
 import { comparePages } from './page-compare.ts';
 
+/** The epoch of entries that another program wrote. */
+const FOREIGN = 0;
 const SIDE_FILES = ['-wal', '-shm', '-journal'] as const;
 
 export interface DivergenceOptions {
@@ -38,6 +40,8 @@ export interface DivergenceOptions {
   readonly log: SegmentLog;
   readonly env: Env;
   readonly lockTimeoutMs: number;
+  /** Leave a file that diverged where it is: the answer is undefined then. */
+  readonly refuse?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -47,17 +51,25 @@ export interface KeptDivergence {
   readonly rows: number | undefined;
 }
 
+/** The file holds exactly what the log holds at a position. */
+export interface NoDivergence {
+  readonly same: Position;
+}
+
 /**
- * Moves the database at `path` aside unless it holds exactly what the log holds at the fork. Undefined: it does, and is
- * still there, as a closed rollback-mode file. Nobody in this process may have the database open.
+ * Moves the database at `path` aside unless it holds exactly what the log holds at the fork, or at its end where another
+ * program (Litestream) wrote that end from this very file: then it is still there, as a closed rollback-mode file. Nobody
+ * in this process may have the database open.
  */
-export async function keepDivergence(options: DivergenceOptions): Promise<KeptDivergence | undefined> {
-  const { path, directory } = options;
+export async function keepDivergence(options: DivergenceOptions): Promise<KeptDivergence | NoDivergence | undefined> {
+  const { directory } = options;
   const readable = await settleFile(options);
   const scratch = join(directory, 'fork.db');
   const compared = await restoreFork(options, scratch);
   try {
-    if (readable && compared.position?.txid === options.fork.txid && comparePages(path, scratch).same) return undefined;
+    const same = readable ? await sameAs(options, compared.position, scratch) : undefined;
+    if (same !== undefined) return { same };
+    if (options.refuse) return undefined;
     return keep(
       options,
       readable ? compared : { position: undefined, problem: 'the kept file cannot be read' },
@@ -65,6 +77,30 @@ export async function keepDivergence(options: DivergenceOptions): Promise<KeptDi
     );
   } finally {
     removeDatabase(scratch);
+  }
+}
+
+/** The position at which the log has what the file has. `restored` is what the scratch file holds. */
+async function sameAs(
+  options: DivergenceOptions,
+  restored: Position | undefined,
+  scratch: string,
+): Promise<Position | undefined> {
+  const { path, fork, log, env, directory, signal } = options;
+  if (restored?.txid === fork.txid && comparePages(path, scratch).same) return fork;
+  const end = (await log.end({ signal }))?.position;
+  // An end that none of ours wrote may come from this very file, past the fork that we know of.
+  if (end === undefined || end.epoch !== FOREIGN || end.txid <= fork.txid) return undefined;
+  const dest = join(directory, 'end.db');
+  try {
+    const { position } = await restore({ log, dest, overwrite: true, env, signal });
+    return comparePages(path, dest).same ? position : undefined;
+  } catch (error) {
+    signal?.throwIfAborted();
+    env.log.warn('log_end_not_compared', { reason: messageOf(error) });
+    return undefined;
+  } finally {
+    removeDatabase(dest);
   }
 }
 

@@ -146,7 +146,10 @@ async function* batches(parser: LtxParser, input: Refill): AsyncGenerator<readon
   }
 }
 
-/** The parser's window over chunks of any size: unread bytes move to the front, the next chunk comes behind them. */
+/**
+ * The parser's window over chunks of any size: unread bytes move to the front, what comes next goes behind them. Each time
+ * at least as much is added as was left, so that a frame in ever so small chunks is looked at a few times only.
+ */
 class Refill {
   readonly window: Window = { bytes: new Uint8Array(0), at: 0, end: 0 };
   consumed = 0;
@@ -158,18 +161,20 @@ class Refill {
 
   /** False when the source has ended. */
   async more(): Promise<boolean> {
-    const next = await this.#source.next();
-    if (next.done) return false;
     const { window } = this;
-    this.consumed += next.value.length;
     const rest = window.bytes.subarray(window.at, window.end);
-    if (rest.length === 0) window.bytes = next.value;
-    else {
-      const joined = new Uint8Array(rest.length + next.value.length);
-      joined.set(rest);
-      joined.set(next.value, rest.length);
-      window.bytes = joined;
+    const wanted = Math.max(1, rest.length);
+    const chunks = [rest];
+    let added = 0;
+    while (added < wanted) {
+      const next = await this.#source.next();
+      if (next.done) break;
+      added += next.value.length;
+      chunks.push(next.value);
     }
+    if (added === 0) return false;
+    this.consumed += added;
+    window.bytes = rest.length === 0 && chunks.length === 2 ? (chunks[1] as Uint8Array) : joined(chunks);
     window.at = 0;
     window.end = window.bytes.length;
     return true;
@@ -178,4 +183,14 @@ class Refill {
   async close(): Promise<void> {
     await this.#source.return?.();
   }
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
 }

@@ -1,6 +1,7 @@
 /**
- * Writes LTX files: whole in memory for segments, as a stream for snapshots. Each page is an LZ4 block behind its length
- * (readable by Litestream from 0.5.16 on). Bad input from the caller (order, size, the lock page) is a bug and asserts.
+ * Writes LTX files: whole in memory for segments, as a stream for snapshots. Each page is an LZ4 block behind its length,
+ * or an LZ4 frame where readers of old must be served. Bad input from the caller (order, size, the lock page) is a bug
+ * and asserts.
  */
 import { assert } from '@canopy/core';
 import { Crc64 } from './crc64.ts';
@@ -14,10 +15,12 @@ import {
   lockPage,
   PAGE_FLAG_SIZE,
   PAGE_HEADER_SIZE,
+  type PageEncoding,
 } from './header.ts';
 import { Lz4Encoder, lz4Bound } from './lz4-block.ts';
+import { FRAME_OVERHEAD, lz4FrameEncode } from './lz4-frame.ts';
 
-const FRAME_HEADER_SIZE = PAGE_HEADER_SIZE + 4;
+const BLOCK_HEADER_SIZE = PAGE_HEADER_SIZE + 4;
 const STREAM_CHUNK = 256 * 1024;
 
 /** The last segment's buffer, for the next one; away while in use. */
@@ -29,12 +32,12 @@ const lz4 = new Lz4Encoder();
 
 /**
  * One LTX file in memory. Pages must ascend, fit the header's page size, not lie beyond `commit`, and not be the lock
- * page; with minTxid 1 they must be all pages. The result is the caller's own.
+ * page; with minTxid 1 they must be all pages. The result is the caller's own. Default encoding `block`.
  */
-export function encodeLtx(header: LtxHeader, pages: Iterable<LtxPage>): Uint8Array {
+export function encodeLtx(header: LtxHeader, pages: Iterable<LtxPage>, encoding: PageEncoding = 'block'): Uint8Array {
   const buffer = spare ?? new Uint8Array(64 * 1024);
   spare = undefined;
-  const writer = new LtxWriter(header, buffer);
+  const writer = new LtxWriter(header, buffer, encoding);
   for (const page of pages) writer.page(page.pgno, page.data);
   writer.finish();
   for (const piece of writer.tail()) writer.append(piece);
@@ -52,12 +55,16 @@ export interface PageSource {
 }
 
 /** A full image as a stream of chunks of about 256 KiB: memory stays within a few MiB plus 4 bytes a page. */
-export function encodeLtxSnapshot(header: LtxHeader, source: PageSource): AsyncGenerator<Uint8Array> {
+export function encodeLtxSnapshot(
+  header: LtxHeader,
+  source: PageSource,
+  encoding: PageEncoding = 'block',
+): AsyncGenerator<Uint8Array> {
   assert(
     header.commit === source.pageCount && header.pageSize === source.pageSize,
     'snapshot header and source differ',
   );
-  return encodeLtxStream(header, everyPage(source));
+  return encodeLtxStream(header, everyPage(source), encoding);
 }
 
 function* everyPage(source: PageSource): Generator<LtxPage> {
@@ -66,8 +73,13 @@ function* everyPage(source: PageSource): Generator<LtxPage> {
 }
 
 /** As `encodeLtx`, as a stream of chunks of about 256 KiB. Each page is used before the next is asked for. */
-export async function* encodeLtxStream(header: LtxHeader, pages: Iterable<LtxPage>): AsyncGenerator<Uint8Array> {
-  const writer = new LtxWriter(header, new Uint8Array(STREAM_CHUNK + 2 * lz4Bound(header.pageSize)));
+export async function* encodeLtxStream(
+  header: LtxHeader,
+  pages: Iterable<LtxPage>,
+  encoding: PageEncoding = 'block',
+): AsyncGenerator<Uint8Array> {
+  const room = STREAM_CHUNK + 2 * (lz4Bound(header.pageSize) + FRAME_OVERHEAD);
+  const writer = new LtxWriter(header, new Uint8Array(room), encoding);
   for (const { pgno, data } of pages) {
     writer.page(pgno, data);
     if (writer.length >= STREAM_CHUNK) yield writer.take();
@@ -83,16 +95,18 @@ export async function* encodeLtxStream(header: LtxHeader, pages: Iterable<LtxPag
 class LtxWriter {
   readonly #header: LtxHeader;
   readonly #lockPage: number;
+  readonly #encoding: PageEncoding;
   readonly #crc = new Crc64();
   readonly #index = new FrameIndex(HEADER_SIZE);
   #out: Uint8Array;
   #view: DataView;
   #length = 0;
 
-  constructor(header: LtxHeader, buffer: Uint8Array) {
+  constructor(header: LtxHeader, buffer: Uint8Array, encoding: PageEncoding) {
     const problem = headerProblem(header);
     assert(problem === undefined, `LTX header with ${problem}`);
     this.#header = header;
+    this.#encoding = encoding;
     this.#lockPage = lockPage(header.pageSize);
     this.#out = buffer;
     this.#view = new DataView(buffer.buffer);
@@ -111,16 +125,28 @@ class LtxWriter {
 
   page(pgno: number, data: Uint8Array): void {
     this.#check(pgno, data);
-    this.#reserve(FRAME_HEADER_SIZE + lz4Bound(data.length));
+    this.#reserve(BLOCK_HEADER_SIZE + lz4Bound(data.length) + FRAME_OVERHEAD);
     const start = this.#length;
-    const body = start + FRAME_HEADER_SIZE;
-    const end = lz4.encode(data, this.#out, body);
     this.#view.setUint32(start, pgno);
-    this.#view.setUint16(start + 4, PAGE_FLAG_SIZE);
-    this.#view.setUint32(start + PAGE_HEADER_SIZE, end - body);
-    this.#crc.update(this.#out, start, body).update(data);
+    this.#view.setUint16(start + 4, this.#encoding === 'block' ? PAGE_FLAG_SIZE : 0);
+    const end = this.#encoding === 'block' ? this.#block(start, data) : this.#frame(start, data);
+    this.#crc.update(data);
     this.#index.add(pgno, end - start);
     this.#length = end;
+  }
+
+  #block(start: number, data: Uint8Array): number {
+    const body = start + BLOCK_HEADER_SIZE;
+    const end = lz4.encode(data, this.#out, body);
+    this.#view.setUint32(start + PAGE_HEADER_SIZE, end - body);
+    this.#crc.update(this.#out, start, body);
+    return end;
+  }
+
+  #frame(start: number, data: Uint8Array): number {
+    const body = start + PAGE_HEADER_SIZE;
+    this.#crc.update(this.#out, start, body);
+    return lz4FrameEncode(lz4, data, this.#out, body);
   }
 
   /** Ends the page frames. */

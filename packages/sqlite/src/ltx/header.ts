@@ -13,6 +13,14 @@ export const PAGE_FLAG_SIZE = 0x0001;
 const MAGIC = 0x4c545831;
 const FLAG_NO_CHECKSUM = 0x2;
 const LOCK_BYTE = 0x4000_0000;
+/** The furthest moment from 1970 that a Date can hold. */
+const TIME_MAX_MS = 8_640_000_000_000_000;
+
+/**
+ * How pages are stored: `block`, an LZ4 block behind its length (read by Litestream from 0.5.16 on), or `frame`, an LZ4
+ * frame (read by all of its versions from 0.5.0 on). Every reader here takes both, also mixed in one log.
+ */
+export type PageEncoding = 'block' | 'frame';
 
 export interface LtxHeader {
   /** Bytes of a page: a power of two from 512 to 65536. */
@@ -45,10 +53,11 @@ export function lockPage(pageSize: number): number {
 
 /** Undefined when the header is valid, else what is wrong with it. */
 export function headerProblem(header: LtxHeader): string | undefined {
-  const { pageSize, commit, minTxid, maxTxid, walOffset, walSize, walSalt1, walSalt2 } = header;
+  const { pageSize, commit, minTxid, maxTxid, timestamp, walOffset, walSize, walSalt1, walSalt2 } = header;
   if (pageSize < 512 || pageSize > 65536 || (pageSize & (pageSize - 1)) !== 0) return `page size ${pageSize}`;
   if (commit < 1 || commit > 0xffff_ffff) return `a database size of ${commit} pages`;
   if (minTxid < 1 || maxTxid < minTxid) return `transactions ${minTxid} to ${maxTxid}`;
+  if (Math.abs(timestamp) > TIME_MAX_MS) return `a timestamp of ${timestamp} ms`;
   if (walOffset < 0 || walSize < 0) return 'a negative WAL position';
   if (walOffset === 0 && (walSize !== 0 || walSalt1 !== 0 || walSalt2 !== 0)) return 'a WAL size without an offset';
   return undefined;

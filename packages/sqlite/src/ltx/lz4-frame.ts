@@ -1,12 +1,17 @@
 /**
- * Reads LZ4 frames of one page: the page form that LTX writers before 0.5.2 used (Litestream 0.5.0 to 0.5.15). Only what
- * those writers emit is accepted: no dictionary, and a content checksum at the end.
+ * LZ4 frames of one page: the page form that LTX writers before 0.5.2 used (Litestream 0.5.0 to 0.5.15) and the only one
+ * that they read. Only what those writers emit is written and accepted: independent blocks of at most 64 KiB, no
+ * dictionary, and a content checksum at the end.
  */
-import { lz4Decode } from './lz4-block.ts';
+import { type Lz4Encoder, lz4Decode } from './lz4-block.ts';
 
 /** What a frame adds to its blocks at most: descriptor, two block lengths with checksums, end mark, content checksum. */
 export const FRAME_OVERHEAD = 64;
 const MAGIC = 0x184d2204;
+/** Magic, flags (version 1, independent blocks, content checksum), blocks of 64 KiB, the checksum of both. */
+const DESCRIPTOR = Uint8Array.of(0x04, 0x22, 0x4d, 0x18, 0x64, 0x40, 0xa7);
+/** In a block's length: its bytes are not compressed. */
+const STORED = 0x8000_0000;
 const PRIME1 = 0x9e3779b1 | 0;
 const PRIME2 = 0x85ebca77 | 0;
 const PRIME3 = 0xc2b2ae3d | 0;
@@ -59,6 +64,24 @@ export function lz4FrameDecode(
   if (end - pos < 4) return 0;
   if (view.getUint32(pos, true) !== xxHash32(target, at, at + pageSize)) return -1;
   return pos + 4 - start;
+}
+
+/** Writes one page as a frame at `at`; returns its end. There must be room for lz4Bound() and FRAME_OVERHEAD. */
+export function lz4FrameEncode(lz4: Lz4Encoder, page: Uint8Array, target: Uint8Array, at: number): number {
+  const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
+  const body = at + DESCRIPTOR.length + 4;
+  target.set(DESCRIPTOR, at);
+  let end = lz4.encode(page, target, body);
+  let size = end - body;
+  if (size >= page.length) {
+    target.set(page, body);
+    end = body + page.length;
+    size = (page.length | STORED) >>> 0;
+  }
+  view.setUint32(body - 4, size, true);
+  view.setUint32(end, 0, true);
+  view.setUint32(end + 4, xxHash32(page, 0, page.length), true);
+  return end + 8;
 }
 
 /** xxHash32 with seed 0 over bytes[start, end). */

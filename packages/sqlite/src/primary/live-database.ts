@@ -79,7 +79,8 @@ export class LiveDatabase {
       this.#tail = new WalTail(live.path, { ...start, index: this.#index });
       undo.push(() => this.#tail.close());
       const frame: PageReaders['frame'] = (offset, into) => this.#tail.page(offset, into);
-      this.readers = { pageSize: this.#pin.pageSize(), fd: this.#fd, frame };
+      const { pageEncoding } = live.options;
+      this.readers = { pageSize: this.#pin.pageSize(), fd: this.#fd, pageEncoding, frame };
     } catch (error) {
       for (const close of undo) close();
       throw wrapFileError(error, live.path);

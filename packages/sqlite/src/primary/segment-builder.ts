@@ -5,7 +5,7 @@
 import { readSync } from 'node:fs';
 import type { LtxChunks } from '../log/appender.ts';
 import { encodeLtx, encodeLtxSnapshot, encodeLtxStream } from '../ltx/encoder.ts';
-import { type LtxPage, lockPage } from '../ltx/header.ts';
+import { type LtxPage, lockPage, type PageEncoding } from '../ltx/header.ts';
 import { stampWal } from '../standby/page-one.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
 
@@ -18,6 +18,8 @@ export interface PageReaders {
   readonly pageSize: number;
   /** The database file, open for reading. */
   readonly fd: number;
+  /** How pages go into the log. */
+  readonly pageEncoding: PageEncoding;
   /** The page in a WAL frame. */
   frame(offset: number, into: Uint8Array): Uint8Array;
 }
@@ -42,8 +44,8 @@ export function encodeFrames(
   const pgnos = ascendingPages(batch, oldCommit);
   const wal = { walOffset: from.offset, walSize: end.offset - from.offset, walSalt1: end.salt1, walSalt2: end.salt2 };
   const header = { pageSize: readers.pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...wal };
-  if (!isStreamed(batch)) return encodeLtx(header, pagesOf(pgnos, batch.pages, readers));
-  return { header, chunks: () => encodeLtxStream(header, pagesOf(pgnos, batch.pages, readers)) };
+  if (!isStreamed(batch)) return encodeLtx(header, pagesOf(pgnos, batch.pages, readers), readers.pageEncoding);
+  return { header, chunks: () => encodeLtxStream(header, pagesOf(pgnos, batch.pages, readers), readers.pageEncoding) };
 }
 
 function ascendingPages(batch: WalBatch & { commit: number }, oldCommit: number): Uint32Array {
@@ -67,20 +69,27 @@ export function encodeImage(
   readers: PageReaders,
 ): Uint8Array | LtxChunks {
   const { commit, frames, end } = image;
-  const { pageSize } = readers;
+  const { pageSize, pageEncoding } = readers;
   const header = { pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...walEndOf(end) };
-  if (commit * pageSize <= IN_MEMORY_BYTES) return encodeLtx(header, pagesOf(everyPage(commit), frames, readers));
+  if (commit * pageSize <= IN_MEMORY_BYTES)
+    return encodeLtx(header, pagesOf(everyPage(commit), frames, readers), pageEncoding);
   const buffer = new Uint8Array(pageSize);
   const read = (pgno: number): Uint8Array => imagePage(pgno, frames, readers, buffer);
-  return { header, chunks: () => encodeLtxSnapshot(header, { pageSize, pageCount: commit, read }) };
+  return { header, chunks: () => encodeLtxSnapshot(header, { pageSize, pageCount: commit, read }, pageEncoding) };
 }
 
 /** Page 1 alone, as it will be when the file has been switched to WAL: takes the log without changing any data. */
-export function encodeClaim(txid: number, timestamp: number, page: Uint8Array, commit: number): Uint8Array {
+export function encodeClaim(
+  txid: number,
+  timestamp: number,
+  page: Uint8Array,
+  commit: number,
+  encoding: PageEncoding,
+): Uint8Array {
   const first = page.slice();
   stampWal(first);
   const header = { pageSize: page.byteLength, commit, minTxid: txid, maxTxid: txid, timestamp, ...walEndOf(undefined) };
-  return encodeLtx(header, [{ pgno: 1, data: first }]);
+  return encodeLtx(header, [{ pgno: 1, data: first }], encoding);
 }
 
 /** One page of the image of a pinned database, for streams. The result is used before the next call. */

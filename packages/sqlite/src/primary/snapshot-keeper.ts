@@ -62,12 +62,14 @@ export class SnapshotKeeper {
   /** Stores the image of `position`. Resolves also when it failed: the next interval tries again. */
   async store(position: Position, source: PageSource, signal: AbortSignal): Promise<void> {
     const { env, log, epoch, node, onEvent } = this.#deps;
+    const { pageEncoding } = this.#deps.options;
     const startedAt = env.clock.monotonic();
     this.#isStoring = true;
     this.#schedule.begun(position.txid);
     try {
       const timestamp = env.clock.wall();
-      const entry = await createSnapshot({ log, epoch, node, txid: position.txid, timestamp, source, signal });
+      const what = { log, epoch, node, txid: position.txid, timestamp, pageEncoding };
+      const entry = await createSnapshot({ ...what, source, signal });
       this.#lastStoredAt = entry.storedAt;
       const ms = env.clock.monotonic() - startedAt;
       onEvent({ type: 'snapshot_created', position, bytes: entry.size, ms });

@@ -192,7 +192,8 @@ async function catchUpAndClaim(
     const base = file.position;
     const claimed = { epoch, txid: base.txid + 1 };
     const commit = file.sizeBytes / file.pageSize;
-    const bytes = encodeClaim(claimed.txid, context.env.clock.wall(), file.readPage(1), commit);
+    const { pageEncoding } = context.spec.options;
+    const bytes = encodeClaim(claimed.txid, context.env.clock.wall(), file.readPage(1), commit, pageEncoding);
     try {
       await claim(context, claimed, bytes, signal);
     } catch (error) {

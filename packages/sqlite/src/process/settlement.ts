@@ -155,10 +155,13 @@ export class Settlement {
     const { spec, env, log, directory } = this.#deps;
     const { path, node, options } = spec;
     const { lockTimeoutMs } = options;
-    if (spec.unmanaged)
+    const found = { path, directory, node, fork, log, env, lockTimeoutMs, signal: this.#signal };
+    // Without anybody who answers for the file it is not moved; only Litestream may have gone on with it in the log.
+    const refuse = spec.unmanaged === true;
+    const kept = refuse && Number(end.epoch) > 0 ? undefined : await keepDivergence({ ...found, refuse });
+    if (kept === undefined)
       throw sqliteErrors.create('SQLITE_FOREIGN_FILE', { path, bucket: log.bucket, fork: fork.txid, end: end.txid });
-    const kept = await keepDivergence({ path, directory, node, fork, log, env, lockTimeoutMs, signal: this.#signal });
-    if (kept === undefined) return this.#adopt(fork, end);
+    if ('same' in kept) return this.#adopt(kept.same, end);
     env.log.warn('divergence_kept', { directory: kept.directory, fork, rows: kept.rows });
     this.#deps.onEvent({ type: 'divergence_kept', directory: kept.directory, from: fork, rows: kept.rows });
     return this.#rebuild(end);

@@ -3,6 +3,7 @@ import type { Epoch } from '@canopy/core';
 import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { encodeLtxSnapshot, type PageSource } from '../ltx/encoder.ts';
+import type { PageEncoding } from '../ltx/header.ts';
 
 export interface CreateSnapshotOptions {
   readonly log: SegmentLog;
@@ -15,6 +16,8 @@ export interface CreateSnapshotOptions {
   /** Unix ms: of the entry at `txid`, so that restoring to a moment finds the right one. */
   readonly timestamp: number;
   readonly note?: string | undefined;
+  /** Default block. */
+  readonly pageEncoding?: PageEncoding;
   readonly signal?: AbortSignal | undefined;
   /** Uncompressed bytes; called about every 256 KiB. */
   readonly onProgress?: (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void;
@@ -47,7 +50,7 @@ export async function createSnapshot(options: CreateSnapshotOptions): Promise<Lo
     },
   };
   async function* data(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of encodeLtxSnapshot(header, counted)) {
+    for await (const chunk of encodeLtxSnapshot(header, counted, options.pageEncoding)) {
       signal?.throwIfAborted();
       yield chunk;
       options.onProgress?.({ doneBytes: read * source.pageSize, totalBytes: source.pageCount * source.pageSize });

@@ -149,6 +149,8 @@ export class WalReader {
     let wanted = Math.min(chunk.length, FIRST_FRAMES * frameSize);
     for (let reading = true; reading && at < limit; ) {
       wanted = Math.min(wanted, limit - at);
+      // A limit that is no frame's end comes from damaged headers of the log: no more frames end before it.
+      if (wanted < frameSize) break;
       const length = readSync(this.#fd, chunk, 0, wanted, at);
       reading = length === wanted;
       wanted = Math.min(chunk.length, wanted * 4);

@@ -12,6 +12,7 @@ test('defaults are filled in, and every mistake is named at once', () => {
     pollIntervalMs: 250,
     verify: 'quick',
     replicas: undefined,
+    pageEncoding: 'block',
   });
   const wrong = { snapshotInterval: 'soon', verifi: 'full', replicas: 9 } as never;
   expect(() => sqlite('x.db', wrong)).toThrow(/snapshotInterval .*replicas .*verifi .*did you mean "verify"/s);

@@ -1,9 +1,8 @@
-import { hasCode } from '@canopy/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type DecodedLtx, decodeLtx, decodeLtxStream } from '../../src/ltx/decoder.ts';
 import { encodeLtx, encodeLtxSnapshot } from '../../src/ltx/encoder.ts';
-import { type LtxHeader, type LtxPage, lockPage } from '../../src/ltx/header.ts';
+import { type LtxHeader, type LtxPage, lockPage, type PageEncoding } from '../../src/ltx/header.ts';
 import { mergeLtx } from '../../src/ltx/merge.ts';
 import { collect, header, inChunks, page } from './pages.ts';
 
@@ -28,10 +27,11 @@ describe('LTX', () => {
         pageSets,
         fc.constantFrom(512, 4096, 65536),
         fc.integer({ min: 1, max: 9000 }),
-        async (pgnos, pageSize, chunk) => {
+        fc.constantFrom<PageEncoding>('block', 'frame'),
+        async (pgnos, pageSize, chunk, encoding) => {
           const head = header({ pageSize, commit: 5000, minTxid: 5, maxTxid: 9 });
           const pages = pgnos.map((pgno) => page(pgno, pgno, pageSize));
-          const bytes = encodeLtx(head, pages);
+          const bytes = encodeLtx(head, pages, encoding);
           const decoded = decodeLtx(bytes);
           expect(decoded.header).toEqual(head);
           expect(decoded.pageCount).toBe(pages.length);
@@ -95,46 +95,6 @@ describe('LTX', () => {
     ['a WAL size without an offset', header({ walOffset: 0 }), []],
   ])('the encoder refuses %s', (_, head, pages) => {
     expect(() => encodeLtx(head, pages)).toThrow('bug:');
-  });
-
-  test('any truncation is SQLITE_LTX_INVALID', async () => {
-    const bytes = encodeLtx(header(), [page(1), page(4), page(9)]);
-    for (let cut = 0; cut < bytes.length; cut++) {
-      const part = bytes.slice(0, cut);
-      expect(failure(() => decodeLtx(part))).toBe('SQLITE_LTX_INVALID');
-      if (cut % 37 === 0) await expect(streamed(part, 100)).rejects.toMatchObject({ code: 'SQLITE_LTX_INVALID' });
-    }
-    expect(failure(() => decodeLtx(Buffer.concat([bytes, Buffer.of(0)])))).toBe('SQLITE_LTX_INVALID');
-    await expect(streamed(Buffer.concat([bytes, Buffer.of(0)]), 64)).rejects.toThrow('follow');
-  });
-
-  test('any flipped bit is refused or changes no page', () => {
-    const pages = [page(1), page(4), { pgno: 9, data: new Uint8Array(512) }];
-    const bytes = encodeLtx(header(), pages);
-    for (let bit = 0; bit < bytes.length * 8; bit++) {
-      const bad = bytes.slice();
-      bad[bit >> 3] = (bad[bit >> 3] as number) ^ (1 << (bit & 7));
-      let decoded: DecodedLtx;
-      try {
-        decoded = decodeLtx(bad);
-      } catch (error) {
-        if (!hasCode(error, 'SQLITE_LTX_INVALID')) throw error;
-        continue;
-      }
-      // Compressed bytes are not hashed, only what they inflate to.
-      expect(decoded.header).toEqual(header());
-      expect(listed(decoded.pages())).toEqual(listed(pages));
-    }
-  });
-
-  test('random bytes behind a good header never crash', () => {
-    const head = encodeLtx(header(), []).subarray(0, 100);
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 3000 }), (rest) => {
-        expect(failure(() => decodeLtx(Buffer.concat([head, rest])))).toBe('SQLITE_LTX_INVALID');
-      }),
-      { numRuns: 500 },
-    );
   });
 });
 

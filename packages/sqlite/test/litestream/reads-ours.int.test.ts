@@ -1,0 +1,116 @@
+/** Litestream's restore on a bucket that our primary wrote: the same bytes as ours, at the end and at transactions. */
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { PageEncoding } from '../../src/ltx/header.ts';
+import type { RestoreTarget } from '../../src/restore/plan.ts';
+import { TestCluster, write } from '../database/cluster.ts';
+import { BUILD_TIMEOUT_MS, type Generation, type LitestreamBinaries, litestreamBinaries } from './binaries.ts';
+import { compact } from './compaction.ts';
+import { contentOf, LitestreamRig } from './rig.ts';
+import { createDatabase, STEPS } from './workload.ts';
+
+let binaries: LitestreamBinaries;
+let cluster: TestCluster;
+
+beforeAll(
+  async () => {
+    binaries = await litestreamBinaries();
+    cluster = await TestCluster.start();
+  },
+  2 * BUILD_TIMEOUT_MS + 60_000,
+);
+
+afterAll(() => cluster[Symbol.asyncDispose]());
+
+interface Written {
+  readonly rig: LitestreamRig;
+  /** The database's contents at transactions. */
+  readonly states: ReadonlyMap<number, string>;
+  readonly end: number;
+}
+
+/** What our primary makes of the workload: with a snapshot in the middle, and a WAL that is begun anew again and again. */
+async function written(app: string, pageSize: number, pageEncoding: PageEncoding): Promise<Written> {
+  const path = join(cluster.directory.path, `${app}.db`);
+  createDatabase(path, pageSize);
+  const options = { pageEncoding, checkpointPages: 10, snapshotInterval: '1s', pollInterval: 5 } as const;
+  const node = cluster.node('a', options, { path, app });
+  await node.database.start();
+  await node.promote(1);
+  const states = new Map<number, string>();
+  for (const [i, step] of STEPS.entries()) {
+    write(path, step);
+    const { txid } = await node.database.sync();
+    states.set(txid, contentOf(path));
+    if (i === 6) await node.event('snapshot_created');
+  }
+  await node.database.stop();
+  const rig = await LitestreamRig.open(cluster.nats, `test_${app}_wal`);
+  const entries = await rig.log.all();
+  expect(entries.filter(({ level }) => level === 9).length).toBeGreaterThan(0);
+  expect(new Set(entries.map(({ walEnd }) => walEnd?.salt1)).size).toBeGreaterThan(3);
+  return { rig, states, end: (await rig.log.end())?.position.txid ?? 0 };
+}
+
+/** Both tools come to one result; where it is a file, it is the database of that transaction. */
+async function compared(
+  { rig, states, end }: Written,
+  binary: string,
+  targets: readonly RestoreTarget[],
+): Promise<number> {
+  let restored = 0;
+  for (const target of [undefined, ...targets]) {
+    const [theirs, ours] = [await rig.theirs(binary, target), await rig.ours(target)];
+    if ('failed' in theirs || 'failed' in ours) {
+      expect({ target, theirs, ours }).toMatchObject({ theirs: { failed: /./ }, ours: { failed: /./ } });
+      continue;
+    }
+    expect({ target, sha: theirs.sha }).toEqual({ target, sha: ours.sha });
+    const txid = target === undefined ? end : 'txid' in target ? target.txid : 0;
+    const content = states.get(txid);
+    if (content !== undefined) expect({ txid, content: contentOf(theirs.path) }).toEqual({ txid, content });
+    restored++;
+  }
+  return restored;
+}
+
+const at = (...txids: readonly number[]): RestoreTarget[] => txids.map((txid) => ({ txid }));
+
+describe('Litestream restores our bucket', () => {
+  let needed: Generation = 'block';
+
+  beforeEach((context) => {
+    needed = context.task.name.startsWith('frame') ? 'frame' : 'block';
+    const reason = binaries.missing.get(needed);
+    if (reason !== undefined) context.skip(reason);
+  });
+
+  test.each([
+    ['block', 'block', 512],
+    ['block', 'block', 4096],
+    ['block', 'block', 65536],
+    ['block', 'frame', 4096],
+    ['frame', 'frame', 512],
+    ['frame', 'frame', 4096],
+    ['frame', 'frame', 65536],
+  ] as const)('%s generation, %s pages of %i bytes', async (generation, encoding, pageSize) => {
+    const binary = binaries.paths.get(generation) as string;
+    const log = await written(`${generation}${encoding}${pageSize}`, pageSize, encoding);
+    await using rig = log.rig;
+    const moment = { timestamp: (await rig.log.entry(8))?.timestamp ?? 0 };
+    expect(await compared(log, binary, [...at(1, 3, 6, 8, 9, 12), moment])).toBe(8);
+
+    await compact(rig, 1, 2, 4, encoding);
+    await compact(rig, 2, 5, 9, encoding);
+    await compact(rig, 1, 10, log.end - 2, encoding);
+    const kept = at(1, 4, 9, log.end - 2, log.end - 1, log.end);
+    expect(await compared(log, binary, kept)).toBe(kept.length + 1);
+    await compared(log, binary, at(3, 6));
+  });
+
+  test('frame generation does not read block pages: what the option is for', async () => {
+    const log = await written('oldreader', 4096, 'block');
+    await using rig = log.rig;
+    expect(await rig.theirs(binaries.paths.get('frame') as string)).toMatchObject({ failed: expect.any(String) });
+  });
+});
