@@ -27,7 +27,9 @@ async function until(holds: () => boolean): Promise<void> {
 }
 
 test('a group lives until its last member is gone, and zombies are no members', async () => {
-  const { child, id } = start('sleep 1000 & exec sleep 1000');
+  const mark = systemRandom.uuid();
+  const { child, id } = start('sleep 1000 & exec sleep 1000', mark);
+  await until(() => processesWithMark(mark).length === 2);
   expect(groupOf(id.pid)).toBe(id.pid);
   expect(isGroupGone(id)).toBe(false);
   child.kill('SIGKILL');

@@ -7,6 +7,8 @@ import type { DatabaseEvent, Env, TaskGroup } from '@canopy/core';
 
 /** Writers are let in and kept out in turn within one period. */
 const PERIOD_MS = 100;
+/** Writers that wait look now and then: a shorter gap than this they never meet. */
+const GAP_MS = 20;
 /** Of the soft limit. */
 const HARD_FACTOR = 4;
 
@@ -92,7 +94,7 @@ export class BackPressure {
     } finally {
       release?.();
     }
-    await env.clock.sleep(Math.max(1, (1 - share) * PERIOD_MS), { signal });
+    await env.clock.sleep(Math.max(GAP_MS, (1 - share) * PERIOD_MS), { signal });
     return true;
   }
 

@@ -39,7 +39,8 @@ test('a transaction of 300 MB is shipped without being held in memory', async ()
   write(a.path, "INSERT INTO t(x) VALUES('after')");
   const position = await a.database.sync();
   expect(walMb(a)).toBeGreaterThan(280);
-  expect(peakMb(a.pid()) - before).toBeLessThan(100);
+  // Garbage that is not collected yet counts as well; held in memory it would be several times the transaction.
+  expect(peakMb(a.pid()) - before).toBeLessThan(200);
   const b = await cluster.started('b');
   await b.database.waitFor(position);
   const sql = 'SELECT count(*) AS n, sum(length(x)) AS bytes, max(x) AS last FROM t';
@@ -77,11 +78,11 @@ test('a writer that never pauses, with readers that overlap without end, does no
 test('a reader that never ends stops the writers at the hard limit, not the disk; its end lets them go on', async () => {
   const a = await primary({ maxWal: MB });
   const reader = new DatabaseSync(a.path);
-  const app = new DatabaseSync(a.path, { timeout: 300 });
+  const app = new DatabaseSync(a.path, { timeout: 500 });
   try {
     reader.exec('BEGIN');
     reader.prepare('SELECT count(*) FROM t').get();
-    const insert = (): void => app.exec('INSERT INTO t(x) VALUES (randomblob(200000))');
+    const insert = (): void => app.exec('INSERT INTO t(x) VALUES (randomblob(500000))');
     const isFull = (): boolean => a.events.some((event) => event.type === 'warning' && event.code === 'WAL_FULL');
     const tryInsert = (): boolean => {
       try {
@@ -92,13 +93,13 @@ test('a reader that never ends stops the writers at the hard limit, not the disk
         return false;
       }
     };
-    for (let i = 0; i < 1000 && !isFull(); i++) {
+    for (let i = 0; i < 100 && !isFull(); i++) {
       tryInsert();
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
     expect(isFull()).toBe(true);
     await eventually(() => !tryInsert(), { what: 'a refused write' });
-    expect(walMb(a)).toBeLessThan(8);
+    expect(walMb(a)).toBeLessThan(10);
     await eventually(() => a.database.status().problem?.includes('kept out'), { what: 'a problem' });
     // Everything that was committed is in the log all the same.
     await a.database.sync();
