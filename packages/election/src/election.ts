@@ -35,6 +35,7 @@ import { SelfChecks } from './self-checks.ts';
 import { statusOf } from './status.ts';
 import { Tenure } from './tenure.ts';
 import { Waiting } from './waiting.ts';
+import { WardenLease } from './warden/index.ts';
 import { followSession, KeyWatch } from './watching.ts';
 
 /**
@@ -126,11 +127,12 @@ export class Election extends Lifecycle {
   }
 
   /**
-   * With the `warden` option: where processes that may only run under the lease are registered (see `ProcessGuard`), so
-   * that the warden ends them before the lease can move. Without: undefined.
+   * With the `warden` option, or a warden's lease as the watchdog: where processes that may only run under the lease are
+   * registered (see `ProcessGuard`), so that the warden ends them before the lease can move. Without: undefined.
    */
   get processes(): ProcessGuard | undefined {
-    return this.#warden?.lease;
+    const { watchdog } = this.#options;
+    return this.#warden?.lease ?? (watchdog instanceof WardenLease ? watchdog : undefined);
   }
 
   /** The present term, while it is valid. */

@@ -36,6 +36,10 @@ export const electionErrors = defineErrors({
     message: 'this instance stands for group {group} already',
     hint: 'Each group has one election per instance; remove the role first to give it other options.',
   },
+  ROLE_UNGUARDED: {
+    message: 'group {group} has fences of its own, but no warden to run them',
+    hint: 'Give the RoleManager the option warden, and this role no watchdog of its own.',
+  },
   CIRCUIT_OPEN: {
     message: '{name} failed too often in a row and is left alone for {retryInMs} ms',
     hint: 'Look at the failures before this one; calls go through again by themselves.',

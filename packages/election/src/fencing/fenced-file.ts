@@ -3,7 +3,7 @@
  * its own, named by a number; making the next number is the compare-and-set, because `link` refuses a name that exists.
  * Invariant: the version with the highest number is the content, and its epoch never goes down.
  */
-import { link, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeFenced, encodeFenced, type FencedValue } from './fenced-value.ts';
 import { staleEpoch } from './guard.ts';
@@ -11,6 +11,9 @@ import { staleEpoch } from './guard.ts';
 const DIGITS = 15;
 /** Kept behind the present version, for readers that have just looked at the list. */
 const VERSIONS_KEPT = 2;
+/** A write takes milliseconds; one that is this old has been abandoned. */
+const ABANDONED_MS = 600_000;
+const TIDY_EVERY = 64;
 
 export class FencedFile {
   readonly #directory: string;
@@ -109,6 +112,18 @@ export class FencedFile {
   async #tidy(present: number): Promise<void> {
     for (const number of await this.#numbers())
       if (number < present - VERSIONS_KEPT) await unlink(this.#pathOf(number)).catch(() => {});
+    if (present % TIDY_EVERY === 0) await this.#sweep();
+  }
+
+  /** What writers left that died before their version had its name. By the file system's own clock. */
+  async #sweep(): Promise<void> {
+    const now = (await stat(this.#directory)).mtimeMs;
+    for (const name of await readdir(this.#directory)) {
+      if (!/^\.[\w-]+$/.test(name)) continue;
+      const path = join(this.#directory, name);
+      const left = await stat(path).catch(() => undefined);
+      if (left !== undefined && now - left.mtimeMs > ABANDONED_MS) await unlink(path).catch(() => {});
+    }
   }
 
   async #syncDirectory(): Promise<void> {

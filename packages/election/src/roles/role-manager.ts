@@ -10,16 +10,25 @@ import { Election } from '../election.ts';
 import { electionErrors } from '../errors.ts';
 import { openBucket } from '../opening.ts';
 import { type ElectionOptions, resolveElectionOptions } from '../options.ts';
+import { Warden, type WardenLease } from '../warden/index.ts';
+import type { FenceCommand } from '../warden/protocol.ts';
+import type { Fence } from '../warden-option.ts';
 import { SharedWatchKv } from './shared-watch.ts';
 import { SlotClock } from './slot-clock.ts';
 
-/** As for an election, without what is a role's own: these are the defaults of every role. */
-export type RoleManagerOptions = Omit<ElectionOptions, 'group' | 'kv' | 'watchdog' | 'warden'>;
+/**
+ * As for an election, without what is a role's own: these are the defaults of every role. `warden` is one process for all
+ * of them; its `fence` is run for a role that names none of its own.
+ */
+export type RoleManagerOptions = Omit<ElectionOptions, 'group' | 'kv' | 'watchdog'>;
 /** What one role has different. */
 export type RoleOptions = Omit<
   ElectionOptions,
   'group' | 'kv' | 'session' | 'connection' | 'servers' | 'bucket' | 'warden'
->;
+> & {
+  /** With the manager's `warden`: what ends that which runs under this role, instead of the manager's `fence`. */
+  readonly fence?: readonly Fence[];
+};
 
 /** `start()` opens the bucket; roles are added then, at any time. `stop()` gives all of them up. */
 export class RoleManager extends Lifecycle {
@@ -33,12 +42,17 @@ export class RoleManager extends Lifecycle {
   #session: NatsSession | undefined;
   #kv: SharedWatchKv | undefined;
   #stopOptions: ElectionStopOptions = {};
+  readonly #warden: Warden | undefined;
 
   /** Throws OPTIONS_INVALID. Does no I/O. */
   constructor(options: RoleManagerOptions, env: Env = systemEnv()) {
     // Options that are none at all are refused here, as the others.
     super(`roles of ${(options as RoleManagerOptions | undefined)?.instanceId}`);
-    resolveElectionOptions({ ...options, group: 'role' }, env);
+    const { warden } = resolveElectionOptions({ ...options, group: 'role' }, env);
+    if (warden !== undefined) {
+      const { connection, drainMs } = warden;
+      this.#warden = new Warden({ connection, node: options.instanceId, drainMs }, env);
+    }
     this.#options = options;
     this.#env = env;
     this.#roleEnv = { ...env, clock: new SlotClock(env.clock) };
@@ -75,30 +89,51 @@ export class RoleManager extends Lifecycle {
   ): Promise<Election> {
     this.require('add a role', 'running');
     if (this.#roles.has(group)) throw electionErrors.create('ROLE_EXISTS', { group });
-    const { connection: _connection, servers: _servers, ...shared } = this.#options;
+    const { connection: _connection, servers: _servers, warden: _warden, ...shared } = this.#options;
+    const { fence, ...own } = options;
+    const guard = this.#guardOf(group, options);
     const place = { session: this.#session, kv: this.#kv, bucket: (this.#kv as Kv).bucket };
-    const election = new Election({ ...shared, ...options, ...place, group }, this.#roleEnv);
+    const watchdog = guard === undefined ? {} : { watchdog: guard.lease };
+    const election = new Election({ ...shared, ...own, ...place, ...watchdog, group }, this.#roleEnv);
     prepare?.(election);
     this.#roles.set(group, election);
     try {
+      await guard?.lease.fences(guard.fences);
       await election.start();
       return election;
     } catch (error) {
-      this.#forget(group);
+      await this.#forget(group);
       throw error;
     }
+  }
+
+  /** Its lease with the warden, and what is to be run for it. A watchdog of the role's own takes the warden's place. */
+  #guardOf(
+    group: string,
+    options: Partial<RoleOptions>,
+  ): { lease: WardenLease; fences: readonly FenceCommand[] } | undefined {
+    const { warden } = this.#options;
+    const fence = options.fence ?? warden?.fence;
+    if (this.#warden === undefined || options.watchdog !== undefined) {
+      if (options.fence !== undefined) throw electionErrors.create('ROLE_UNGUARDED', { group });
+      return undefined;
+    }
+    const chosen = { ...this.#options, group, warden: { ...warden, ...(fence === undefined ? {} : { fence }) } };
+    const { warden: resolved } = resolveElectionOptions(chosen, this.#env);
+    return { lease: this.#warden.lease(group), fences: resolved?.fences ?? [] };
   }
 
   /** Gives the group up and stands for it no more. */
   async remove(group: string, options: ElectionStopOptions = {}): Promise<void> {
     const election = this.#roles.get(group);
     await election?.stop(options);
-    if (this.#roles.get(group) === election) this.#forget(group);
+    if (this.#roles.get(group) === election) await this.#forget(group);
   }
 
-  #forget(group: string): void {
+  async #forget(group: string): Promise<void> {
     this.#roles.delete(group);
     this.#kv?.forget(group);
+    await this.#warden?.forget(group);
   }
 
   /** As the stop of an election, for all of them at the same time. */
@@ -114,6 +149,7 @@ export class RoleManager extends Lifecycle {
     if (connection !== undefined || servers !== undefined)
       this.#own = await connectNats(resolved.connection as { servers: string[] }, { name, env: this.#env, signal });
     this.#session = this.#own ?? this.#options.session;
+    await this.#warden?.start({ signal });
     const kv = new SharedWatchKv(await openBucket(resolved, this.#session, this.#env, signal));
     this.#kv = kv;
     this.#tasks.run('watch', (stopped) => this.#follow(kv, stopped));
@@ -123,6 +159,8 @@ export class RoleManager extends Lifecycle {
     const stopping = [...this.#roles.values()].map((election) => election.stop(this.#stopOptions));
     await Promise.all(stopping);
     await this.#tasks.stop();
+    const { timeoutMs } = this.#stopOptions;
+    await this.#warden?.stop({ timeoutMs });
     await this.#own?.close();
   }
 

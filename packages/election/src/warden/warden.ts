@@ -99,6 +99,14 @@ export class Warden extends Lifecycle {
     return lease;
   }
 
+  /** Drops a lease that is held no more, and its fences: the next `lease(id)` is a new one. A held one stays. */
+  async forget(id: string): Promise<void> {
+    const lease = this.#leases.get(id);
+    if (lease === undefined || lease.isHeld) return;
+    this.#leases.delete(id);
+    if (this.state === 'running') await lease.fences([]).catch(() => {});
+  }
+
   /** What happens from now on. A reader that falls 256 events behind loses the oldest. */
   watch(options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<WardenEvent> {
     return this.#events.watch(options);

@@ -94,6 +94,15 @@ describe('a role manager', () => {
     await expect(roles.add('h')).rejects.toMatchObject({ code: 'STATE_INVALID' });
   });
 
+  it('refuses fences that no warden would run', async () => {
+    const world = new World();
+    const roles = await manager(world, 'a');
+    const adding = roles.add('g', { fence: [{ command: ['true'] }] });
+    await expect(adding).rejects.toMatchObject({ code: 'ROLE_UNGUARDED', fields: { group: 'g' } });
+    expect(roles.groups).toEqual([]);
+    await Promise.all([roles.stop(), world.clock.advance(100)]);
+  });
+
   it('reports faulty options at once', () => {
     expect(() => new RoleManager({ bucket: 'x.y', instanceId: '', ttl: 1 }, new World().env('a'))).toThrowError(
       expect.objectContaining({ code: 'OPTIONS_INVALID' }),
