@@ -18,6 +18,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   '@canopy/example-ledger': [],
   '@canopy/example-library': ['sqlite', 'backends', 'platform'],
   '@canopy/example-election-basic': ['core', 'nats', 'election'],
+  '@canopy/example-election-fencing': ['core', 'nats', 'election'],
   '@canopy/example-control-manager': ['core', 'nats', 'election'],
   '@canopy/example-multi-role': ['core', 'nats', 'election'],
   '@canopy/e2e': ['core', 'nats', 'election', 'sqlite', 'backends', 'platform', 'cli', 'testkit', 'example-ledger'],
