@@ -60,9 +60,10 @@ export class EntryFeed {
     return this.#logEnd;
   }
 
-  /** How long nothing was heard of the log, though it is asked every two seconds. */
+  /** How long nothing was heard of the log, though it is asked every two seconds; 0 up to a few of them. */
   get unseenMs(): number {
-    return this.#deps.env.clock.monotonic() - this.#seenAt;
+    const ms = this.#deps.env.clock.monotonic() - this.#seenAt;
+    return ms > SIGHT_MS ? ms : 0;
   }
 
   get length(): number {
@@ -72,7 +73,7 @@ export class EntryFeed {
   /** What is unknown is undefined, never 0. */
   lag(): DatabaseLag {
     const end = this.#logEnd;
-    if (end === undefined || this.unseenMs > SIGHT_MS) return { tx: undefined, ms: undefined, bytes: undefined };
+    if (end === undefined || this.unseenMs > 0) return { tx: undefined, ms: undefined, bytes: undefined };
     const tx = Math.max(0, end.txid - this.#deps.applied().txid);
     if (tx === 0) return { tx, ms: 0, bytes: 0 };
     const oldest = this.#queue[0];

@@ -1,7 +1,7 @@
 /** A log whose single transactions were trimmed: followers go on over higher levels where those reach, else from a snapshot. */
 import { epoch, systemEnv } from '@canopy/core';
 import { connectNats } from '@canopy/nats';
-import { eventually } from '@canopy/testkit';
+import { eventually, freezeTree, thawTree } from '@canopy/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { entryHeaders, formatName } from '../../src/log/names.ts';
 import { SegmentLog } from '../../src/log/segment-log.ts';
@@ -52,6 +52,9 @@ async function commit(node: TestNode): Promise<number> {
   return (await node.database.sync()).txid;
 }
 
+const openings = (node: TestNode): number =>
+  node.events.filter((event) => event.type === 'role_changed' && event.role === 'opening').length;
+
 const wasRebuilt = (node: TestNode): boolean => node.events.some((event) => event.type === 'bootstrap_progress');
 
 test('a standby that was away goes on over a file that begins before its place and ends behind it', async () => {
@@ -86,6 +89,23 @@ test('two files in a row, while the standby is asleep; and it can be promoted ri
   expect(wasRebuilt(back)).toBe(false);
   expect(rowsOf(b.path)).toEqual(rowsOf(a.path));
   expect(integrity(b.path)).toBe('ok');
+}, 60_000);
+
+test('entries that are trimmed while a standby sleeps, and was just told of them, are reached over a file', async () => {
+  const [a, b] = await pair();
+  const own = b.database.status().position.txid;
+  const before = openings(b);
+  freezeTree(b.pid());
+  try {
+    let end = own;
+    while (end < own + 12) end = await commit(a);
+    await compact(own + 1, end - 2);
+  } finally {
+    thawTree(b.pid());
+  }
+  await b.database.waitFor(await a.database.sync(), { signal: AbortSignal.timeout(20_000) });
+  expect(openings(b)).toBe(before);
+  expect(rowsOf(b.path)).toEqual(rowsOf(a.path));
 }, 60_000);
 
 test('files that may be of another history are not used: the copy is made anew', async () => {
