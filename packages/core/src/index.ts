@@ -42,8 +42,10 @@ export type {
   DatabaseProvider,
   DatabaseRole,
   DatabaseStatus,
+  Durability,
   Promotable,
   PromoteOptions,
+  SyncOptions,
 } from './ports/promotable.ts';
 export { pick, type Random } from './random/random.ts';
 export { seededRandom } from './random/seeded.ts';

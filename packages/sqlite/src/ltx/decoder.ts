@@ -153,6 +153,7 @@ async function* batches(parser: LtxParser, input: Refill): AsyncGenerator<readon
 class Refill {
   readonly window: Window = { bytes: new Uint8Array(0), at: 0, end: 0 };
   consumed = 0;
+  #joined: Uint8Array = new Uint8Array(0);
   readonly #source: AsyncIterator<Uint8Array>;
 
   constructor(source: AsyncIterable<Uint8Array>) {
@@ -164,7 +165,7 @@ class Refill {
     const { window } = this;
     const rest = window.bytes.subarray(window.at, window.end);
     const wanted = Math.max(1, rest.length);
-    const chunks = [rest];
+    const chunks: Uint8Array[] = [];
     let added = 0;
     while (added < wanted) {
       const next = await this.#source.next();
@@ -174,23 +175,26 @@ class Refill {
     }
     if (added === 0) return false;
     this.consumed += added;
-    window.bytes = rest.length === 0 && chunks.length === 2 ? (chunks[1] as Uint8Array) : joined(chunks);
+    const length = rest.length + added;
+    const [first] = chunks as [Uint8Array];
+    if (rest.length === 0 && chunks.length === 1) window.bytes = first;
+    else {
+      // Used over and over: a new one for every chunk would be garbage as large as the whole file.
+      if (this.#joined.length < length) this.#joined = new Uint8Array(2 * length);
+      this.#joined.set(rest);
+      let at = rest.length;
+      for (const chunk of chunks) {
+        this.#joined.set(chunk, at);
+        at += chunk.length;
+      }
+      window.bytes = this.#joined;
+    }
     window.at = 0;
-    window.end = window.bytes.length;
+    window.end = length;
     return true;
   }
 
   async close(): Promise<void> {
     await this.#source.return?.();
   }
-}
-
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
 }

@@ -14,12 +14,15 @@ const FINISH_MS = 4000;
 /** A primary that the log has refused is demoted by the platform; past this bound it leaves the role by itself. */
 const REFUSED_MS = 30_000;
 
-/** The primary is closed afterwards in any case. Throws SQLITE_DATABASE_BUSY while another program has the file open. */
+/**
+ * The primary is closed afterwards in any case. A file that nobody manages stays in WAL mode (see leaveLive). Throws SQLITE_DATABASE_BUSY while another program has the file open.
+ */
 export async function endPrimary(
   primary: Primary,
-  deps: Pick<SettlementDeps, 'spec' | 'statePath' | 'boot'>,
+  deps: Pick<SettlementDeps, 'env' | 'spec' | 'statePath' | 'boot'>,
   onShipped: ((position: Position) => void) | undefined,
 ): Promise<void> {
+  if (deps.spec.unmanaged) return leaveLive(primary, deps);
   try {
     const shipped = await primary.finish(FINISH_MS);
     if (shipped) onShipped?.(primary.position);
@@ -35,7 +38,7 @@ export async function endPrimary(
  * Ships the rest and lets go of a file that other programs may go on using in WAL mode. Where all of it is in the log and in
  * the file, that is recorded, so that the next start finds out what was written since instead of sending a full image.
  */
-export async function leaveLive(
+async function leaveLive(
   primary: Primary,
   { env, spec, statePath }: Pick<SettlementDeps, 'env' | 'spec' | 'statePath'>,
 ): Promise<void> {

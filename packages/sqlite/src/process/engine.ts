@@ -14,18 +14,21 @@ import {
   messageOf,
   type Position,
   START,
+  type SyncOptions,
 } from '@canopy/core';
 import type { NatsSession } from '@canopy/nats';
+import { AppliedWait, syncDurably, waitApplied } from '../applied/index.ts';
 import { sqliteErrors } from '../errors.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import type { Primary } from '../primary/primary.ts';
-import { Follower } from '../standby/follower.ts';
+import type { Follower } from '../standby/follower.ts';
 import type { ReplicaFile } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import type { DatabaseLock } from './database-lock.ts';
-import { endPrimary, leaveAfter, leaveLive } from './demotion.ts';
+import { endPrimary, leaveAfter } from './demotion.ts';
 import { requireVersion } from './file-mode.ts';
-import { closeMode, drainMode, type Mode, positionOf, sizeOf, waitApplied, waitLocal } from './mode.ts';
+import { followWith } from './following.ts';
+import { closeMode, drainMode, type Mode, positionOf, sizeOf, waitLocal } from './mode.ts';
 import { type OpeningDeps, openDatabase } from './opening.ts';
 import { hearAbort, promoteLocal, promoteReplica } from './promotion.ts';
 import { describeDatabase } from './report.ts';
@@ -64,6 +67,7 @@ export class DatabaseEngine {
   #lock: DatabaseLock | undefined;
   #session: NatsSession | undefined;
   #log!: SegmentLog;
+  #appliedWait: AppliedWait | undefined;
   readonly #turns = new Turns();
   #stopping: Promise<void> | undefined;
 
@@ -79,7 +83,7 @@ export class DatabaseEngine {
   }
 
   start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    return this.#exclusive(async () => {
+    return this.#turns.take(async () => {
       this.#setRole('opening');
       const signal = AbortSignal.any([this.#stopped.signal, ...(options.signal ? [options.signal] : [])]);
       try {
@@ -105,7 +109,7 @@ export class DatabaseEngine {
     if (this.#role !== 'standby' && !MOVING.includes(this.#role)) throw this.#notReady();
     let settled: Promise<void> = Promise.resolve();
     try {
-      return await this.#exclusive(async () => {
+      return await this.#turns.take(async () => {
         if (this.#role !== 'standby') throw this.#notReady();
         try {
           return await this.#promote(options);
@@ -161,7 +165,7 @@ export class DatabaseEngine {
 
   async demote(options: { onShipped?: (position: Position) => void } = {}): Promise<void> {
     if (this.#role !== 'primary' && !MOVING.includes(this.#role)) throw this.#wrongRole();
-    await this.#exclusive(async () => {
+    await this.#turns.take(async () => {
       if (this.#mode.kind !== 'primary') throw this.#wrongRole();
       this.#setRole('demoting');
       try {
@@ -187,14 +191,18 @@ export class DatabaseEngine {
     leaveAfter(this.#deps.env, this.#deps.refusedMs, this.#stopped.signal, leave);
   }
 
-  sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
+  sync(options: SyncOptions = {}): Promise<Position> {
     if (this.#mode.kind !== 'primary') return Promise.reject(this.#wrongRole());
-    return this.#mode.primary.sync(options.signal);
+    return syncDurably(this.#mode.primary, this.#appliedWait, options);
   }
 
   waitFor(position: Position, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    const now = () => ({ mode: this.#mode, txid: this.#at().txid });
-    return waitApplied(now, position.txid, this.#deps.env.clock, [options.signal, this.#stopped.signal]);
+    const deps = {
+      now: () => ({ mode: this.#mode, position: this.#at() }),
+      log: this.#log,
+      clock: this.#deps.env.clock,
+    };
+    return waitApplied(deps, position, [options.signal, this.#stopped.signal]);
   }
 
   status(): DatabaseStatus {
@@ -221,11 +229,9 @@ export class DatabaseEngine {
   /** Idempotent. Ships everything first where this is the primary. */
   stop(): Promise<void> {
     this.#stopped.abort(sqliteErrors.create('SQLITE_STOPPED', { path: this.#deps.spec.path }));
-    this.#stopping ??= this.#exclusive(async () => {
+    this.#stopping ??= this.#turns.take(async () => {
       try {
-        if (this.#mode.kind === 'primary' && !this.#deps.spec.unmanaged)
-          await this.#endPrimary(this.#mode.primary, undefined);
-        else if (this.#mode.kind === 'primary') await leaveLive(this.#mode.primary, this.#settlementDeps());
+        if (this.#mode.kind === 'primary') await this.#endPrimary(this.#mode.primary, undefined);
       } catch (error) {
         this.#deps.env.log.warn('database_stop_incomplete', { reason: messageOf(error) });
       }
@@ -244,6 +250,8 @@ export class DatabaseEngine {
     this.#lock = opened.lock;
     this.#session = opened.session;
     this.#log = opened.log;
+    const { bus } = opened.session ?? {};
+    this.#appliedWait = bus && new AppliedWait({ ...this.#deps, bus, log: opened.log });
     this.#divergences = opened.divergences;
     this.#lastSnapshotAt = opened.lastSnapshotAt;
     if (opened.warning !== undefined) this.#warn('LOG_NOT_REPLICATED', opened.warning);
@@ -262,9 +270,8 @@ export class DatabaseEngine {
   }
 
   #follow(file: ReplicaFile, end: Position): void {
-    const { env, spec, onEvent, onStatus } = this.#deps;
-    const { stallAfterMs } = spec.options;
-    const follower = new Follower({ file, log: this.#log, env, stallAfterMs, onEvent, onChange: onStatus }, end);
+    const deps = { ...this.#deps, ...this.#settlementDeps(), session: this.#session };
+    const follower = followWith(deps, file, end);
     this.#mode = { kind: 'replica', file, follower };
     void follower.start().then((error) => {
       if (error !== undefined) this.#again(follower, error);
@@ -296,9 +303,12 @@ export class DatabaseEngine {
 
   async #inBackground(work: () => Promise<void>): Promise<void> {
     try {
-      await this.#exclusive(work);
+      await this.#turns.take(work);
     } catch (reason) {
-      if (!this.#stopped.signal.aborted) this.#fail(reason as Error);
+      if (this.#stopped.signal.aborted) return;
+      this.#problem = messageOf(reason);
+      this.#setRole('failed');
+      this.#deps.onEvent({ type: 'failed', error: reason as Error });
     }
   }
 
@@ -374,12 +384,6 @@ export class DatabaseEngine {
     this.#deps.onEvent({ type: 'role_changed', role, position: this.#at() });
   }
 
-  #fail(error: Error): void {
-    this.#problem = error.message;
-    this.#setRole('failed');
-    this.#deps.onEvent({ type: 'failed', error });
-  }
-
   #warn(code: string, message: string): void {
     this.#deps.env.log.warn('database_warning', { code, message });
     this.#deps.onEvent({ type: 'warning', code, message });
@@ -392,9 +396,5 @@ export class DatabaseEngine {
   #notReady(): Error {
     const problem = this.status().problem ?? 'not settled yet';
     return sqliteErrors.create('SQLITE_NOT_READY', { path: this.#deps.spec.path, role: this.#role, problem });
-  }
-
-  #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    return this.#turns.take(work);
   }
 }

@@ -49,7 +49,7 @@ async function openBucket(
     info.replicas < REPLICAS_WANTED
       ? `bucket ${bucket} keeps ${info.replicas} of ${REPLICAS_WANTED} copies: the log is lost with its NATS server`
       : undefined;
-  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), warning };
+  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log, createdAt: info.createdAt }), warning };
 }
 
 function openDirectory(

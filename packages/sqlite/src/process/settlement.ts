@@ -10,6 +10,7 @@ import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { planRestore } from '../restore/plan.ts';
 import { bootstrap, putBack } from '../standby/bootstrap.ts';
+import { planBridge } from '../standby/bridge.ts';
 import { locateReplica, ReplicaFile, type ReplicaFileOptions } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import { switchToRollback } from './file-mode.ts';
@@ -121,7 +122,11 @@ export class Settlement {
       file.close();
       throw error;
     }
-    if (entry?.epoch === at.epoch && needed === undefined) return { kind: 'replica', file, end };
+    if (
+      needed === undefined &&
+      (entry?.epoch === at.epoch || (entry === undefined && (await this.#isBridged(file, at))))
+    )
+      return { kind: 'replica', file, end };
     file.close();
     // Trimmed away: what follows may not carry on from here. It is the log's own, unless the log was begun anew.
     const isLogs = entry === undefined ? end.epoch >= at.epoch : entry.epoch === at.epoch;
@@ -134,6 +139,16 @@ export class Settlement {
     if (this.#deps.spec.unmanaged && cursor !== undefined && end.txid === position.txid)
       return Promise.resolve({ kind: 'local', position, cursor });
     return this.#convert(local, end);
+  }
+
+  /** The entry at the file's position was trimmed, but the file is of this log and something reaches over the gap. */
+  async #isBridged(file: ReplicaFile, at: Position): Promise<boolean> {
+    try {
+      return planBridge(await this.#deps.log.all({ signal: this.#signal }), at) !== undefined;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
   }
 
   /** A former primary's file, all of which is in the log, becomes a standby's without copying. */

@@ -6,6 +6,7 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { epoch, seededRandom, systemEnv } from '@canopy/core';
 import { bootId, readState } from '../../src/process/state-file.ts';
+import { MemoryPages } from '../../src/standby/page-changes.ts';
 import { locateReplica, ReplicaFile } from '../../src/standby/replica-file.ts';
 
 const [path, statePath, sourcePath, seed] = process.argv.slice(2) as [string, string, string, string];
@@ -61,7 +62,7 @@ for (;;) {
     const page = now.subarray((pgno - 1) * pageSize, pgno * pageSize);
     if (pgno > replica.sizeBytes / pageSize || !page.equals(replica.readPage(pgno))) pages.set(pgno, page);
   }
-  await replica.apply({ to: { epoch: epoch(1), txid: at }, pageSize, commit, pages });
+  await replica.apply({ to: { epoch: epoch(1), txid: at }, pageSize, commit, changes: new MemoryPages(pages) });
   const log = openSync(`${sourcePath}.applied`, 'a');
   writeSync(log, '.');
   closeSync(log);
