@@ -21,13 +21,14 @@ import { DatabaseSync } from 'node:sqlite';
 import { type Env, hasCode, type Position } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { lockPage } from '../ltx/header.ts';
-import { flushDirectory, type StandbyState, writeState } from '../process/state-file.ts';
+import { flushDirectory } from '../process/state-file.ts';
 import { isBusy, wrapFileError } from '../process/system-errors.ts';
 import { requireRoom } from './disk-room.ts';
 import { journalRecordSize } from './hot-journal.ts';
 import { journalPath, writeJournal } from './journal-file.ts';
 import type { PageBatch } from './page-changes.ts';
 import { type FileHeader, HEADER_SIZE, readFileHeader, stampReplica } from './page-one.ts';
+import { stayingAt, writeReplicaState } from './replica-state.ts';
 import { writeAll } from './write-all.ts';
 
 /** Bytes written after which others in this process get a turn. Smaller batches are applied without one. */
@@ -127,7 +128,9 @@ export class ReplicaFile {
       const next = (this.#counter + 1) >>> 0;
       await this.#writeJournal(batch);
       journalled = true;
-      this.#writeState({ from: this.#position, to: batch.to, before: this.#counter, after: next });
+      const { statePath, boot, flush } = this.#options;
+      const at = { from: this.#position, to: batch.to, before: this.#counter, after: next };
+      writeReplicaState(statePath, at, { boot, flush });
       await this.#writePages(batch);
       // Page 1 comes last: from here to the commit nobody else in this process runs.
       const first = batch.changes.first() ?? this.readPage(1);
@@ -159,14 +162,8 @@ export class ReplicaFile {
   /** Flushes everything, so that the file may be trusted after the machine's death too. */
   flush(): void {
     fsyncSync(this.#fd);
-    const at = this.#position;
-    writeState(
-      this.#options.statePath,
-      this.#state({ from: at, to: at, before: this.#counter, after: this.#counter }, true),
-      {
-        flush: true,
-      },
-    );
+    const { statePath, boot } = this.#options;
+    writeReplicaState(statePath, stayingAt(this.#position, this.#counter), { boot, flush: true });
   }
 
   /** Closes SQLite's side first: only then is no lock left that closing the descriptor could drop. */
@@ -297,32 +294,6 @@ export class ReplicaFile {
       if (!isBusy(error) && !hasCode(error)) throw wrapFileError(error, this.#options.path);
     }
   }
-
-  #writeState(at: { from: Position; to: Position; before: number; after: number }): void {
-    const flush = this.#options.flush;
-    writeState(this.#options.statePath, this.#state(at, flush), { flush });
-  }
-
-  #state(at: { from: Position; to: Position; before: number; after: number }, durable: boolean): StandbyState {
-    return {
-      role: 'standby',
-      from: at.from,
-      to: at.to,
-      counterBefore: at.before,
-      counterAfter: at.after,
-      durable,
-      boot: this.#options.boot,
-    };
-  }
-}
-
-/** Where the state says that a file with this counter is; undefined when it doesn't know such a file. */
-export function locateReplica(state: StandbyState, header: FileHeader, boot: string): Position | undefined {
-  if (header.mode !== 'rollback') return undefined;
-  if (!state.durable && (state.boot === '' || state.boot !== boot)) return undefined;
-  if (header.counter === state.counterAfter) return state.to;
-  if (header.counter === state.counterBefore) return state.from;
-  return undefined;
 }
 
 function openConnection(options: ReplicaFileOptions): DatabaseSync {

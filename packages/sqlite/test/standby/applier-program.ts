@@ -7,7 +7,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { epoch, seededRandom, systemEnv } from '@canopy/core';
 import { bootId, readState } from '../../src/process/state-file.ts';
 import { MemoryPages } from '../../src/standby/page-changes.ts';
-import { locateReplica, ReplicaFile } from '../../src/standby/replica-file.ts';
+import { ReplicaFile } from '../../src/standby/replica-file.ts';
+import { locateReplica } from '../../src/standby/replica-state.ts';
 
 const [path, statePath, sourcePath, seed] = process.argv.slice(2) as [string, string, string, string];
 const random = seededRandom(seed);

@@ -1,6 +1,8 @@
 /** A standby and transactions of any size: memory does not grow with them, and a death in the middle costs nothing. */
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { eventually } from '@canopy/testkit';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DatabaseEvent } from '@canopy/core';
+import { eventually, tinyFilesystem } from '@canopy/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { integrity, rowsOf, TestCluster, type TestNode, write } from '../database/cluster.ts';
 
@@ -59,6 +61,28 @@ test('pages that compress to almost nothing are not held in memory either', asyn
   expect(rowsOf(b.path, sql)).toEqual(rowsOf(a.path, sql));
   expect(peakMb(b.pid()) - before).toBeLessThan(100);
 }, 120_000);
+
+test('a large transaction for which the disk has no room is a passing problem, and touches nothing', async (context) => {
+  const made = await tinyFilesystem(40 * MB);
+  if (made.path === undefined) return context.skip(made.reason);
+  await using disk = made;
+  const a = await cluster.started('a');
+  const b = await cluster.started('b', {}, { path: join(disk.path, 'b.db') });
+  await a.promote(1);
+  write(a.path, 'CREATE TABLE t(id INTEGER PRIMARY KEY, x)');
+  await b.database.waitFor(await a.database.sync());
+  writeFileSync(join(disk.path, 'ballast'), new Uint8Array(22 * MB));
+  write(a.path, rows(10));
+  const end = await a.database.sync();
+  const isFull = (event: DatabaseEvent): boolean => event.type === 'warning' && event.code === 'SQLITE_DISK_FULL';
+  await eventually(() => b.events.some(isFull), { what: 'a full disk' });
+  expect(existsSync(`${b.path}-journal`)).toBe(false);
+  expect(rowsOf(b.path, 'SELECT id FROM t')).toEqual([]);
+  rmSync(join(disk.path, 'ballast'));
+  await b.database.waitFor(end);
+  expect(rowsOf(b.path, SUM)).toEqual(rowsOf(a.path, SUM));
+  await b.database.stop();
+}, 60_000);
 
 test('a standby that is killed while it applies a large transaction has it after its restart', async () => {
   const [a, b] = await pair();
