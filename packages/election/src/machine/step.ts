@@ -129,6 +129,10 @@ function take(d: Draft, event: MachineEvent): void {
     case 'leave':
       onLeave(d, event);
       return;
+    case 'abandoned':
+      s.phase = 'stopped';
+      show(d, 'stopped', 'stop', undefined);
+      return;
     default:
       takeAnswer(d, event);
       return;
