@@ -1,3 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemEnv } from '@canopy/core';
+import { FencedFile } from '@canopy/election';
 import { type ChildNode, spawnNode, type TestNatsServer, testNatsServer } from '@canopy/testkit';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 
@@ -8,8 +13,8 @@ beforeAll(async () => {
 });
 afterAll(() => nats?.[Symbol.asyncDispose]());
 
-async function start(id: string): Promise<ChildNode> {
-  const child = await spawnNode(MAIN, ['--server', nats.url, '--id', id, '--ttl', '1500ms']);
+async function start(id: string, ...more: readonly string[]): Promise<ChildNode> {
+  const child = await spawnNode(MAIN, ['--server', nats.url, '--id', id, '--ttl', '1500ms', ...more]);
   onTestFinished(() => child[Symbol.asyncDispose]());
   return child;
 }
@@ -34,5 +39,25 @@ describe('election-basic', () => {
     expect((await b.exited).code, b.output).toBe(0);
     expect(b.output).toContain('no longer leads: stop');
     expect([second > first, third > second]).toEqual([true, true]);
+  });
+
+  it('keeps the count in a file, where the next one goes on and the former one is refused', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'election-basic-'));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    const a = await start('a', '--file', directory);
+    const first = await epochOf(a);
+    const b = await start('b', '--file', directory);
+    await a.line(/count 3/);
+    await a.kill();
+    await epochOf(b);
+    const numberIn = (line: string): number => Number(/count (\d+)/.exec(line)?.[1]);
+    const before = numberIn(a.lines.findLast((line) => line.includes('count')) ?? '');
+    const after = numberIn(await b.line(/count \d+/));
+    // The last one may have been written and not said.
+    expect([1, 2]).toContain(after - before);
+    const file = new FencedFile(directory, systemEnv().random.uuid);
+    await expect(file.write(first, new Uint8Array())).rejects.toMatchObject({ code: 'ELECTION_EPOCH_STALE' });
+    b.signal('SIGTERM');
+    expect((await b.exited).code, b.output).toBe(0);
   });
 });

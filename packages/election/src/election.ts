@@ -299,6 +299,7 @@ export class Election extends Lifecycle {
       await withDeadline(clock, 'stop of the election', timeoutMs, done).catch(() =>
         this.#log.warn('shutdown_timeout', { timeout_ms: timeoutMs }),
       );
+      this.#driver.feed({ type: 'abandoned' });
       this.#driver.close(this.#stopped());
       this.#tenure.end('stop');
       await withDeadline(clock, 'watchdog', Math.max(0, until - clock.monotonic()), this.#tenure.cleared).catch(
@@ -308,23 +309,23 @@ export class Election extends Lifecycle {
     const finishing = finish();
     if (waitForDemote) await finishing;
     await this.#tasks.stop();
-    if (waitForDemote) await this.#close(until);
-    // What still ends in the background needs its connection until then.
-    else void finishing.then(() => this.#close(until));
     this.#end();
-    this.#log.info('election_stopped');
+    // What still ends in the background needs its connection and its watchers until then.
+    const closed = finishing.then(() => this.#close(until));
+    if (waitForDemote) await closed;
+    else void closed;
   }
 
   protected override onNeverStarted(): void {
     this.#departure.begin({ reason: 'stop', final: true });
     this.#driver.close(this.#stopped());
     this.#end();
+    this.#publication.close();
   }
 
-  /** Whoever waits or watches hears of the end. */
+  /** Whoever waits hears of the end. */
   #end(): void {
     this.#ended.abort(this.#stopped());
-    this.#publication.close();
     this.#metrics.remove();
   }
 
@@ -338,6 +339,8 @@ export class Election extends Lifecycle {
     await this.#warden?.stop(left());
     const closed = this.#opened?.close() ?? Promise.resolve();
     await withDeadline(this.#env.clock, 'close', left(), closed).catch(() => {});
+    this.#publication.close();
+    this.#log.info('election_stopped');
   }
 
   #stopped(): Error {

@@ -28,17 +28,20 @@ export class ElectionMetrics {
       metrics.counter({ name, help, labels: [...labels, ...more] });
     this.#isLeader = gauge('election_is_leader', '1 while this instance leads, else 0');
     this.#connected = gauge('election_connection_status', '1 while connected to NATS, else 0');
-    this.#leaseLeft = gauge('election_lease_left_seconds', 'Lease left at the last renewal; 0 when not leading');
     this.#byPromise = gauge(
       'election_failsafe',
       '1 while this instance leads past its lease by the promises of all other candidates, else 0',
+    );
+    this.#leaseLeft = gauge(
+      'election_lease_left_seconds',
+      'Lease left at the last acknowledged write; 0 when not leading',
     );
     this.#transitions = counter('election_transitions_total', 'State changes', ['from_state', 'to_state']);
     this.#failures = counter('election_failures_total', 'Failed requests to the bucket', ['error_type']);
     this.#attempts = counter('election_acquire_attempts_total', 'Attempts to take the lease', ['status']);
     this.#validationFailures = counter(
       'election_token_validation_failures_total',
-      'Looks at the lease that found another token, or none',
+      'Looks at the lease that found another token, or none, or got no answer',
     );
     this.#leasesLost = counter('election_leases_lost_total', 'Leases lost, not given up');
     this.#heartbeat = metrics.histogram({
@@ -56,8 +59,9 @@ export class ElectionMetrics {
     this.leadsNoMore();
   }
 
-  termBegan(): void {
+  termBegan(leftMs: number): void {
     this.#isLeader.set(1, this.#labels);
+    this.#leaseLeft.set(leftMs / 1000, this.#labels);
   }
 
   leadsNoMore(): void {

@@ -101,7 +101,7 @@ export class Tenure {
     );
     this.#leadership = leadership;
     this.#lastHeartbeat = term.acquiredAt;
-    metrics.termBegan();
+    metrics.termBegan(term.deadline - clock.monotonic());
     log.info('leader_promoted', { epoch: term.epoch, token: tokenDigest(term.token), revision: term.revision });
     hooks.begin(leadership);
   }

@@ -387,4 +387,18 @@ describe('a herd', () => {
     expect(rest.filter((election) => election.isLeader)).toHaveLength(1);
     await Promise.all([...rest.map((election) => election.stop({ deleteKey: false })), clock.advance(50)]);
   });
+
+  it('spreads out when a lease is released: most of 100 candidates see it taken before they would write', async () => {
+    const { clock, network, make } = world();
+    const all = Array.from({ length: 100 }, (_, i) => make(`n${i}`));
+    await Promise.all([...all.map((election) => election.start()), clock.advance(50)]);
+    const leader = all.find((election) => election.isLeader) as Election;
+    const before = network.writes;
+    await Promise.all([leader.stop(), clock.advance(100)]);
+    const rest = all.filter((election) => election !== leader);
+    expect(rest.filter((election) => election.isLeader)).toHaveLength(1);
+    // The release, the acquisition, its epoch's record, and few that were too late.
+    expect(network.writes - before).toBeLessThanOrEqual(10);
+    await Promise.all([...rest.map((election) => election.stop({ deleteKey: false })), clock.advance(50)]);
+  });
 });

@@ -143,6 +143,8 @@ describe('the metrics', () => {
       { ...world.env('a'), metrics },
     );
     await world.start(election);
+    // From the first moment of a term, not from its first renewal.
+    expect(of('election_lease_left_seconds').at(-1)?.value).toBeCloseTo((TTL - 300) / 1000, 2);
     await world.clock.advance(2500);
     const beats = of('election_heartbeat_duration_seconds');
     expect(beats.length).toBeGreaterThanOrEqual(2);

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import type { Election } from '../src/index.ts';
 import { TTL, World } from './world.ts';
+
+/** The states that a watcher is told of, until it is told that there are no more. */
+async function statesOf(election: Election): Promise<string[]> {
+  const states: string[] = [];
+  for await (const { state } of election.watch()) states.push(state);
+  return states;
+}
 
 describe('stop', () => {
   it('releases the key by default, and another leads within the jitter', async () => {
@@ -36,6 +44,7 @@ describe('stop', () => {
         ended = true;
       });
       await world.start(a);
+      const states = statesOf(a);
       let stopped = false;
       const stopping = a.stop({ waitForDemote }).then(() => {
         stopped = true;
@@ -47,6 +56,10 @@ describe('stop', () => {
       await world.clock.advance(600);
       await stopping;
       expect([ended, await world.lease()]).toEqual([true, undefined]);
+      // Watchers hear of the end, and no gauge outlives it, however long it took.
+      expect([await states, a.status().state]).toEqual([['leader', 'demoted', 'stopped'], 'stopped']);
+      for (const gauge of ['election_is_leader', 'election_lease_left_seconds', 'election_connection_status'])
+        expect(world.metric(gauge, 'a'), gauge).toBeUndefined();
     }
   });
 
@@ -55,10 +68,12 @@ describe('stop', () => {
     const a = world.make('a');
     a.onDemote(() => new Promise(() => {}));
     await world.start(a);
+    const states = statesOf(a);
     const stopping = a.stop({ timeoutMs: 300 });
     await world.clock.advance(300);
     await stopping;
     expect([a.status().isLeader, world.said('shutdown_timeout')]).toEqual([false, 1]);
+    expect([await states, a.status().state]).toEqual([['leader', 'demoted', 'stopped'], 'stopped']);
     expect(await world.lease()).toMatchObject({ id: 'a' });
   });
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { TTL, World } from './world.ts';
 
 /** What a watch may say to a follower and to a leader, and what they make of it. */
@@ -14,6 +14,20 @@ describe('a follower', () => {
     expect([b.isLeader, b.leaderId]).toEqual([false, 'x']);
     return { world, b };
   };
+
+  it('has one watch, over many terms of others', async () => {
+    const world = new World();
+    const kv = await world.session('maker').ensureKv('elections', { ttlMs: TTL });
+    const watch = vi.spyOn(Object.getPrototypeOf(kv), 'watch');
+    onTestFinished(() => watch.mockRestore());
+    const [a, b] = [await world.start(world.make('a')), await world.start(world.make('b'))];
+    for (let i = 0; i < 4; i++) {
+      const [from, to] = a.isLeader ? [a, 'b'] : [b, 'a'];
+      await Promise.all([from.handoff(to), world.clock.advance(100)]);
+    }
+    expect([a.isLeader, watch.mock.calls.length]).toEqual([true, 2]);
+    await world.stop(a, b);
+  });
 
   it('takes a deleted key at once', async () => {
     const { world, b } = await follow();

@@ -212,6 +212,8 @@ export type MachineEvent =
   | { readonly type: 'floor'; readonly epoch: number }
   /** A message of another candidate. */
   | { readonly type: 'heard'; readonly message: FailsafeMessage }
+  /** The bound on a stop has passed: whatever is under way is left to itself. */
+  | { readonly type: 'abandoned' }
   | { readonly type: 'connected' }
   | { readonly type: 'disconnected' }
   | ({ readonly type: 'leave' } & Leaving);

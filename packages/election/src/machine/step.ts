@@ -4,6 +4,7 @@
  * deadline that has passed is noticed before the event that came after it is looked at.
  */
 
+import { backoffMs } from '@canopy/core';
 import type { FailsafeMessage } from '../failsafe/message.ts';
 import { onAnswer } from './covering.ts';
 import { type Draft, recover, sendRead, show } from './draft.ts';
@@ -126,6 +127,10 @@ function take(d: Draft, event: MachineEvent): void {
     case 'leave':
       onLeave(d, event);
       return;
+    case 'abandoned':
+      s.phase = 'stopped';
+      show(d, 'stopped', 'stop', undefined);
+      return;
     default:
       takeAnswer(d, event);
       return;
@@ -230,6 +235,7 @@ function takeReadAnswer(d: Draft, flight: Flight, event: Answer): void {
 }
 
 function onReadFailed(d: Draft): void {
-  d.s.retryAt = d.now + Math.max(50, Math.min(d.rules.heartbeatMs, 50 * 2 ** Math.min(d.s.failures, 6)));
+  const maxMs = Math.max(50, d.rules.heartbeatMs);
+  d.s.retryAt = d.now + backoffMs(d.s.failures, { initialMs: 50, maxMs }, d.rules.random);
   d.s.failures += 1;
 }

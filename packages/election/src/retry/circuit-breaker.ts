@@ -27,6 +27,8 @@ export class CircuitBreaker {
   #failures = 0;
   #openUntil: number | undefined;
   #probing = false;
+  /** How often it has opened. */
+  #opened = 0;
 
   constructor(options: CircuitBreakerOptions, clock: Clock) {
     this.#clock = clock;
@@ -45,29 +47,29 @@ export class CircuitBreaker {
   async run<T>(work: () => Promise<T>): Promise<T> {
     const { state } = this;
     if (state === 'open' || this.#probing) throw this.#refusal();
-    this.#probing = state === 'half-open';
+    const probes = state === 'half-open';
+    this.#probing = probes;
+    const opened = this.#opened;
+    let failed = false;
     try {
-      const result = await work();
-      this.#close();
-      return result;
+      return await work();
     } catch (error) {
-      if (this.#isFailure(error)) this.#failed(state);
-      else this.#close();
+      failed = this.#isFailure(error);
       throw error;
+    } finally {
+      // A call that began before the breaker opened says nothing about now.
+      if (opened === this.#opened) this.#settle(probes, failed);
     }
   }
 
-  #close(): void {
-    this.#failures = 0;
-    this.#openUntil = undefined;
-    this.#probing = false;
-  }
-
-  #failed(before: CircuitState): void {
-    this.#failures += 1;
-    this.#probing = false;
-    if (before === 'half-open' || this.#failures >= this.#threshold)
+  #settle(probed: boolean, failed: boolean): void {
+    if (probed) this.#probing = false;
+    this.#failures = failed ? this.#failures + 1 : 0;
+    if (!failed) this.#openUntil = undefined;
+    else if (probed || this.#failures >= this.#threshold) {
       this.#openUntil = this.#clock.monotonic() + this.#cooldownMs;
+      this.#opened += 1;
+    }
   }
 
   #refusal(): Error {

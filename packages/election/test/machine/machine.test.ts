@@ -1,3 +1,4 @@
+import { seededRandom } from '@canopy/core/testing';
 import { describe, expect, it } from 'vitest';
 import type { LeaseValue } from '../../src/lease/lease-value.ts';
 import type { Sighting } from '../../src/lease/sighting.ts';
@@ -268,6 +269,27 @@ describe('a candidate', () => {
     expect(wakeAt(m.rules, m.state)).toBe(550);
     m.feed(100, { type: 'synced' });
     expect(wakeAt(m.rules, m.state)).toBe(1005);
+  });
+
+  it('asks again after a read without an answer: later each time, by chance, at most a heartbeat later', () => {
+    const waits = (seed: number): number[] => {
+      const m = new Machine({ random: seededRandom(seed) });
+      m.feed(0, { type: 'start' });
+      return Array.from({ length: 8 }, () => {
+        const now = m.state.polledAt;
+        m.feed(now, { type: 'failed', op: m.op });
+        const at = wakeAt(m.rules, m.state) as number;
+        expect(types(m.feed(at, { type: 'tick' }))).toEqual(['read']);
+        return at - now;
+      });
+    };
+    const [one, two] = [waits(1), waits(2)];
+    for (const [i, wait] of one.entries()) {
+      const full = Math.min(333, 50 * 2 ** i);
+      expect(wait).toBeGreaterThanOrEqual(full / 2);
+      expect(wait).toBeLessThanOrEqual(full + 1);
+      expect(wait).not.toBe(two[i]);
+    }
   });
 
   it('takes what was handed to it at once, and what was handed to another after a moment', () => {

@@ -126,6 +126,27 @@ describe('the breaker', () => {
     expect([breaker.state, calls]).toEqual(['closed', 6]);
   });
 
+  it('does not listen to calls that began before it opened', async () => {
+    const clock = new VirtualClock();
+    const breaker = new CircuitBreaker({ name: 'bucket', threshold: 1, cooldownMs: 1000 }, clock);
+    const slow = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
+    const early = slow.map(({ promise }) => breaker.run(() => promise).catch(() => {}));
+    await breaker.run(failing).catch(() => {});
+    slow[0].resolve();
+    await early[0];
+    expect(breaker.state).toBe('open');
+    await clock.advance(1000);
+    const probe = Promise.withResolvers<void>();
+    const probing = breaker.run(() => probe.promise);
+    slow[1].reject(new Error('late'));
+    await early[1];
+    expect(breaker.state).toBe('half-open');
+    await expect(breaker.run(failing)).rejects.toMatchObject({ code: 'CIRCUIT_OPEN' });
+    probe.resolve();
+    await probing;
+    expect(breaker.state).toBe('closed');
+  });
+
   it('opens again when the probe fails, and does not count what it is told not to', async () => {
     const clock = new VirtualClock();
     const isFailure = (error: unknown) => error !== 'an answer';
