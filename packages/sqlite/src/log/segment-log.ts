@@ -5,6 +5,7 @@
 import { assert, type Clock, type Epoch, hasCode, type Logger, type Position, silentLogger } from '@canopy/core';
 import type { BlobSource, Blobs } from '@canopy/nats';
 import { sqliteErrors } from '../errors.ts';
+import { type RetentionOptions, type RetentionResult, trimLog } from '../levels/retention.ts';
 import { type DecodedLtx, decodeLtx, decodeLtxStream, type LtxStream } from '../ltx/decoder.ts';
 import { Appender, type AppendInput, transferMs } from './appender.ts';
 import { followLog } from './follow.ts';
@@ -21,7 +22,6 @@ import {
   SNAPSHOTS,
   segmentName,
 } from './names.ts';
-import { type TrimOptions, type TrimResult, trimLog } from './trim.ts';
 import type { CallOptions, LogView } from './view.ts';
 
 const LIST_TIMEOUT_MS = 60_000;
@@ -44,6 +44,13 @@ export interface SnapshotInput {
   /** An LTX file with minTxid 1 and maxTxid = txid. */
   readonly data: BlobSource;
   readonly note?: string | undefined;
+}
+
+/** An object made from others of the log. */
+export interface MergedInput extends Omit<SnapshotInput, 'txid'> {
+  readonly level: number;
+  readonly minTxid: number;
+  readonly maxTxid: number;
 }
 
 export interface LogEnd {
@@ -107,10 +114,15 @@ export class SegmentLog implements LogView {
     }
   }
 
+  /** Any entry by its name, as the bucket has it now; undefined when it is not there. */
+  async find(name: string, options: CallOptions = {}): Promise<LogEntry | undefined> {
+    const info = await this.#blobs.info(name, options);
+    return info === undefined ? undefined : asEntry(info);
+  }
+
   /** The level-0 entry of one transaction, or undefined when it is not there (not yet, or trimmed). */
   async entry(txid: number, options: CallOptions = {}): Promise<LogEntry | undefined> {
-    const info = await this.#blobs.info(segmentName(txid), options);
-    return info === undefined ? undefined : asEntry(info);
+    return this.find(segmentName(txid), options);
   }
 
   /**
@@ -194,14 +206,14 @@ export class SegmentLog implements LogView {
 
   /** Stores a full image (level 9). One that is there already for the transaction stays and is returned. */
   async putSnapshot(input: SnapshotInput, options: CallOptions & { timeoutMs?: number } = {}): Promise<LogEntry> {
-    const name = formatName({ level: SNAPSHOT_LEVEL, minTxid: 1, maxTxid: input.txid });
-    const headers = entryHeaders({
-      ...input,
-      kind: 'snapshot',
-      digest: undefined,
-      walEnd: undefined,
-      note: input.note,
-    });
+    return this.putMerged({ ...input, level: SNAPSHOT_LEVEL, minTxid: 1, maxTxid: input.txid }, options);
+  }
+
+  /** Stores a merge of other entries (a compaction, a full image), create-only: one that is there already stays and is returned. */
+  async putMerged(input: MergedInput, options: CallOptions & { timeoutMs?: number } = {}): Promise<LogEntry> {
+    const name = formatName(input);
+    const kind = input.minTxid === 1 ? 'snapshot' : 'commit';
+    const headers = entryHeaders({ ...input, kind, digest: undefined, walEnd: undefined, note: input.note });
     try {
       const put = { createOnly: true, headers, timeoutMs: STREAM_TIMEOUT_MS, ...options };
       return asEntry(await this.#blobs.put(name, input.data, put));
@@ -210,6 +222,11 @@ export class SegmentLog implements LogView {
       if (there === undefined) throw error;
       return asEntry(there);
     }
+  }
+
+  /** The bucket itself, for its upkeep. */
+  get store(): Blobs {
+    return this.#blobs;
   }
 
   /** Decodes the whole object without keeping it. Throws when it is damaged; false when it is not there. */
@@ -229,9 +246,9 @@ export class SegmentLog implements LogView {
     return followLog({ log: this, blobs: this.#blobs, clock: this.#clock, logger: this.#log }, after, options);
   }
 
-  /** Deletes what nobody needs any more. See TrimOptions. */
-  trim(options: TrimOptions = {}): Promise<TrimResult> {
-    return trimLog(this, this.#blobs, this.#clock, options);
+  /** Deletes what nobody needs any more, by a listing of the bucket. See RetentionOptions. */
+  trim(options: RetentionOptions = {}): Promise<RetentionResult> {
+    return trimLog(this, this.#clock, options);
   }
 
   /** The newest level-0 entry by listing all of them. */

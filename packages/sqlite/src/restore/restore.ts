@@ -19,8 +19,16 @@ const AHEAD = 4;
 const ATTEMPTS = 3;
 const DAMAGE = ['BLOB_CORRUPT', 'SQLITE_LTX_INVALID'] as const;
 
+/** What a restore reads from: a log, or anything else that holds LTX objects. */
+export interface RestoreSource {
+  readonly bucket: string;
+  all(options?: { signal?: AbortSignal | undefined }): Promise<LogEntry[]>;
+  readEntry: SegmentLog['readEntry'];
+  open: SegmentLog['open'];
+}
+
 export interface RestoreOptions {
-  readonly log: SegmentLog;
+  readonly log: RestoreSource;
   /** Path of the database file to make. */
   readonly dest: string;
   /** Default: the end of the log. */
@@ -153,7 +161,7 @@ class Assembly {
   }
 
   async run(): Promise<PageFile> {
-    const ahead = new Map<LogEntry, ReturnType<SegmentLog['readEntry']>>();
+    const ahead = new Map<LogEntry, ReturnType<RestoreSource['readEntry']>>();
     for (const [i, entry] of this.#plan.entries()) {
       this.#options.signal?.throwIfAborted();
       for (const soon of this.#plan.slice(i, i + AHEAD)) if (soon.size <= SMALL_BYTES) this.#prefetch(ahead, soon);
@@ -175,14 +183,14 @@ class Assembly {
     for (const path of [this.#path, ...sidecars(this.#path)]) await rm(path, { force: true }).catch(() => {});
   }
 
-  #prefetch(ahead: Map<LogEntry, ReturnType<SegmentLog['readEntry']>>, entry: LogEntry): void {
+  #prefetch(ahead: Map<LogEntry, ReturnType<RestoreSource['readEntry']>>, entry: LogEntry): void {
     if (ahead.has(entry)) return;
     const reading = this.#options.log.readEntry(entry.name, { signal: this.#options.signal });
     reading.catch(() => {});
     ahead.set(entry, reading);
   }
 
-  async #whole(entry: LogEntry, segment: Awaited<ReturnType<SegmentLog['readEntry']>>): Promise<void> {
+  async #whole(entry: LogEntry, segment: Awaited<ReturnType<RestoreSource['readEntry']>>): Promise<void> {
     if (segment === undefined) throw this.#vanished(entry);
     const file = await this.#open(segment.ltx.header.pageSize);
     file.begin(segment.ltx.header, entry.name);
