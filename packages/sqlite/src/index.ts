@@ -4,4 +4,14 @@ export type { SqliteOptions } from './database/options.ts';
 export { sqliteErrors } from './errors.ts';
 export type { EntryKind, LogEntry } from './log/names.ts';
 export { type LogEnd, SegmentLog, type SegmentLogOptions } from './log/segment-log.ts';
-export { type Restored, type RestoreOptions, type RestoreProgress, restore } from './restore/restore.ts';
+export { planRestore, type RestoreTarget } from './restore/plan.ts';
+export {
+  type Restored,
+  type RestoreOptions,
+  type RestoreProgress,
+  type RestoreSource,
+  restore,
+} from './restore/restore.ts';
+export { type NamedSnapshot, snapshotBucket } from './snapshots/snapshot.ts';
+export { type CreateNamedOptions, SnapshotStore, type SnapshotStoreOptions } from './snapshots/snapshot-store.ts';
+export { readVerified, type Verified } from './verify/record.ts';

@@ -69,7 +69,7 @@ async function proveOwn(deps: CompactorDeps, entry: LogEntry, signal: AbortSigna
 }
 
 /** The database's commits are shipped by the same thread: it gets its turn after each batch. */
-async function* politely(
+export async function* politely(
   batches: AsyncIterable<readonly LtxPage[]>,
   clock: Clock,
   signal: AbortSignal,

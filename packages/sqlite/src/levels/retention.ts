@@ -62,6 +62,7 @@ export async function applyRetention(
   plan: readonly Deletion[],
   proofs: Proofs,
   signal?: AbortSignal,
+  onDeleted: (entry: LogEntry) => void = () => {},
 ): Promise<RetentionResult> {
   const result = { segments: 0, snapshots: 0, merged: 0 };
   const proven = new Set<string>();
@@ -73,6 +74,7 @@ export async function applyRetention(
       proven.add(cover.name);
     }
     await log.store.delete(entry.name, { signal });
+    onDeleted(entry);
     if (entry.level === 0) result.segments++;
     else if (entry.level === SNAPSHOT_LEVEL) result.snapshots++;
     else result.merged++;

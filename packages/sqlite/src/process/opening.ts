@@ -2,10 +2,12 @@
 import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Env, makeDirectory } from '@canopy/core';
-import type { NatsSession } from '@canopy/nats';
+import type { Blobs, NatsSession } from '@canopy/nats';
 import { finishInterrupted, listDivergences } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
+import { type BucketFinding, checkBucket } from '../levels/bucket-check.ts';
 import { SegmentLog } from '../log/segment-log.ts';
+import { snapshotBucket } from '../snapshots/snapshot.ts';
 import { DatabaseLock } from './database-lock.ts';
 import { readHeaderOf } from './local-file.ts';
 import type { DatabaseSpec } from './protocol.ts';
@@ -14,8 +16,6 @@ import { wrapFileError } from './system-errors.ts';
 
 /** How long a predecessor that is just ending may keep the lock. */
 const LOCK_WAIT_MS = 5000;
-/** Copies of the log that survive the loss of one server while the others go on. */
-const REPLICAS_WANTED = 3;
 
 /** Throws SQLITE_UNWRITABLE or SQLITE_DISK_FULL. */
 export function prepareDirectory(path: string, directory: string): void {
@@ -38,17 +38,13 @@ export async function openLog(
   env: Env,
   mayMake: boolean,
   signal: AbortSignal | undefined,
-): Promise<{ readonly log: SegmentLog; readonly warning: string | undefined }> {
+): Promise<{ readonly log: SegmentLog; readonly findings: readonly BucketFinding[] }> {
   const bucket = `${spec.platform}_${spec.app}_wal`;
   const { replicas } = spec.options;
   const wanted = replicas === undefined ? {} : { replicas };
   const blobs = mayMake ? await session.ensureBlobs(bucket, wanted) : await session.blobs(bucket);
-  const info = await blobs.bucketInfo({ signal });
-  const warning =
-    info.replicas < REPLICAS_WANTED
-      ? `bucket ${bucket} keeps ${info.replicas} of ${REPLICAS_WANTED} copies: the log is lost with its NATS server`
-      : undefined;
-  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), warning };
+  const findings = checkBucket(await blobs.bucketInfo({ signal }));
+  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), findings };
 }
 
 export interface OpenedDatabase {
@@ -57,7 +53,10 @@ export interface OpenedDatabase {
   readonly log: SegmentLog;
   readonly divergences: readonly string[];
   readonly lastSnapshotAt: number | undefined;
-  readonly warning: string | undefined;
+  /** What is not right with the log's bucket. */
+  readonly findings: readonly BucketFinding[];
+  /** Opens the bucket of named snapshots, made when missing. */
+  snapshots(): Promise<Blobs>;
 }
 
 export interface OpeningDeps {
@@ -82,9 +81,13 @@ export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | unde
     const divergences = listDivergences(spec.path);
     session = await deps.connect();
     // A node that has replicated before must find its log: making an empty one would hide that it was lost.
-    const { log, warning } = await openLog(session, spec, env, readState(statePath) === undefined, signal);
+    const { log, findings } = await openLog(session, spec, env, readState(statePath) === undefined, signal);
     const lastSnapshotAt = (await log.snapshots({ signal })).at(-1)?.storedAt;
-    return { lock, session, log, divergences, lastSnapshotAt, warning };
+    const named = snapshotBucket(spec.platform, spec.app);
+    const { replicas } = spec.options;
+    const opened = session;
+    const snapshots = (): Promise<Blobs> => opened.ensureBlobs(named, replicas === undefined ? {} : { replicas });
+    return { lock, session, log, divergences, lastSnapshotAt, findings, snapshots };
   } catch (error) {
     await session?.close();
     lock.release();

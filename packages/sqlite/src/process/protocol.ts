@@ -25,7 +25,7 @@ export interface DatabaseSpec {
   readonly options: ResolvedSqliteOptions;
 }
 
-export type CallMethod = 'start' | 'promote' | 'demote' | 'sync' | 'waitFor' | 'stop';
+export type CallMethod = 'start' | 'promote' | 'demote' | 'sync' | 'waitFor' | 'admin' | 'stop';
 
 export type ToDatabase =
   | { readonly type: 'open'; readonly spec: DatabaseSpec }

@@ -4,13 +4,14 @@
  */
 import { access, open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { type Env, epoch, hasCode, type Position, systemEnv } from '@canopy/core';
+import { type Clock, type Env, epoch, hasCode, type Position, systemEnv } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { checkIntegrity, type IntegrityMethod } from './integrity.ts';
 import { onDisk, PageFile } from './page-file.ts';
 import { planRestore, type RestoreTarget } from './plan.ts';
+import { RateMeter, type TransferRate } from './transfer-rate.ts';
 
 /** Entries up to this size are fetched ahead, this many at a time; larger ones are streamed. */
 const SMALL_BYTES = 1024 * 1024;
@@ -45,7 +46,7 @@ export interface RestoreOptions {
   readonly env?: Env;
 }
 
-export interface RestoreProgress {
+export interface RestoreProgress extends TransferRate {
   readonly doneBytes: number;
   readonly totalBytes: number;
 }
@@ -151,12 +152,15 @@ class Assembly {
   readonly #plan: readonly LogEntry[];
   readonly #path: string;
   #file: PageFile | undefined;
+  readonly #rate = new RateMeter();
+  readonly #clock: Clock;
   #doneBytes = 0;
 
   constructor(options: RestoreOptions, plan: readonly LogEntry[], path: string) {
     this.#options = options;
     this.#plan = plan;
     this.#path = path;
+    this.#clock = (options.env ?? systemEnv()).clock;
     this.totalBytes = plan.reduce((sum, entry) => sum + entry.size, 0);
   }
 
@@ -222,7 +226,9 @@ class Assembly {
 
   #progress(bytes: number): void {
     this.#doneBytes += bytes;
-    this.#options.onProgress?.({ doneBytes: this.#doneBytes, totalBytes: this.totalBytes });
+    const progress = { doneBytes: this.#doneBytes, totalBytes: this.totalBytes };
+    const rate = this.#rate.add(this.#clock.monotonic(), progress.doneBytes, progress.totalBytes);
+    this.#options.onProgress?.({ ...progress, ...rate });
   }
 
   #vanished(entry: LogEntry): Error {
