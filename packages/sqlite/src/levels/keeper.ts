@@ -5,7 +5,7 @@
  * never ends anything.
  */
 import { rm } from 'node:fs/promises';
-import { CanopyError, type DatabaseEvent, type Env, messageOf } from '@canopy/core';
+import { CanopyError, type DatabaseEvent, type Env, hasCode, messageOf } from '@canopy/core';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { type BucketFinding, checkBucket } from './bucket-check.ts';
@@ -18,7 +18,9 @@ import { applyRetention, planRetention, proofsOf } from './retention.ts';
 /** How often it looks for what may be deleted; an idle log is looked at less often. */
 const LOOK_MS = 15_000;
 const IDLE_LOOK_MS = 300_000;
-const CHECK_MS = 60_000;
+const CHECK_MS = 30_000;
+/** A merge that found no room is tried again after this, once something was deleted. */
+const FULL_RETRY_MS = 1000;
 const SWEEP_MS = 6 * 3_600_000;
 const ORPHAN_MS = 3_600_000;
 const SWEEP_TIMEOUT_MS = 300_000;
@@ -63,6 +65,8 @@ export class LogKeeper {
   readonly #problems = new Map<Step, string>();
   #findings: readonly BucketFinding[] = [];
   #counts = { merges: 0, mergedInputs: 0, deletedSegments: 0, deletedSnapshots: 0, deletedMerged: 0, orphans: 0 };
+  /** The bucket had no room for the last merge. */
+  #isFull = false;
   #idleSince: { readonly version: number; readonly at: number } | undefined;
   #checkDueAt = Number.NEGATIVE_INFINITY;
   #sweepDueAt: number;
@@ -108,7 +112,7 @@ export class LogKeeper {
   /** One round of everything that is due. Failures are kept as problems. */
   async look(signal: AbortSignal): Promise<void> {
     const now = this.#deps.env.clock.monotonic();
-    if (now >= this.#checkDueAt) {
+    if (now >= this.#checkDueAt || this.#isFull) {
       this.#checkDueAt = now + CHECK_MS;
       await this.#step('check', signal, () => this.#check(signal));
     }
@@ -125,13 +129,18 @@ export class LogKeeper {
   #pauseMs(): number {
     const now = this.#deps.env.clock.wall();
     const due = (nextLook(this.#deps.options.compactionLevelsMs, now) ?? now + LOOK_MS) - now;
-    return Math.max(50, Math.min(due, LOOK_MS));
+    return Math.max(50, Math.min(due, this.#isFull ? FULL_RETRY_MS : LOOK_MS));
   }
 
   /** Nothing has changed since a round that found nothing to do: what remains is a matter of age. */
   #isIdle(now: number): boolean {
     const idle = this.#idleSince;
-    return idle !== undefined && idle.version === this.#catalogue.version && now - idle.at < this.#idleLookMs();
+    return (
+      !this.#isFull &&
+      idle !== undefined &&
+      idle.version === this.#catalogue.version &&
+      now - idle.at < this.#idleLookMs()
+    );
   }
 
   #idleLookMs(): number {
@@ -145,6 +154,7 @@ export class LogKeeper {
       const plan = planCompaction(this.#catalogue.entries, options.compactionLevelsMs, env.clock.wall());
       if (plan === undefined) return;
       const made = await compact(deps, plan, signal);
+      this.#isFull = false;
       // Somebody else was faster with everything: the watch will tell.
       if (made === undefined) return;
       this.#catalogue.add(made);
@@ -161,9 +171,11 @@ export class LogKeeper {
 
   async #retain(signal: AbortSignal): Promise<void> {
     const { log, env, options } = this.#deps;
+    // Without room the log stops; single transactions of the last minutes, merged already, are the lesser loss.
+    const isTight = this.#isFull || this.#findings.some(({ code }) => code === 'LOG_NEARLY_FULL');
     const plan = planRetention(this.#catalogue.entries, env.clock.wall(), {
       levels: options.compactionLevelsMs.length > 0,
-      keepMs: options.keepSegmentsMs,
+      keepMs: isTight ? 0 : options.keepSegmentsMs,
       keepSnapshotsMs: options.retentionMs,
       keepSnapshots: options.keepSnapshots,
       snapshotSpacingMs: options.snapshotIntervalMs,
@@ -203,6 +215,7 @@ export class LogKeeper {
       this.#problems.delete(step);
     } catch (error) {
       if (signal.aborted) return;
+      if (hasCode(error, 'BUCKET_FULL')) this.#isFull = true;
       const message = `${TITLES[step]}: ${messageOf(error)}`;
       this.#problems.set(step, message);
       if (before !== message) this.#warn(CanopyError.is(error) ? error.code : 'UPKEEP_FAILED', message);

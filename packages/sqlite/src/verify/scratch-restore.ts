@@ -54,7 +54,7 @@ export async function proveRestore(options: ProofOptions): Promise<Proof> {
     const plan = planRestore(log.bucket, await log.all({ signal }));
     await requireSpace(options, plan.at(-1) as LogEntry);
     const done = await restore({ log, dest: scratch, overwrite: true, check: METHOD, env, signal });
-    const ms = env.clock.monotonic() - started;
+    const ms = Math.round(env.clock.monotonic() - started);
     return { position: done.position, method: METHOD, bytes: done.commit * done.pageSize, ms };
   } catch (error) {
     signal?.throwIfAborted();

@@ -9,8 +9,9 @@ import { verifyDueAt } from './schedule.ts';
 import type { Proof } from './scratch-restore.ts';
 
 const RETRY_MS = 5000;
-/** The longest sleep between looks at the role and the record. */
+/** The longest sleep between looks at the role and the record, and its part of a short interval. */
 const LOOK_MS = 60_000;
+const LOOKS_PER_INTERVAL = 20;
 
 export interface VerifierDeps {
   readonly blobs: Blobs;
@@ -64,11 +65,13 @@ export class Verifier {
   }
 
   async #keepSchedule(signal: AbortSignal): Promise<void> {
-    const { env, blobs } = this.#deps;
+    const { env, blobs, intervalMs } = this.#deps;
+    if (intervalMs === 0) return;
+    const lookMs = Math.min(LOOK_MS, intervalMs / LOOKS_PER_INTERVAL);
     while (!signal.aborted) {
       const due = this.#dueInMs();
       try {
-        if (due === undefined || due > 0) await env.clock.sleep(Math.min(due ?? LOOK_MS, LOOK_MS), { signal });
+        if (due === undefined || due > 0) await env.clock.sleep(Math.min(due ?? lookMs, lookMs), { signal });
         else {
           // Somebody else may just have done it.
           this.#learn(await readVerified(blobs, signal));
