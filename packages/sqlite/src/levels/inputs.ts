@@ -26,7 +26,7 @@ const READ_BYTES = 256 * 1024;
 
 export interface InputDeps {
   readonly log: RestoreSource;
-  /** A directory for scratch files of this merge alone; made here, removed by `close`. */
+  /** A directory for scratch files of this merge alone; made when needed, removed by `close`. */
   readonly scratch: string;
   readonly signal: AbortSignal;
   /** Called with the compressed bytes of each input as it has been taken in or opened. */
@@ -45,8 +45,6 @@ export class MergeInputs implements AsyncDisposable {
 
   /** Takes in the entries, which are consecutive and in order. Throws SQLITE_LOG_GAP (`vanished`) when one is gone. */
   async load(entries: readonly LogEntry[]): Promise<{ header: LtxHeader; streams: readonly PageStream[] }> {
-    await rm(this.#deps.scratch, { recursive: true, force: true });
-    await mkdir(this.#deps.scratch, { recursive: true });
     const ahead = new Map<LogEntry, ReturnType<RestoreSource['readEntry']>>();
     for (const [i, entry] of entries.entries()) {
       this.#deps.signal.throwIfAborted();
@@ -65,6 +63,7 @@ export class MergeInputs implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
+    if (this.#files === 0) return;
     await rm(this.#deps.scratch, { recursive: true, force: true });
   }
 
@@ -122,6 +121,7 @@ export class MergeInputs implements AsyncDisposable {
     const last = streams.at(-1) as PageStream;
     const header = mergedHeader(first.header, last.header);
     const path = join(this.#deps.scratch, `${this.#files++}.ltx`);
+    await onDisk(path, mkdir(this.#deps.scratch, { recursive: true }));
     const file = await onDisk(path, open(path, 'w', 0o600));
     try {
       for await (const chunk of encodeLtxStream(header, mergePages(streams, header))) {

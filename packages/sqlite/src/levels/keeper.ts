@@ -4,7 +4,7 @@
  * run at once (one of them woken from a long sleep) only do each other's work. A failure is told and tried again, and
  * never ends anything.
  */
-import { rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
 import { CanopyError, type DatabaseEvent, type Env, hasCode, messageOf } from '@canopy/core';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
@@ -98,10 +98,10 @@ export class LogKeeper {
     const following = this.#catalogue.follow(log, env.clock, env.log, signal);
     try {
       // What a crash left.
-      await rm(scratch, { recursive: true, force: true }).catch(() => {});
+      rmSync(scratch, { recursive: true, force: true });
       while (!signal.aborted) {
         await env.clock.sleep(this.#pauseMs(), { signal });
-        await this.look(signal);
+        await this.#look(signal);
       }
     } catch (error) {
       if (!signal.aborted) env.log.error('log_keeper_ended', { reason: messageOf(error) });
@@ -110,7 +110,7 @@ export class LogKeeper {
   }
 
   /** One round of everything that is due. Failures are kept as problems. */
-  async look(signal: AbortSignal): Promise<void> {
+  async #look(signal: AbortSignal): Promise<void> {
     const now = this.#deps.env.clock.monotonic();
     if (now >= this.#checkDueAt || this.#isFull) {
       this.#checkDueAt = now + CHECK_MS;

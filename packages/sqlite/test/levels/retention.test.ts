@@ -122,6 +122,9 @@ describe('with levels', () => {
       '1:1-4 by 9:8',
       '1:5-8 by 9:8',
     ]);
+    // A database that is quiet since: its last image is old, and so is all that follows it.
+    const quiet = [entry(9, 1, 4), entry(1, 5, 6), entry(1, 7, 8), entry(1, 9, 10), ...segments(9, 12)];
+    expect(plan(quiet, 1000)).toEqual(['0:9-9 by 1:10', '0:10-10 by 1:10']);
   });
 });
 
