@@ -41,8 +41,9 @@ export async function compact(
   try {
     const { header, streams } = await inputs.load(plan.inputs);
     const data = encodeLtxStream(header, politely(mergePages(streams, header), deps.clock, signal));
-    const { epoch, node } = last;
-    const facts = { epoch, node: node ?? deps.node, timestamp: header.timestamp, note: noteOf(deps) };
+    // As the last input: who looks for the end of its own work finds it here when the single entries are gone.
+    const { epoch, node, walEnd } = last;
+    const facts = { epoch, node: node ?? deps.node, walEnd, timestamp: header.timestamp, note: noteOf(deps) };
     const { level, minTxid, maxTxid } = plan;
     const entry = await log.putMerged({ level, minTxid, maxTxid, ...facts, data }, { signal });
     return await proveOwn(deps, entry, signal);

@@ -74,7 +74,11 @@ function nextRun(entries: readonly LogEntry[], level: number, end: number, image
   }
 }
 
-/** The inputs of the first stretch, when it is over. A clock that was set back stays in the stretch before. */
+/**
+ * The inputs of the first stretch, when it is over. A clock that was set back stays in the stretch before. An output never
+ * reaches from one primary's entries into another's: where they part is where a former primary finds what it still shares
+ * with the log, so that point must stay reachable.
+ */
 function dueGroup(run: readonly LogEntry[], intervalMs: number, now: number): readonly LogEntry[] {
   const [first] = run;
   if (first === undefined) return [];
@@ -82,7 +86,7 @@ function dueGroup(run: readonly LogEntry[], intervalMs: number, now: number): re
   let bytes = 0;
   for (const [i, entry] of run.entries()) {
     bytes += entry.size;
-    const isOther = stretchOf(entry, intervalMs) > stretch;
+    const isOther = stretchOf(entry, intervalMs) > stretch || entry.epoch !== first.epoch || entry.node !== first.node;
     if (isOther || i >= INPUTS_MAX || (bytes > BYTES_MAX && i > 0)) return run.slice(0, i);
   }
   return now >= (stretch + 1) * intervalMs ? run : [];

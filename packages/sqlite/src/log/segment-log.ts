@@ -21,6 +21,7 @@ import {
   SNAPSHOT_LEVEL,
   SNAPSHOTS,
   segmentName,
+  type WalEnd,
 } from './names.ts';
 import type { CallOptions, LogView } from './view.ts';
 
@@ -51,6 +52,8 @@ export interface MergedInput extends Omit<SnapshotInput, 'txid'> {
   readonly level: number;
   readonly minTxid: number;
   readonly maxTxid: number;
+  /** Where in its writer's WAL the last transaction ends. */
+  readonly walEnd?: WalEnd | undefined;
 }
 
 export interface LogEnd {
@@ -182,6 +185,17 @@ export class SegmentLog implements LogView {
     return found.filter((entry) => entry.minTxid >= from && entry.minTxid === entry.maxTxid);
   }
 
+  /**
+   * The log as one line, oldest first: single transactions, and before them what they were merged into at level 1. An
+   * entry never spans two epochs.
+   */
+  async history(options: CallOptions = {}): Promise<LogEntry[]> {
+    const all = await this.#list(ROOT, options);
+    const segments = all.filter((entry) => entry.level === 0 && entry.minTxid === entry.maxTxid);
+    const first = segments[0]?.maxTxid ?? Number.POSITIVE_INFINITY;
+    return [...all.filter((entry) => entry.level === 1 && entry.maxTxid < first), ...segments];
+  }
+
   /** Full images, oldest first. */
   async snapshots(options: CallOptions = {}): Promise<LogEntry[]> {
     return this.#list(SNAPSHOTS, options);
@@ -192,10 +206,10 @@ export class SegmentLog implements LogView {
     return this.#list(ROOT, options);
   }
 
-  /** Who wrote what, oldest first, as far back as level 0 reaches. */
+  /** Who wrote what, oldest first, as far back as single transactions and level 1 reach. */
   async epochChain(options: CallOptions = {}): Promise<EpochSpan[]> {
     const spans: EpochSpan[] = [];
-    for (const entry of await this.entries(1, options)) {
+    for (const entry of await this.history(options)) {
       const last = spans.at(-1);
       if (last !== undefined && last.epoch === entry.epoch && last.node === entry.node)
         spans[spans.length - 1] = { ...last, toTxid: entry.maxTxid };
@@ -213,7 +227,7 @@ export class SegmentLog implements LogView {
   async putMerged(input: MergedInput, options: CallOptions & { timeoutMs?: number } = {}): Promise<LogEntry> {
     const name = formatName(input);
     const kind = input.minTxid === 1 ? 'snapshot' : 'commit';
-    const headers = entryHeaders({ ...input, kind, digest: undefined, walEnd: undefined, note: input.note });
+    const headers = entryHeaders({ ...input, kind, digest: undefined, walEnd: input.walEnd, note: input.note });
     try {
       const put = { createOnly: true, headers, timeoutMs: STREAM_TIMEOUT_MS, ...options };
       return asEntry(await this.#blobs.put(name, input.data, put));

@@ -47,6 +47,15 @@ describe('planCompaction', () => {
     expect(shown(log, 400)).toBe('2:1-10 of 2');
   });
 
+  test('an output ends where one primary took over from another', () => {
+    const by = (at: LogEntry, epoch: number): LogEntry => ({ ...at, epoch, node: `n${epoch}` }) as unknown as LogEntry;
+    const log = [by(entry(0, 1, 1, 1), 1), by(entry(0, 2, 2, 2), 1), by(entry(0, 3, 3, 3), 2)];
+    expect(shown(log, 5)).toBe('1:1-2 of 2');
+    expect(shown([...log, by(entry(1, 1, 2, 2), 1)], 5)).toBe('-');
+    expect(shown([...log, by(entry(1, 1, 2, 2), 1)], 30)).toBe('1:3-3 of 1');
+    expect(shown([by(entry(1, 1, 2, 2), 1), by(entry(1, 3, 3, 3), 2)], 30)).toBe('2:1-2 of 1');
+  });
+
   test('clocks that jump: one set back stays in the stretch, one ahead does not hold the level up', () => {
     expect(shown([entry(0, 1, 1, 40), entry(0, 2, 2, 10), entry(0, 3, 3, 50), entry(0, 4, 4, 70)], 60)).toBe(
       '1:1-3 of 3',
