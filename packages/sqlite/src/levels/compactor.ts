@@ -34,7 +34,7 @@ export async function compact(
   signal: AbortSignal,
 ): Promise<LogEntry | undefined> {
   const { log, proofs } = deps;
-  const there = await log.find(formatName(plan), { signal });
+  const there = plan.replaces ? undefined : await log.find(formatName(plan), { signal });
   if (there !== undefined) return (await proofs.prove(there, signal)) ? there : undefined;
   const last = plan.inputs.at(-1) as LogEntry;
   await using inputs = new MergeInputs({ log, scratch: join(deps.scratch, 'merge'), signal });
@@ -44,8 +44,8 @@ export async function compact(
     // As the last input: who looks for the end of its own work finds it here when the single entries are gone.
     const { epoch, node, walEnd } = last;
     const facts = { epoch, node: node ?? deps.node, walEnd, timestamp: header.timestamp, note: noteOf(deps) };
-    const { level, minTxid, maxTxid } = plan;
-    const entry = await log.putMerged({ level, minTxid, maxTxid, ...facts, data }, { signal });
+    const { level, minTxid, maxTxid, replaces: replace = false } = plan;
+    const entry = await log.putMerged({ level, minTxid, maxTxid, ...facts, data }, { signal, replace });
     return await proveOwn(deps, entry, signal);
   } catch (error) {
     if (hasCode(error, 'SQLITE_LOG_GAP') && error.fields.vanished === true) return undefined;

@@ -181,12 +181,32 @@ export class LogKeeper {
       snapshotSpacingMs: options.snapshotIntervalMs,
     });
     if (plan.length === 0) return;
+    for (const cover of new Set(plan.flatMap(({ coveredBy }) => coveredBy))) await this.#proveOrMend(cover, signal);
     await applyRetention(log, plan, this.#proofs, signal, ({ name, level }) => {
       this.#catalogue.remove(name);
       if (level === 0) this.#counts.deletedSegments++;
       else if (level === SNAPSHOT_LEVEL) this.#counts.deletedSnapshots++;
       else this.#counts.deletedMerged++;
     });
+  }
+
+  /** A merge of level 1 that was damaged later is made anew while all of its inputs are there. Throws what is wrong else. */
+  async #proveOrMend(cover: LogEntry, signal: AbortSignal): Promise<void> {
+    const { log, env, node, scratch } = this.#deps;
+    try {
+      await this.#proofs.prove(cover, signal);
+    } catch (error) {
+      const { minTxid, maxTxid, level } = cover;
+      const inputs = this.#catalogue.entries
+        .filter((entry) => entry.level === 0 && entry.minTxid >= minTxid && entry.maxTxid <= maxTxid)
+        .sort((a, b) => a.minTxid - b.minTxid);
+      const isWhole = level === 1 && inputs.length === maxTxid - minTxid + 1;
+      if (!isWhole || !hasCode(error, 'SQLITE_LTX_INVALID', 'BLOB_CORRUPT')) throw error;
+      this.#warn(error.code, `${messageOf(error)}; it is made anew`);
+      // In its place, so that until then there is what there was.
+      const deps = { log, clock: env.clock, proofs: this.#proofs, scratch, node };
+      if ((await compact(deps, { level, inputs, minTxid, maxTxid, replaces: true }, signal)) === undefined) throw error;
+    }
   }
 
   async #check(signal: AbortSignal): Promise<void> {

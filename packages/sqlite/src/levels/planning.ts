@@ -16,6 +16,8 @@ export interface Compaction {
   readonly inputs: readonly LogEntry[];
   readonly minTxid: number;
   readonly maxTxid: number;
+  /** The output is there, damaged, and is to be replaced by the same made anew. Default false. */
+  readonly replaces?: boolean;
 }
 
 /**

@@ -223,16 +223,23 @@ export class SegmentLog implements LogView {
     return this.putMerged({ ...input, level: SNAPSHOT_LEVEL, minTxid: 1, maxTxid: input.txid }, options);
   }
 
-  /** Stores a merge of other entries (a compaction, a full image), create-only: one that is there already stays and is returned. */
-  async putMerged(input: MergedInput, options: CallOptions & { timeoutMs?: number } = {}): Promise<LogEntry> {
+  /**
+   * Stores a merge of other entries (a compaction, a full image), create-only: one that is there already stays and is
+   * returned. With `replace` it goes when the new one is stored: for the same made anew.
+   */
+  async putMerged(
+    input: MergedInput,
+    options: CallOptions & { timeoutMs?: number; replace?: boolean } = {},
+  ): Promise<LogEntry> {
+    const { replace = false, ...call } = options;
     const name = formatName(input);
     const kind = input.minTxid === 1 ? 'snapshot' : 'commit';
     const headers = entryHeaders({ ...input, kind, digest: undefined, walEnd: input.walEnd, note: input.note });
     try {
-      const put = { createOnly: true, headers, timeoutMs: STREAM_TIMEOUT_MS, ...options };
+      const put = { createOnly: !replace, headers, timeoutMs: STREAM_TIMEOUT_MS, ...call };
       return asEntry(await this.#blobs.put(name, input.data, put));
     } catch (error) {
-      const there = hasCode(error, 'BLOB_EXISTS') ? await this.#blobs.info(name, options) : undefined;
+      const there = hasCode(error, 'BLOB_EXISTS') ? await this.#blobs.info(name, call) : undefined;
       if (there === undefined) throw error;
       return asEntry(there);
     }
