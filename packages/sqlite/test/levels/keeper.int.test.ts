@@ -79,6 +79,30 @@ describe('the log of a primary', () => {
     await node.database.stop();
   });
 
+  test('is left alone by a primary that was fenced', { timeout: 60_000 }, async () => {
+    const first = cluster.node('fence1', FAST, { app: 'fenced' });
+    const second = cluster.node('fence2', FAST, { app: 'fenced' });
+    await first.database.start();
+    await first.promote(1);
+    write(first.path, 'CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)');
+    await second.database.start();
+    await second.database.waitFor(await first.database.sync());
+    await second.promote(2);
+    await first.event('fenced');
+    const merges = async (of: typeof first): Promise<number | undefined> => {
+      const answer = await of.database.admin?.({ op: 'stats' });
+      return (answer as { upkeep?: KeeperStats }).upkeep?.merges;
+    };
+    const before = await merges(first);
+    for (let made = 0; made < 3; made = (await merges(second)) ?? 0) {
+      write(second.path, "INSERT INTO t (body) VALUES ('x')");
+      await second.database.sync();
+    }
+    expect(first.database.status().role).toBe('primary');
+    expect(await merges(first)).toBe(before);
+    await Promise.all([first.database.stop(), second.database.stop()]);
+  });
+
   test('a proof is recorded for everybody; the reason for a failed one is told', { timeout: 60_000 }, async () => {
     const first = cluster.node('prove1', { verifyInterval: '0s' }, { app: 'proven' });
     const second = cluster.node('prove2', { verifyInterval: '0s' }, { app: 'proven' });
