@@ -64,7 +64,7 @@ export function encodeLtxSnapshot(
     header.commit === source.pageCount && header.pageSize === source.pageSize,
     'snapshot header and source differ',
   );
-  return encodeLtxStream(header, everyPage(source), encoding);
+  return encodeLtxPages(header, everyPage(source), encoding);
 }
 
 function* everyPage(source: PageSource): Generator<LtxPage> {
@@ -73,7 +73,7 @@ function* everyPage(source: PageSource): Generator<LtxPage> {
 }
 
 /** As `encodeLtx`, as a stream of chunks of about 256 KiB. Each page is used before the next is asked for. */
-export async function* encodeLtxStream(
+export async function* encodeLtxPages(
   header: LtxHeader,
   pages: Iterable<LtxPage>,
   encoding: PageEncoding = 'block',
@@ -84,6 +84,30 @@ export async function* encodeLtxStream(
     writer.page(pgno, data);
     if (writer.length >= STREAM_CHUNK) yield writer.take();
   }
+  yield* ending(writer);
+}
+
+/**
+ * Any LTX file as a stream of chunks of about 256 KiB. The pages obey the rules of encodeLtx; a batch is used up before
+ * the next one is asked for. Memory as encodeLtxSnapshot.
+ */
+export async function* encodeLtxStream(
+  header: LtxHeader,
+  batches: AsyncIterable<readonly LtxPage[]>,
+  encoding: PageEncoding = 'block',
+): AsyncGenerator<Uint8Array> {
+  const room = STREAM_CHUNK + 2 * (lz4Bound(header.pageSize) + FRAME_OVERHEAD);
+  const writer = new LtxWriter(header, new Uint8Array(room), encoding);
+  for await (const batch of batches) {
+    for (const page of batch) {
+      writer.page(page.pgno, page.data);
+      if (writer.length >= STREAM_CHUNK) yield writer.take();
+    }
+  }
+  yield* ending(writer);
+}
+
+function* ending(writer: LtxWriter): Generator<Uint8Array> {
   writer.finish();
   for (const piece of writer.tail()) {
     writer.append(piece);

@@ -4,7 +4,7 @@
  */
 import { readSync } from 'node:fs';
 import type { LtxChunks } from '../log/appender.ts';
-import { encodeLtx, encodeLtxSnapshot, encodeLtxStream } from '../ltx/encoder.ts';
+import { encodeLtx, encodeLtxPages, encodeLtxSnapshot } from '../ltx/encoder.ts';
 import { type LtxPage, lockPage, type PageEncoding } from '../ltx/header.ts';
 import { stampWal } from '../standby/page-one.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
@@ -45,7 +45,7 @@ export function encodeFrames(
   const wal = { walOffset: from.offset, walSize: end.offset - from.offset, walSalt1: end.salt1, walSalt2: end.salt2 };
   const header = { pageSize: readers.pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...wal };
   if (!isStreamed(batch)) return encodeLtx(header, pagesOf(pgnos, batch.pages, readers), readers.pageEncoding);
-  return { header, chunks: () => encodeLtxStream(header, pagesOf(pgnos, batch.pages, readers), readers.pageEncoding) };
+  return { header, chunks: () => encodeLtxPages(header, pagesOf(pgnos, batch.pages, readers), readers.pageEncoding) };
 }
 
 function ascendingPages(batch: WalBatch & { commit: number }, oldCommit: number): Uint32Array {

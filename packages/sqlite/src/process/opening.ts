@@ -2,10 +2,12 @@
 import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { assert, type Env, makeDirectory } from '@canopy/core';
-import type { NatsSession } from '@canopy/nats';
+import type { Blobs, NatsSession } from '@canopy/nats';
 import { finishInterrupted, listDivergences } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
+import { type BucketFinding, checkBucket } from '../levels/bucket-check.ts';
 import { SegmentLog } from '../log/segment-log.ts';
+import { snapshotBucket } from '../snapshots/snapshot.ts';
 import { DirectoryStore } from '../store/directory-store.ts';
 import { DatabaseLock } from './database-lock.ts';
 import { readHeaderOf } from './local-file.ts';
@@ -15,8 +17,6 @@ import { wrapFileError } from './system-errors.ts';
 
 /** How long a predecessor that is just ending may keep the lock. */
 const LOCK_WAIT_MS = 5000;
-/** Copies of the log that survive the loss of one server while the others go on. */
-const REPLICAS_WANTED = 3;
 
 /** Throws SQLITE_UNWRITABLE or SQLITE_DISK_FULL. */
 export function prepareDirectory(path: string, directory: string): void {
@@ -39,27 +39,34 @@ async function openBucket(
   env: Env,
   mayMake: boolean,
   signal: AbortSignal | undefined,
-): Promise<{ readonly log: SegmentLog; readonly warning: string | undefined }> {
+): Promise<{ readonly log: SegmentLog; readonly findings: readonly BucketFinding[] }> {
   const bucket = spec.store?.kind === 'nats' ? spec.store.bucket : `${spec.platform}_${spec.app}_wal`;
   const { replicas } = spec.options;
   const wanted = replicas === undefined ? {} : { replicas };
   const blobs = mayMake ? await session.ensureBlobs(bucket, wanted) : await session.blobs(bucket);
   const info = await blobs.bucketInfo({ signal });
-  const warning =
-    info.replicas < REPLICAS_WANTED
-      ? `bucket ${bucket} keeps ${info.replicas} of ${REPLICAS_WANTED} copies: the log is lost with its NATS server`
-      : undefined;
-  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log, createdAt: info.createdAt }), warning };
+  const log = new SegmentLog({ blobs, clock: env.clock, log: env.log, createdAt: info.createdAt });
+  return { log, findings: checkBucket(info) };
 }
 
 function openDirectory(
   { store }: DatabaseSpec,
   env: Env,
   mayMake: boolean,
-): { readonly log: SegmentLog; readonly warning: undefined } {
+): { readonly log: SegmentLog; readonly findings: readonly BucketFinding[] } {
   assert(store?.kind === 'directory', 'a log without NATS is in a directory');
   const blobs = DirectoryStore.open({ path: store.path, env, make: mayMake ? {} : undefined });
-  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), warning: undefined };
+  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), findings: [] };
+}
+
+/** Beside the log: a bucket or a directory of their own. */
+async function namedSnapshots(spec: DatabaseSpec, env: Env, session: NatsSession | undefined): Promise<Blobs> {
+  if (spec.store?.kind === 'directory')
+    return DirectoryStore.open({ path: `${spec.store.path}-snapshots`, env, make: {} });
+  assert(session !== undefined, 'a bucket needs a session');
+  const bucket = spec.store === undefined ? snapshotBucket(spec.platform, spec.app) : `${spec.store.bucket}_snapshots`;
+  const { replicas } = spec.options;
+  return session.ensureBlobs(bucket, replicas === undefined ? {} : { replicas });
 }
 
 export interface OpenedDatabase {
@@ -69,7 +76,10 @@ export interface OpenedDatabase {
   readonly log: SegmentLog;
   readonly divergences: readonly string[];
   readonly lastSnapshotAt: number | undefined;
-  readonly warning: string | undefined;
+  /** What is not right with the log's bucket. */
+  readonly findings: readonly BucketFinding[];
+  /** Opens the bucket of named snapshots, made when missing. */
+  snapshots(): Promise<Blobs>;
 }
 
 export interface OpeningDeps {
@@ -95,10 +105,12 @@ export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | unde
     // A node that has replicated before must find its log: making an empty one would hide that it was lost.
     const mayMake = readState(statePath) === undefined;
     if (spec.store?.kind !== 'directory') session = await deps.connect();
-    const { log, warning } =
+    const { log, findings } =
       session === undefined ? openDirectory(spec, env, mayMake) : await openBucket(session, spec, env, mayMake, signal);
     const lastSnapshotAt = (await log.snapshots({ signal })).at(-1)?.storedAt;
-    return { lock, session, log, divergences, lastSnapshotAt, warning };
+    const opened = session;
+    const snapshots = (): Promise<Blobs> => namedSnapshots(spec, env, opened);
+    return { lock, session, log, divergences, lastSnapshotAt, findings, snapshots };
   } catch (error) {
     await session?.close();
     lock.release();

@@ -1,11 +1,10 @@
 /** Where a log is, as a user says it: an address in one line, or its parts. */
 import { resolve } from 'node:path';
 import { type ConnectionSpec, type Env, systemEnv } from '@canopy/core';
-import { connectNats } from '@canopy/nats';
 import { sqliteErrors } from '../errors.ts';
-import { SegmentLog } from '../log/segment-log.ts';
+import type { SegmentLog } from '../log/segment-log.ts';
 import type { StoreSpec } from '../process/protocol.ts';
-import { DirectoryStore } from '../store/directory-store.ts';
+import { openLog as openStoredLog } from '../store/open-log.ts';
 
 /**
  * `nats://host:4222/bucket` (several servers: `nats://a:4222,b:4222/bucket`), `file:///path` or a path, or the parts. The
@@ -41,18 +40,7 @@ export async function openLog(
 ): Promise<{ readonly log: SegmentLog; close(): Promise<void> }> {
   const { env = systemEnv(), signal } = options;
   const { store, connection } = parseStore(option);
-  if (store.kind === 'directory') {
-    const blobs = DirectoryStore.open({ path: store.path, env });
-    return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), close: async () => blobs.close() };
-  }
-  const session = await connectNats(connection, { name: 'canopy-db', env, signal });
-  try {
-    const blobs = await session.blobs(store.bucket);
-    return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), close: () => session.close() };
-  } catch (error) {
-    await session.close();
-    throw error;
-  }
+  return openStoredLog({ store, connection, name: 'canopy-db', env, signal });
 }
 
 function natsUrl(text: string): StorePlace {

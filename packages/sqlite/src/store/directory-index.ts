@@ -108,6 +108,11 @@ export class DirectoryIndex {
     return (this.find(object.name) as StoredObject).info;
   }
 
+  /** Whether some object's bytes are in this file. */
+  names(file: string): boolean {
+    return this.#row('SELECT 1 FROM objects WHERE file = ?', file) !== undefined;
+  }
+
   /** Where the object's bytes are now. Not a change of the object. */
   moved(name: string, from: string, to: string): void {
     this.#database.prepare('UPDATE objects SET file = ? WHERE name = ? AND file = ?').run(to, name, from);

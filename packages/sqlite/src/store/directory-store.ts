@@ -4,7 +4,7 @@
  * Invariant: an object is visible when the index has it, and then its bytes are on the disk.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, renameSync, unlinkSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Env, makeDirectory } from '@canopy/core';
@@ -15,6 +15,7 @@ import {
   type BlobInfo,
   type BlobPutOptions,
   type BlobSource,
+  type BlobSweep,
   type Blobs,
   type BlobWatchEvent,
   natsErrors,
@@ -131,6 +132,23 @@ export class DirectoryStore implements Blobs {
   async bucketInfo(): Promise<BlobBucketInfo> {
     this.#check();
     return { bucket: this.bucket, replicas: 1, ...this.#index.facts() };
+  }
+
+  /** Files of puts that were cut off, and that no object names. */
+  async sweep(options: BlobCallOptions & { olderThanMs: number }): Promise<BlobSweep> {
+    this.#check();
+    const directory = join(this.#path, STORE_DIRECTORY, 'incoming');
+    let orphans = 0;
+    for (const name of readdirSync(directory)) {
+      options.signal?.throwIfAborted();
+      const path = join(directory, name);
+      const left = statSync(path, { throwIfNoEntry: false });
+      const isOld = left !== undefined && this.#env.clock.wall() - left.mtimeMs >= options.olderThanMs;
+      if (!isOld || this.#index.names(join(STORE_DIRECTORY, 'incoming', name))) continue;
+      unlinkSync(path);
+      orphans++;
+    }
+    return { orphans };
   }
 
   /** Idempotent. Watches end with their signals, before this. */

@@ -129,6 +129,7 @@ test('a promotion under an epoch that is not new is refused and leaves a standby
   await a.promote(5);
   write(a.path, TABLE);
   const end = await a.database.sync();
+  // It waited with a file of its own until the log began; only what follows can be promoted.
   await b.database.waitFor(end);
   await expect(b.promote(5)).rejects.toMatchObject({ code: 'SQLITE_EPOCH_STALE' });
   expect(b.database.status().role).toBe('standby');
