@@ -78,6 +78,8 @@ function reference(block: Uint8Array, limit: number): number[] | undefined {
     return length;
   };
   for (;;) {
+    // A block ends with literals, if none then with a token that says so: never right behind a match.
+    if (at >= block.length) return undefined;
     const token = next();
     const literals = run(token >> 4);
     if (!(literals <= block.length - at && literals <= limit - out.length)) return undefined;
