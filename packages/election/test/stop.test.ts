@@ -141,6 +141,29 @@ describe('stop', () => {
 });
 
 describe('hooks', () => {
+  it('come in order: work under the term ends first, then the demote hooks run, then the lease is released', async () => {
+    const world = new World();
+    const a = world.make('a');
+    const order: string[] = [];
+    const linger = async (what: string, signal: AbortSignal): Promise<void> => {
+      while (!signal.aborted) await world.clock.sleep(10);
+      await world.clock.sleep(300);
+      order.push(`${what} ended, ${(await world.lease())?.id}`);
+    };
+    a.onPromote(({ signal }) => linger('hook', signal));
+    a.onDemote(async () => void order.push(`demoted, ${(await world.lease())?.id}`));
+    await world.start(a);
+    const { lastHeartbeat } = a.status();
+    await world.clock.advance(1100);
+    expect(a.status().lastHeartbeat).toBeGreaterThan((lastHeartbeat ?? Number.NaN) + 500);
+    const led = a.lead(({ signal }) => linger('work', signal));
+    await world.clock.advance(10);
+    await world.stop(a);
+    await led;
+    expect([order.slice(0, 2).sort(), order.slice(2)]).toEqual([['hook ended, a', 'work ended, a'], ['demoted, a']]);
+    expect(await world.lease()).toBeUndefined();
+  });
+
   it('that throw are contained: promote is logged, demote leaves the lease to run out', async () => {
     const world = new World();
     const a = world.make('a');
