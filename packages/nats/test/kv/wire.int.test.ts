@@ -33,7 +33,9 @@ test.each([
   for (const [name, value] of Object.entries(fields)) marked.set(name, value);
   await nc.request('$KV.b.g', new Uint8Array(0), { headers: marked, timeout: 5000 });
 
-  await eventually(() => seen.some((line) => line.endsWith(` ${revision + later}`) && !line.startsWith('put')), { what: 'the marker' });
+  await eventually(() => seen.some((line) => line.endsWith(` ${revision + later}`) && !line.startsWith('put')), {
+    what: 'the marker',
+  });
   expect(await kv.get('g')).toBeUndefined();
   await expect(kv.update('g', bytes('2'), revision)).rejects.toMatchObject({ code: 'KV_CONFLICT' });
   expect(await kv.create('g', bytes('3'))).toBe(revision + 2);
