@@ -1,5 +1,5 @@
 /** What the calls of an election take, and its check: a faulty one is OPTIONS_INVALID and nothing has happened. */
-import { resolveOptions } from '@canopy/core';
+import { type Duration, resolveOptions } from '@canopy/core';
 import type { ElectionReason } from './api.ts';
 
 export interface ElectionStopOptions {
@@ -11,7 +11,7 @@ export interface ElectionStopOptions {
    * Bound on the whole stop. Default: the hook timeout and five requests. What is not done by then is left to the ttl; a
    * fence that still runs then is left to the warden, which ends after it.
    */
-  readonly timeoutMs?: number;
+  readonly timeout?: Duration;
 }
 
 export interface StepDownOptions {
@@ -22,7 +22,7 @@ export interface StepDownOptions {
 
 export interface WaitOptions {
   /** Default: no bound. */
-  readonly timeoutMs?: number;
+  readonly timeout?: Duration;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -33,10 +33,10 @@ const WAIT_MAX_MS = 2 ** 31 - 1;
 const HOLD_OFF_MAX_MS = 86_400_000;
 
 /** The options with undefined fields left out. */
-export function checkedWait(options: WaitOptions): WaitOptions {
+export function checkedWait(options: WaitOptions): { timeoutMs?: number; signal: AbortSignal | undefined } {
   return resolveOptions('wait for leadership', options, (read) => {
     const timeoutMs =
-      options.timeoutMs === undefined ? {} : { timeoutMs: read.durationMs('timeoutMs', { maxMs: WAIT_MAX_MS }) };
+      options.timeout === undefined ? {} : { timeoutMs: read.durationMs('timeout', { maxMs: WAIT_MAX_MS }) };
     const signal = read.any<AbortSignal | undefined>('signal');
     read.check(signal === undefined || signal instanceof AbortSignal, 'signal', 'must be an AbortSignal');
     return { ...timeoutMs, signal };

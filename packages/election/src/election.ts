@@ -291,7 +291,7 @@ export class Election extends Lifecycle {
     const { hookTimeoutMs, requestTimeoutMs } = this.#options;
     const { clock } = this.#env;
     // A stop is no place to fail for an odd number.
-    const timeoutMs = parseDuration(this.#stopOptions.timeoutMs) ?? hookTimeoutMs + 5 * requestTimeoutMs;
+    const timeoutMs = parseDuration(this.#stopOptions.timeout) ?? hookTimeoutMs + 5 * requestTimeoutMs;
     const until = clock.monotonic() + timeoutMs;
     this.#departure.begin({ reason: 'stop', keepKey: !deleteKey, final: true });
     const done = this.#driver.until((s) => s.phase === 'stopped');

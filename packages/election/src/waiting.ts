@@ -52,7 +52,7 @@ export class Waiting {
     const { timeoutMs, ...rest } = checkedWait(options);
     const until = timeoutMs === undefined ? undefined : clock.monotonic() + timeoutMs;
     for (;;) {
-      const left = until === undefined ? {} : { timeoutMs: Math.max(0, until - clock.monotonic()) };
+      const left = until === undefined ? {} : { timeout: Math.max(0, until - clock.monotonic()) };
       const leadership = await this.term({ ...rest, ...left });
       // It may have ended between its announcement and this turn.
       if (leadership.isValid()) return hooks.track(leadership, work);

@@ -55,11 +55,11 @@ describe('the leader', () => {
   ])('loses its connection for good %s: another leads after the lease, once', async (_what, options) => {
     const { candidate, overlaps } = scene();
     const a = await candidate('a', { heartbeatInterval: 300, ...options });
-    await a.election.waitForLeadership({ timeoutMs: 5000 });
+    await a.election.waitForLeadership({ timeout: 5000 });
     const b = await candidate('b');
     const from = systemClock.monotonic();
     await a.session.close();
-    await b.election.waitForLeadership({ timeoutMs: 3 * TTL });
+    await b.election.waitForLeadership({ timeout: 3 * TTL });
     expect(systemClock.monotonic() - from).toBeLessThan(TTL + 1000);
     await systemClock.sleep(TTL);
     expect([a.election.isLeader, b.election.isLeader]).toEqual([false, true]);
@@ -69,12 +69,12 @@ describe('the leader', () => {
   it('is stopped without releasing: another leads after the lease', async () => {
     const { candidate, overlaps } = scene();
     const a = await candidate('a');
-    await a.election.waitForLeadership({ timeoutMs: 5000 });
+    await a.election.waitForLeadership({ timeout: 5000 });
     const b = await candidate('b');
     const from = systemClock.monotonic();
     await a.election.stop({ deleteKey: false });
     await a.session.close();
-    await b.election.waitForLeadership({ timeoutMs: 3 * TTL });
+    await b.election.waitForLeadership({ timeout: 3 * TTL });
     expect(systemClock.monotonic() - from).toBeGreaterThan((TTL * 2) / 3 - 100);
     expect(systemClock.monotonic() - from).toBeLessThan(TTL + 1000);
     expect(overlaps).toEqual([]);
@@ -83,11 +83,11 @@ describe('the leader', () => {
   it('is stopped and releases: another leads at once, and is promoted once', async () => {
     const { candidate, overlaps } = scene();
     const a = await candidate('a');
-    await a.election.waitForLeadership({ timeoutMs: 5000 });
+    await a.election.waitForLeadership({ timeout: 5000 });
     const b = await candidate('b');
     const from = systemClock.monotonic();
-    await a.election.stop({ deleteKey: true, waitForDemote: true, timeoutMs: 10_000 });
-    await b.election.waitForLeadership({ timeoutMs: TTL });
+    await a.election.stop({ deleteKey: true, waitForDemote: true, timeout: 10_000 });
+    await b.election.waitForLeadership({ timeout: TTL });
     expect(systemClock.monotonic() - from).toBeLessThan(TTL / 3);
     await systemClock.sleep(TTL);
     expect([b.promoted, a.demoted, overlaps]).toEqual([['b'], ['stop'], []]);
@@ -98,7 +98,7 @@ describe('the leader', () => {
     async (what) => {
       const { candidate, overlaps } = scene();
       const a = await candidate('a', { priority: 10 });
-      await a.election.waitForLeadership({ timeoutMs: 5000 });
+      await a.election.waitForLeadership({ timeout: 5000 });
       if (what !== 'lives') await a.session.close();
       const from = systemClock.monotonic();
       const b = await candidate('b', { priority: 20, allowPriorityTakeover: true });
@@ -107,7 +107,7 @@ describe('the leader', () => {
         await eventually(() => a.demoted.length === 1, { timeoutMs: TTL / 2 });
         expect(a.election.isLeader).toBe(false);
       }
-      await b.election.waitForLeadership({ timeoutMs: 3 * TTL });
+      await b.election.waitForLeadership({ timeout: 3 * TTL });
       expect(systemClock.monotonic() - from).toBeGreaterThan(TTL - 100);
       await systemClock.sleep(TTL / 2);
       expect([a.election.isLeader, a.demoted.length, b.promoted, overlaps]).toEqual([false, 1, ['b'], []]);
@@ -117,7 +117,7 @@ describe('the leader', () => {
   it('has priority 10, and one of the same priority, or one that may not preempt, changes nothing', async () => {
     const { candidate } = scene();
     const a = await candidate('a', { priority: 10 });
-    await a.election.waitForLeadership({ timeoutMs: 5000 });
+    await a.election.waitForLeadership({ timeout: 5000 });
     await candidate('b', { priority: 10, allowPriorityTakeover: true });
     await candidate('c', { priority: 20 });
     await systemClock.sleep(2 * TTL);
@@ -127,7 +127,7 @@ describe('the leader', () => {
   it('does not let itself be preempted when it said so', async () => {
     const { candidate } = scene();
     const a = await candidate('a', { priority: 10, preemptible: false });
-    await a.election.waitForLeadership({ timeoutMs: 5000 });
+    await a.election.waitForLeadership({ timeout: 5000 });
     await candidate('b', { priority: 20, allowPriorityTakeover: true });
     await systemClock.sleep(2 * TTL);
     expect([a.election.isLeader, a.demoted]).toEqual([true, []]);
@@ -137,7 +137,7 @@ describe('the leader', () => {
 it('an election opens and closes a connection of its own when it is given servers', async () => {
   const election = new Election({ servers: nats.url, bucket: 'own', group: 'g', instanceId: 'a' });
   await election.start();
-  await election.waitForLeadership({ timeoutMs: 5000 });
+  await election.waitForLeadership({ timeout: 5000 });
   await election.stop();
   expect(election.state).toBe('stopped');
   const refused = new Election({ servers: 'nats://127.0.0.1:1', bucket: 'own', group: 'g', instanceId: 'a' });

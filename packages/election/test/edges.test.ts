@@ -165,8 +165,8 @@ describe('giving up', () => {
       () => a.stepDown({ holdOffMs: -1 }),
       () => a.stepDown({ holdOf: 1 } as object),
       () => a.stepDown(null as unknown as object),
-      () => a.waitForLeadership({ timeoutMs: Number.NaN }),
-      () => a.waitForLeadership({ timeoutMs: 2 ** 40 }),
+      () => a.waitForLeadership({ timeout: Number.NaN }),
+      () => a.waitForLeadership({ timeout: 2 ** 40 }),
       () => a.lead(async () => {}, { signal: {} as AbortSignal }),
     ];
     for (const call of odd) await expect(call()).rejects.toMatchObject({ code: 'OPTIONS_INVALID' });

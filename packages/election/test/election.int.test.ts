@@ -65,7 +65,7 @@ describe('elections on a real server', () => {
     const bucket = newBucket();
     const { election: a } = await candidate(bucket, 'a', { ttl: 600 });
     const { election: b } = await candidate(bucket, 'b', { ttl: 600 });
-    const { epoch, signal } = await a.waitForLeadership({ timeoutMs: 5000 });
+    const { epoch, signal } = await a.waitForLeadership({ timeout: 5000 });
     await systemClock.sleep(5 * 600);
     expect([a.isLeader, a.epoch, signal.aborted, b.isLeader, b.leaderId]).toEqual([true, epoch, false, false, 'a']);
   });
@@ -74,10 +74,10 @@ describe('elections on a real server', () => {
     const bucket = newBucket();
     const { election: a } = await candidate(bucket, 'a');
     // Started means that it stands, not that it leads: a second one at once might be quicker.
-    const { epoch } = await a.waitForLeadership({ timeoutMs: 5000 });
+    const { epoch } = await a.waitForLeadership({ timeout: 5000 });
     const { election: b } = await candidate(bucket, 'b');
     const from = systemClock.monotonic();
-    const [led] = await Promise.all([b.waitForLeadership({ timeoutMs: 5000 }), a.stepDown()]);
+    const [led] = await Promise.all([b.waitForLeadership({ timeout: 5000 }), a.stepDown()]);
     expect(systemClock.monotonic() - from).toBeLessThan(TTL / 3);
     expect(led.epoch).toBeGreaterThan(epoch);
   });
@@ -85,17 +85,17 @@ describe('elections on a real server', () => {
   it('hand off to the named one', async () => {
     const bucket = newBucket();
     const { election: a } = await candidate(bucket, 'a');
-    await a.waitForLeadership({ timeoutMs: 5000 });
+    await a.waitForLeadership({ timeout: 5000 });
     const others = [await candidate(bucket, 'b'), await candidate(bucket, 'c'), await candidate(bucket, 'd')];
     await a.handoff('d');
-    await others[2]?.election.waitForLeadership({ timeoutMs: 1000 });
+    await others[2]?.election.waitForLeadership({ timeout: 1000 });
     expect(others.map(({ election }) => election.isLeader)).toEqual([false, false, true]);
   });
 
   it('take over a holder that vanished after its ttl, not before', async () => {
     const bucket = newBucket();
     const { election: a, session } = await candidate(bucket, 'a');
-    const { signal } = await a.waitForLeadership({ timeoutMs: 5000 });
+    const { signal } = await a.waitForLeadership({ timeout: 5000 });
     const { election: b } = await candidate(bucket, 'b');
     await eventually(() => b.leaderId === 'a');
     const lastRenewal = (): number => (a.leadership?.deadline() ?? Number.NaN) - (TTL - marginOf(TTL));
@@ -104,7 +104,7 @@ describe('elections on a real server', () => {
       signal.addEventListener('abort', () => resolve(systemClock.monotonic()), { once: true }),
     );
     await session.close();
-    await b.waitForLeadership({ timeoutMs: 3 * TTL });
+    await b.waitForLeadership({ timeout: 3 * TTL });
     const tookMs = systemClock.monotonic() - from;
     expect(tookMs).toBeGreaterThanOrEqual(TTL);
     expect(tookMs).toBeLessThan(TTL * 1.34 + 500);
@@ -151,7 +151,7 @@ describe('elections on a real server', () => {
   it('keep the leader over a restart of the server that is shorter than the lease', async () => {
     const bucket = newBucket();
     const { election: a, session } = await candidate(bucket, 'a', { ttl: 6000 });
-    const { epoch, signal } = await a.waitForLeadership({ timeoutMs: 5000 });
+    const { epoch, signal } = await a.waitForLeadership({ timeout: 5000 });
     await nats.server.restart();
     await eventually(() => session.status().connected && a.status().connected);
     const renewed = a.leadership?.deadline() ?? 0;
@@ -176,7 +176,7 @@ describe('elections on a real server', () => {
     for (let i = 0; i < 1000; i++) {
       const election = new Election({ kv, group: 'g', instanceId: `n${i % 3}`, jitter: 0 }, env);
       await election.start();
-      const { epoch } = await election.waitForLeadership({ timeoutMs: 5000 });
+      const { epoch } = await election.waitForLeadership({ timeout: 5000 });
       expect(epoch).toBeGreaterThan(last);
       last = epoch;
       await election.stop();

@@ -277,7 +277,7 @@ describe('Election', () => {
     const { clock, make, start } = world();
     const a = await start(make('a'));
     const b = await start(make('b'));
-    const waiting = b.waitForLeadership({ timeoutMs: 500 });
+    const waiting = b.waitForLeadership({ timeout: 500 });
     waiting.catch(() => {});
     await clock.advance(500);
     await expect(waiting).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });

@@ -69,7 +69,7 @@ describe('stop', () => {
     a.onDemote(() => new Promise(() => {}));
     await world.start(a);
     const states = statesOf(a);
-    const stopping = a.stop({ timeoutMs: 300 });
+    const stopping = a.stop({ timeout: 300 });
     await world.clock.advance(300);
     await stopping;
     expect([a.status().isLeader, world.said('shutdown_timeout')]).toEqual([false, 1]);
@@ -82,7 +82,7 @@ describe('stop', () => {
     const a = world.make('a');
     a.onDemote(() => world.clock.sleep(500));
     await world.start(a);
-    const stopping = a.stop({ timeoutMs });
+    const stopping = a.stop({ timeout: timeoutMs });
     await world.clock.advance(600);
     await stopping;
     expect([world.said('shutdown_timeout'), await world.lease()]).toEqual([0, undefined]);

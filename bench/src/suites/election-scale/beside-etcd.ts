@@ -66,12 +66,12 @@ function ourRelease(rig: ElectionRig): Move {
     const [from, to] = await sessions;
     const group = rig.newGroup();
     const holder = await rig.election(from, { group, instanceId: 'a', ttl: TTL_MS });
-    await holder.waitForLeadership({ timeoutMs: TIMEOUT_MS });
+    await holder.waitForLeadership({ timeout: TIMEOUT_MS });
     const other = await rig.election(to, { group, instanceId: 'b', ttl: TTL_MS });
     await eventually(() => other.leaderId === 'a');
     await clock.sleep(WATCH_MS);
     const begun = clock.monotonic();
-    const led = other.waitForLeadership({ timeoutMs: TIMEOUT_MS }).then(() => clock.monotonic());
+    const led = other.waitForLeadership({ timeout: TIMEOUT_MS }).then(() => clock.monotonic());
     await holder.stop();
     const tookMs = (await led) - begun;
     await other.stop();
@@ -104,12 +104,12 @@ function ourKill(rig: ElectionRig): Move {
     const group = rig.newGroup();
     const cut = await rig.session('kill-from', { servers: [proxy.url] });
     const holder = await rig.election(cut, { group, instanceId: 'a', ttl: TTL_MS });
-    await holder.waitForLeadership({ timeoutMs: TIMEOUT_MS });
+    await holder.waitForLeadership({ timeout: TIMEOUT_MS });
     const other = await rig.election(await session, { group, instanceId: 'b', ttl: TTL_MS });
     await clock.sleep(TTL_MS / 2 + random.next() * TTL_MS);
     const begun = clock.monotonic();
     await proxy.refuse();
-    await other.waitForLeadership({ timeoutMs: TIMEOUT_MS });
+    await other.waitForLeadership({ timeout: TIMEOUT_MS });
     const tookMs = clock.monotonic() - begun;
     await proxy.heal();
     await Promise.all([holder.stop(), other.stop()]);
@@ -152,7 +152,7 @@ function ourKillWithWarden(rig: ElectionRig): Move {
       await eventually(() => other.leaderId === 'holder', { what: 'the sight of the holder' });
       const begun = clock.monotonic();
       holder.signal('SIGKILL');
-      await other.waitForLeadership({ timeoutMs: TIMEOUT_MS });
+      await other.waitForLeadership({ timeout: TIMEOUT_MS });
       return clock.monotonic() - begun;
     } finally {
       await other.stop();

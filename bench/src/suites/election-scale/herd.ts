@@ -34,12 +34,12 @@ export async function measureHerd(rig: ElectionRig, report: Report, size: number
         const theirs = await rig.session('holder', { servers: [proxy.url] });
         const holder = await rig.election(theirs, { group, instanceId: `holder-${how}-${round}`, ttl: TTL_MS });
         if (round === 0 && how === 'release') {
-          await holder.waitForLeadership({ timeoutMs: LEAD_TIMEOUT_MS });
+          await holder.waitForLeadership({ timeout: LEAD_TIMEOUT_MS });
           await inBatches(herd, (candidate) => candidate.start());
         } else {
           // The present leader is of the herd: it hands over to the holder of this round.
           await leaderOf(herd)?.handoff(holder.instanceId);
-          await holder.waitForLeadership({ timeoutMs: LEAD_TIMEOUT_MS });
+          await holder.waitForLeadership({ timeout: LEAD_TIMEOUT_MS });
         }
         const all = (): boolean => herd.every((candidate) => candidate.leaderId === holder.instanceId);
         await eventually(all, { what: 'the sight of the holder by all' });

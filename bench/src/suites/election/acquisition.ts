@@ -14,7 +14,7 @@ import { BUCKET, type ElectionRig } from './rig.ts';
 const ONE_WAY_MS = 10;
 /** What the last one leaves behind (its release, the end of its watch) is done by then. */
 const PAUSE_MS = 5;
-const LEAD = { timeoutMs: 10_000 };
+const LEAD = { timeout: 10_000 };
 
 export async function measureAcquisition(rig: ElectionRig, report: Report, rounds: number): Promise<void> {
   const session = await rig.session('acquire');

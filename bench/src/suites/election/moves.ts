@@ -21,10 +21,10 @@ export async function measureHandoff(rig: ElectionRig, report: Report, rounds: n
   for (let i = 0; i < rounds; i++) {
     const group = rig.newGroup();
     const from = await rig.election(ours, { group, instanceId: 'a' });
-    await from.waitForLeadership({ timeoutMs: LEAD_TIMEOUT_MS });
+    await from.waitForLeadership({ timeout: LEAD_TIMEOUT_MS });
     const to = await rig.election(theirs, { group, instanceId: 'b' });
     const begin = clock.monotonic();
-    const led = to.waitForLeadership({ timeoutMs: LEAD_TIMEOUT_MS }).then(() => clock.monotonic());
+    const led = to.waitForLeadership({ timeout: LEAD_TIMEOUT_MS }).then(() => clock.monotonic());
     await Promise.all([from.handoff('b'), led]);
     moved.add((await led) - begin);
     await Promise.all([to.stop(), from.stop()]);
@@ -62,12 +62,12 @@ async function expireOnce(rig: ElectionRig): Promise<number> {
   const cut = await rig.session('cut', { servers: [proxy.url] });
   const rest = await rig.session('other');
   const holder = await rig.election(cut, { group, instanceId: 'a', ttl: TTL_MS });
-  await holder.waitForLeadership({ timeoutMs: LEAD_TIMEOUT_MS });
+  await holder.waitForLeadership({ timeout: LEAD_TIMEOUT_MS });
   const other = await rig.election(rest, { group, instanceId: 'b', ttl: TTL_MS });
   await clock.sleep(TTL_MS / 2 + random.next() * TTL_MS);
   const cutAt = clock.monotonic();
   await proxy.refuse();
-  await other.waitForLeadership({ timeoutMs: LEAD_TIMEOUT_MS });
+  await other.waitForLeadership({ timeout: LEAD_TIMEOUT_MS });
   const ms = clock.monotonic() - cutAt;
   await proxy.heal();
   await Promise.all([holder.stop(), other.stop()]);

@@ -6,7 +6,7 @@ export async function measureQuestions(rig: ElectionRig, report: Report, calls: 
   const { clock } = rig.env;
   const election = await rig.election(await rig.session('questions'), { group: rig.newGroup(), instanceId: 'a' });
   try {
-    await election.waitForLeadership({ timeoutMs: 10_000 });
+    await election.waitForLeadership({ timeout: 10_000 });
     const asks: readonly (readonly [string, number, () => unknown])[] = [
       ['is_leader', calls, () => election.isLeader],
       ['status', Math.ceil(calls / 10), () => election.status()],

@@ -34,7 +34,7 @@ export async function measureWarden(rig: ElectionRig, report: Report, rounds: nu
         await eventually(() => other.leaderId === 'holder', { what: 'the sight of the holder' });
         const killedAt = clock.monotonic();
         holder.signal('SIGKILL');
-        await other.waitForLeadership({ timeoutMs: 2 * TTL_MS });
+        await other.waitForLeadership({ timeout: 2 * TTL_MS });
         moved.add(clock.monotonic() - killedAt);
       } finally {
         await other.stop();

@@ -30,7 +30,7 @@ async function leader(group: string, instanceId: string, ttl = 10_000): Promise<
   const election = new Election({ session, bucket: BUCKET, group, instanceId, ttl }, env);
   onTestFinished(() => election.stop());
   await election.start();
-  await election.waitForLeadership({ timeoutMs: 5000 });
+  await election.waitForLeadership({ timeout: 5000 });
   return election;
 }
 

@@ -2,7 +2,16 @@
  * Many roles of one instance over one connection, one bucket and one watch. Each role is an Election of its own: states,
  * terms, hooks and failures of one do not touch another.
  */
-import { backoffMs, type Env, Lifecycle, messageOf, type StartOptions, systemEnv, TaskGroup } from '@canopy/core';
+import {
+  backoffMs,
+  type Env,
+  Lifecycle,
+  messageOf,
+  parseDuration,
+  type StartOptions,
+  systemEnv,
+  TaskGroup,
+} from '@canopy/core';
 import { connectNats, type Kv, type NatsSession } from '@canopy/nats';
 import type { ElectionStatus } from '../api.ts';
 import type { ElectionStopOptions } from '../call-options.ts';
@@ -159,7 +168,7 @@ export class RoleManager extends Lifecycle {
     const stopping = [...this.#roles.values()].map((election) => election.stop(this.#stopOptions));
     await Promise.all(stopping);
     await this.#tasks.stop();
-    const { timeoutMs } = this.#stopOptions;
+    const timeoutMs = parseDuration(this.#stopOptions.timeout);
     await this.#warden?.stop({ timeoutMs });
     await this.#own?.close();
   }

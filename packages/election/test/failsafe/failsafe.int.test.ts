@@ -151,9 +151,9 @@ describe('a holder that is cut off from everybody', () => {
     const own = await connectNats({ ...single.connection, servers: [proxy.url] }, { name: 'cut', env });
     stack.use(own);
     const a = new Election({ session: own, group: 'g', instanceId: 'a', ttl: TTL, ...options }, env);
-    stack.defer(() => a.stop({ timeoutMs: 500 }));
+    stack.defer(() => a.stop({ timeout: 500 }));
     await a.start();
-    const term = await a.waitForLeadership({ timeoutMs: 15_000 });
+    const term = await a.waitForLeadership({ timeout: 15_000 });
     const theirs = await connectNats(single.connection, { name: 'other', env });
     stack.use(theirs);
     const b = new Election({ session: theirs, group: 'g', instanceId: 'b', ttl: TTL, ...options }, env);

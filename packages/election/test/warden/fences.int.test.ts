@@ -53,7 +53,7 @@ test('the stop of a leader, and that of a follower, run no fence', async () => {
   const done = await fencePath();
   const warden = { fence: [{ command: ['touch', done] }] };
   const leader = await started(bucket, 'leader', { warden });
-  await leader.waitForLeadership({ timeoutMs: 10_000 });
+  await leader.waitForLeadership({ timeout: 10_000 });
   const follower = await started(bucket, 'follower', { warden });
   const both = wardens(process.pid);
   expect(both).toHaveLength(2);
@@ -67,7 +67,7 @@ test('the death of a follower runs no fence', async () => {
   const bucket = `fences-${++buckets}`;
   const done = await fencePath();
   const leader = await started(bucket, 'leader');
-  await leader.waitForLeadership({ timeoutMs: 10_000 });
+  await leader.waitForLeadership({ timeout: 10_000 });
   const { connection } = nats;
   const given = { connection, bucket, id: 'follower', ttlMs: 2000, fence: [{ command: ['touch', done] }] };
   const node = await spawnNode(HOLDER, [JSON.stringify(given)]);
@@ -84,10 +84,10 @@ test('a stop keeps its bound although the fence of a lease that is still held ta
   const fence = [{ command: ['/bin/sh', '-c', `sleep 1.2; touch ${done}`] }];
   const leader = await started(`fences-${++buckets}`, 'leader', { warden: { fence } });
   leader.onDemote(() => new Promise(() => {}));
-  await leader.waitForLeadership({ timeoutMs: 10_000 });
+  await leader.waitForLeadership({ timeout: 10_000 });
   const [warden] = wardens(process.pid);
   const begun = systemClock.monotonic();
-  await leader.stop({ timeoutMs: 200 });
+  await leader.stop({ timeout: 200 });
   expect(systemClock.monotonic() - begun).toBeLessThan(900);
   expect(isRunning(warden as ProcessId)).toBe(true);
   await eventually(() => existsSync(done), { what: 'the end of the fence' });
@@ -97,7 +97,7 @@ test('a stop keeps its bound although the fence of a lease that is still held ta
 test('a warden that was frozen past the deadline fences as it wakes, and the leader steps down', async () => {
   const done = await fencePath();
   const leader = await started(`fences-${++buckets}`, 'leader', { warden: { fence: [{ command: ['touch', done] }] } });
-  const { epoch, signal } = await leader.waitForLeadership({ timeoutMs: 10_000 });
+  const { epoch, signal } = await leader.waitForLeadership({ timeout: 10_000 });
   const [warden] = wardens(process.pid);
   process.kill((warden as ProcessId).pid, 'SIGSTOP');
   // Past the last deadline that it heard of, and before its silence alone would end the term.
@@ -107,5 +107,5 @@ test('a warden that was frozen past the deadline fences as it wakes, and the lea
   expect(signal.reason).toMatchObject({ fields: { reason: 'warden_lost' } });
   await eventually(() => existsSync(done), { what: 'the fence' });
   // It stands again, under another term.
-  expect((await leader.waitForLeadership({ timeoutMs: 15_000 })).epoch).toBeGreaterThan(epoch);
+  expect((await leader.waitForLeadership({ timeout: 15_000 })).epoch).toBeGreaterThan(epoch);
 });

@@ -87,7 +87,7 @@ function wardenOf(node: ChildNode): ProcessId {
 
 /** How long after `from` the follower leads. */
 async function takesOver(follower: Election, from: number): Promise<number> {
-  await follower.waitForLeadership({ timeoutMs: 30_000 });
+  await follower.waitForLeadership({ timeout: 30_000 });
   return systemClock.monotonic() - from;
 }
 
