@@ -54,14 +54,19 @@ export async function strike(stage: DatabaseStage, fault: PlannedFault): Promise
       await stage.primary.killDatabase();
       await stage.endWriter('SIGKILL', false);
       await powerOff(stage.primary, stage, fault);
-      return failOver(stage, fault);
+      // As often as not the node that has lost something is the one to go on.
+      return failOver(stage, fault, fault.standby === 0 ? stage.primary : undefined);
   }
 }
 
 /** Whoever is down comes back, and the planned node is primary. */
-async function failOver(stage: DatabaseStage, fault: PlannedFault): Promise<readonly string[]> {
+async function failOver(
+  stage: DatabaseStage,
+  fault: PlannedFault,
+  next = stage.nodes[fault.next] as CrashNode,
+): Promise<readonly string[]> {
   for (const node of stage.nodes) if (!node.running) await node.launch();
-  await stage.promote(stage.nodes[fault.next] as CrashNode);
+  await stage.promote(next);
   return [];
 }
 

@@ -18,7 +18,13 @@ export interface DiskOperation {
   readonly target: string;
 }
 
-export type Files = ReadonlyMap<string, Uint8Array>;
+export interface FileImage {
+  readonly content: Uint8Array;
+  /** 0: not known. Programs may count on a file's keeping it. */
+  readonly inode: number;
+}
+
+export type Files = ReadonlyMap<string, FileImage>;
 /** How much of what was not flushed is there: nothing, all, the beginning, any operations, any sectors. */
 export const LOSSES = ['nothing', 'all', 'beginning', 'operations', 'sectors'] as const;
 export type Loss = (typeof LOSSES)[number];
@@ -46,6 +52,7 @@ export function parseDiskLog(bytes: Uint8Array): readonly DiskOperation[] {
 
 interface DiskFile {
   readonly first: Uint8Array;
+  inode: number;
   readonly changes: DiskOperation[];
   /** Changes that were written down before are on the disk. */
   flushed: number;
@@ -62,12 +69,12 @@ export function afterPowerLoss(first: Files, operations: readonly DiskOperation[
   const { begin, changes, flushed } = replay(first, operations);
   const names = new Map(begin);
   for (const change of survivors(changes, flushed, loss, random)) applyName(names, change);
-  return new Map([...names].map(([path, file]) => [path, contentOf(file, loss, random)]));
+  return new Map([...names].map(([path, file]) => [path, { content: contentOf(file, loss, random), inode: file.inode }]));
 }
 
 function replay(first: Files, operations: readonly DiskOperation[]) {
-  const fresh = (content: Uint8Array): DiskFile => ({ first: content, changes: [], flushed: 0 });
-  const begin = new Map([...first].map(([path, content]) => [path, fresh(content)]));
+  const fresh = (content: Uint8Array, inode: number): DiskFile => ({ first: content, inode, changes: [], flushed: 0 });
+  const begin = new Map([...first].map(([path, { content, inode }]) => [path, fresh(content, inode)]));
   const live = new Map(begin);
   const byInode = new Map<number, DiskFile>();
   const changes: NameChange[] = [];
@@ -78,7 +85,7 @@ function replay(first: Files, operations: readonly DiskOperation[]) {
   };
   for (const operation of operations) {
     const { type, at, inode, offset, path, target } = operation;
-    if (type === 'create') change({ type: 'put', at, path, file: fresh(new Uint8Array()) });
+    if (type === 'create') change({ type: 'put', at, path, file: fresh(new Uint8Array(), inode) });
     if (type === 'create' || type === 'open') {
       const file = live.get(path);
       if (file !== undefined) byInode.set(inode, file);

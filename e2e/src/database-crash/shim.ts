@@ -1,6 +1,6 @@
 /** The shim under a node's programs: compiled once, told by environment variables, and asked to lose power or to fail. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Random } from '@canopy/core';
@@ -62,13 +62,7 @@ export class Disk {
   losePower(loss: Loss, random: Random): void {
     const log = `${this.directory}.log`;
     const operations = existsSync(log) ? parseDiskLog(readFileSync(log)) : [];
-    this.#first = afterPowerLoss(this.#first, operations, loss, random);
-    rmSync(this.directory, { recursive: true, force: true });
-    mkdirSync(this.directory);
-    for (const [path, content] of this.#first) {
-      mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(path, content);
-    }
+    this.#put(afterPowerLoss(this.#first, operations, loss, random));
     rmSync(log, { force: true });
     this.#reboot();
   }
@@ -77,10 +71,31 @@ export class Disk {
   settle(): void {
     const log = `${this.directory}.log`;
     if ((statSync(log, { throwIfNoEntry: false })?.size ?? 0) < LOG_BYTES_MAX) return;
+    this.#first = this.#files();
+    rmSync(log, { force: true });
+  }
+
+  /** The very files where they still exist, with other content and names. */
+  #put(files: Files): void {
+    const there = new Map([...this.#files()].map(([path, { inode }]) => [inode, path]));
+    const old = `${this.directory}.old`;
+    renameSync(this.directory, old);
+    for (const [path, { content, inode }] of files) {
+      mkdirSync(dirname(path), { recursive: true });
+      const before = there.get(inode);
+      if (before !== undefined) renameSync(old + before.slice(this.directory.length), path);
+      there.delete(inode);
+      writeFileSync(path, content);
+    }
+    mkdirSync(this.directory, { recursive: true });
+    rmSync(old, { recursive: true, force: true });
+    this.#first = this.#files();
+  }
+
+  #files(): Files {
     const files = readdirSync(this.directory, { recursive: true, withFileTypes: true }).filter((one) => one.isFile());
     const paths = files.map((one) => join(one.parentPath, one.name));
-    this.#first = new Map(paths.map((path) => [path, readFileSync(path)]));
-    rmSync(log, { force: true });
+    return new Map(paths.map((path) => [path, { content: readFileSync(path), inode: statSync(path).ino }]));
   }
 
   #reboot(): void {
