@@ -30,7 +30,7 @@ export function keptMarks(path: string): readonly MarksByWriter[] {
   const prefix = `${basename(path)}.divergent-`;
   return readdirSync(dirname(path))
     .filter((name) => name.startsWith(prefix))
-    .map((name) => join(dirname(path), name, basename(path)))
+    .map((name) => join(dirname(path), name, 'database.sqlite'))
     .filter((kept) => existsSync(kept))
     .map(readMarks);
 }

@@ -36,6 +36,8 @@ export interface PrimaryState {
   readonly counter: number;
   /** The claim is in the log for certain: a log without it has lost its past. */
   readonly stored?: boolean;
+  /** The machine's boot in which it was written; another one means that the file may have lost what the log has. */
+  readonly boot?: string;
   /** How the file was left by a primary that had shipped everything and did not switch it back. */
   readonly clean?: CleanLeave;
 }
@@ -87,6 +89,7 @@ export function decodeState(text: string): FileState | undefined {
       role: 'primary',
       ...facts,
       ...(data.stored === true ? { stored: true } : {}),
+      ...(typeof data.boot === 'string' ? { boot: data.boot } : {}),
       ...(clean === undefined ? {} : { clean }),
     };
   }

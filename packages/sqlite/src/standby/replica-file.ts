@@ -63,6 +63,8 @@ export class ReplicaFile {
   #pageSize: number;
   #pages: number;
   #needsRecovery = false;
+  /** A state that is trusted after the machine's death may be on the disk. */
+  #believed = true;
   #closed = false;
 
   /** Opens a rollback-mode file that is known to be at `position`; SQLite rolls back what a crash left behind. */
@@ -157,6 +159,9 @@ export class ReplicaFile {
   /** Flushes everything, so that the file may be trusted after the machine's death too. */
   flush(): void {
     fsyncSync(this.#fd);
+    // A journal whose removal did not reach the disk would be rolled back into the file that the state vouches for.
+    flushDirectory(dirname(this.#options.path));
+    this.#believed = true;
     const at = this.#position;
     writeState(
       this.#options.statePath,
@@ -295,8 +300,10 @@ export class ReplicaFile {
   }
 
   #writeState(at: { from: Position; to: Position; before: number; after: number }): void {
-    const flush = this.#options.flush;
-    writeState(this.#options.statePath, this.#state(at, flush), { flush });
+    const durable = this.#options.flush;
+    // What is on the disk may vouch for the file; it must not, from before the first write that is not flushed.
+    writeState(this.#options.statePath, this.#state(at, durable), { flush: durable || this.#believed });
+    this.#believed = durable;
   }
 
   #state(at: { from: Position; to: Position; before: number; after: number }, durable: boolean): StandbyState {
@@ -312,10 +319,15 @@ export class ReplicaFile {
   }
 }
 
+/** The machine went down since (or that is unknown), and what it left of the file is anybody's guess. */
+export function isUnflushed(state: StandbyState, boot: string): boolean {
+  return !state.durable && (state.boot === '' || state.boot !== boot);
+}
+
 /** Where the state says that a file with this counter is; undefined when it doesn't know such a file. */
 export function locateReplica(state: StandbyState, header: FileHeader, boot: string): Position | undefined {
   if (header.mode !== 'rollback') return undefined;
-  if (!state.durable && (state.boot === '' || state.boot !== boot)) return undefined;
+  if (isUnflushed(state, boot)) return undefined;
   if (header.counter === state.counterAfter) return state.to;
   if (header.counter === state.counterBefore) return state.from;
   return undefined;
