@@ -62,7 +62,11 @@ export async function promoteReplica(
   const inode = inodeOf(context.spec.path);
   const { node } = context.spec;
   const { counter } = file;
-  writeState(statePath, { role: 'primary', claimed, base, node, inode, counter, stored: true, boot: context.boot }, { flush: true });
+  writeState(
+    statePath,
+    { role: 'primary', claimed, base, node, inode, counter, stored: true, boot: context.boot },
+    { flush: true },
+  );
   file.close();
   await switchToWal(modeOptions(context, signal));
   const start = { position: claimed, cursor: undefined, restartable: true, commit, claim: 'done' } as const;
@@ -137,7 +141,10 @@ export function isEmptyDatabase(path: string): boolean {
       connection.close();
     }
   } catch (error) {
-    throw wrapFileError(error, path);
+    const wrapped = wrapFileError(error, path);
+    // Something is in it, though nobody can tell what.
+    if (hasCode(wrapped, 'SQLITE_CORRUPT')) return false;
+    throw wrapped;
   }
 }
 
