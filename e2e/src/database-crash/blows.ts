@@ -127,13 +127,19 @@ async function losePower(stage: DatabaseStage, node: CrashNode, fault: PlannedFa
   const problems: string[] = [];
   const rebuilt = node.events.some((event) => event.type === 'bootstrap_progress');
   const kept = node.events.find((event) => event.type === 'divergence_kept');
-  if (kept !== undefined) problems.push(`${node.name}: a standby's copy was kept aside as if it had commits of its own`);
-  if (followed && node.flushes && rebuilt) problems.push(`${node.name} flushes, and was made anew after a loss of power`);
+  if (kept !== undefined)
+    problems.push(`${node.name}: a standby's copy was kept aside as if it had commits of its own`);
+  if (followed && node.flushes && rebuilt)
+    problems.push(`${node.name} flushes, and was made anew after a loss of power`);
   if (!node.flushes && !rebuilt) problems.push(`${node.name} does not flush, and was believed after a loss of power`);
   return problems;
 }
 
-async function losePowerPromoting(stage: DatabaseStage, node: CrashNode, fault: PlannedFault): Promise<readonly string[]> {
+async function losePowerPromoting(
+  stage: DatabaseStage,
+  node: CrashNode,
+  fault: PlannedFault,
+): Promise<readonly string[]> {
   await stage.primary.killDatabase();
   await stage.endWriter('SIGKILL');
   const promoting = node.promote(stage.nextEpoch()).catch(() => undefined);

@@ -57,7 +57,12 @@ export async function runDatabaseCampaign(
   let readerChecks = 0;
   let done = 0;
   try {
-    await using stage = await DatabaseStage.raise({ directory, seed, shim: 'path' in shim ? shim.path : undefined, env });
+    await using stage = await DatabaseStage.raise({
+      directory,
+      seed,
+      shim: 'path' in shim ? shim.path : undefined,
+      env,
+    });
     const plan = planFaults(seed, rounds, 'path' in shim, only);
     const began = env.clock.monotonic();
     for (const [index, fault] of plan.entries()) {
@@ -70,7 +75,9 @@ export async function runDatabaseCampaign(
       kinds[fault.kind] = (kinds[fault.kind] ?? 0) + 1;
       done += 1;
       const total = [...stage.acknowledged.values()].reduce((sum, last) => sum + last, 0);
-      say(`${label}: ${stage.primary.name} is primary at epoch ${stage.epoch}, ${total} acknowledged${found.length > 0 ? `, ${found.length} PROBLEMS` : ''}`);
+      say(
+        `${label}: ${stage.primary.name} is primary at epoch ${stage.epoch}, ${total} acknowledged${found.length > 0 ? `, ${found.length} PROBLEMS` : ''}`,
+      );
       for (const problem of found.slice(0, 10)) say(`  ${problem}`);
       if (problems.length > 0) break;
     }
@@ -79,7 +86,18 @@ export async function runDatabaseCampaign(
     readerChecks = stage.nodes.reduce((sum, node) => sum + node.checks, 0);
     acknowledged = [...stage.acknowledged.values()].reduce((sum, last) => sum + last, 0);
     const holds = problems.length === 0;
-    return { suite: 'database', seed, rounds: done, asked: rounds, kinds, acknowledged, readerChecks, problems, skipped, holds };
+    return {
+      suite: 'database',
+      seed,
+      rounds: done,
+      asked: rounds,
+      kinds,
+      acknowledged,
+      readerChecks,
+      problems,
+      skipped,
+      holds,
+    };
   } finally {
     if (options.keep || (problems.length > 0 && !signal.aborted)) say(`databases are in ${directory}`);
     else rmSync(directory, { recursive: true, force: true, maxRetries: 5 });

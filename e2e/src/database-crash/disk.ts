@@ -69,7 +69,9 @@ export function afterPowerLoss(first: Files, operations: readonly DiskOperation[
   const { begin, changes, flushed } = replay(first, operations);
   const names = new Map(begin);
   for (const change of survivors(changes, flushed, loss, random)) applyName(names, change);
-  return new Map([...names].map(([path, file]) => [path, { content: contentOf(file, loss, random), inode: file.inode }]));
+  return new Map(
+    [...names].map(([path, file]) => [path, { content: contentOf(file, loss, random), inode: file.inode }]),
+  );
 }
 
 function replay(first: Files, operations: readonly DiskOperation[]) {

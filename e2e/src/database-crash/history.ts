@@ -9,7 +9,11 @@ export interface Marks {
 export type MarksByWriter = ReadonlyMap<string, Marks>;
 
 /** Acknowledged (the highest mark of each writer that a resolved sync covers) and not there. */
-export function lostMarks(acknowledged: ReadonlyMap<string, number>, found: MarksByWriter, where: string): readonly string[] {
+export function lostMarks(
+  acknowledged: ReadonlyMap<string, number>,
+  found: MarksByWriter,
+  where: string,
+): readonly string[] {
   const problems: string[] = [];
   for (const [writer, last] of acknowledged) {
     const there = found.get(writer)?.last ?? 0;
@@ -34,7 +38,8 @@ export function droppedMarks(
   const problems: string[] = [];
   for (const [writer, last] of committed) {
     const best = Math.max(...[now, ...kept].map((one) => one.get(writer)?.last ?? 0));
-    if (best < last) problems.push(`writer ${writer} had committed ${last} marks, ${best} are in the log or kept aside`);
+    if (best < last)
+      problems.push(`writer ${writer} had committed ${last} marks, ${best} are in the log or kept aside`);
   }
   return problems;
 }

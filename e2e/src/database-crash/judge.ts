@@ -19,7 +19,8 @@ export async function judge(stage: DatabaseStage, directory: string, withRestore
     await node.database.waitFor(end, { signal: AbortSignal.timeout(CAUGHT_UP_MS) });
     const found = readMarks(node.path);
     problems.push(...damage(node.path, node.name), ...lostMarks(acknowledged, found, `standby ${node.name}`));
-    if (JSON.stringify([...found]) !== JSON.stringify([...marks])) problems.push(`${node.name} is not equal to the primary`);
+    if (JSON.stringify([...found]) !== JSON.stringify([...marks]))
+      problems.push(`${node.name} is not equal to the primary`);
   }
   for (const node of stage.nodes) problems.push(...node.torn.map((line) => `a reader of ${node.name}: ${line}`));
   const kept = stage.nodes.flatMap((node) => keptMarks(node.path));

@@ -2,14 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import {
-  type ConnectionSpec,
-  type DatabaseEvent,
-  type Env,
-  epoch,
-  type Position,
-  type Promotable,
-} from '@canopy/core';
+import { type ConnectionSpec, type DatabaseEvent, type Env, epoch, type Position, type Promotable } from '@canopy/core';
 import { type SqliteOptions, sqlite } from '@canopy/sqlite';
 import { tornReads } from './history.ts';
 import { type Disk, withEnvironment } from './shim.ts';

@@ -42,8 +42,7 @@ export function planFaults(seed: string, rounds: number, withDisk: boolean, only
   const all = Object.entries(FAULTS) as [FaultKind, { disk?: boolean }][];
   const deck = all.filter(([kind, { disk }]) => (withDisk || disk !== true) && (only === undefined || kind === only));
   const planned: PlannedFault[] = [];
-  while (planned.length < rounds)
-    for (const [kind] of shuffled(random, deck)) planned.push(planOne(kind, random));
+  while (planned.length < rounds) for (const [kind] of shuffled(random, deck)) planned.push(planOne(kind, random));
   return planned.slice(0, rounds);
 }
 

@@ -16,9 +16,13 @@ export const ERRNO = { EIO: 5, ENOSPC: 28 } as const;
 export function compileShim(directory: string): { readonly path: string } | { readonly reason: string } {
   if (process.platform !== 'linux') return { reason: 'the shim is for Linux' };
   const path = join(directory, 'shim.so');
-  const { status, error, stderr } = spawnSync('cc', ['-shared', '-fPIC', '-O2', '-o', path, SOURCE, '-ldl', '-lpthread'], {
-    encoding: 'utf8',
-  });
+  const { status, error, stderr } = spawnSync(
+    'cc',
+    ['-shared', '-fPIC', '-O2', '-o', path, SOURCE, '-ldl', '-lpthread'],
+    {
+      encoding: 'utf8',
+    },
+  );
   if (error !== undefined) return { reason: `there is no C compiler (${error.message})` };
   return status === 0 ? { path } : { reason: `the shim can't be compiled: ${stderr.trim().split('\n')[0]}` };
 }

@@ -84,7 +84,10 @@ export class DatabaseStage implements AsyncDisposable {
     this.#writer = writer;
     this.#acknowledge = new AbortController();
     this.#acknowledging = this.#acknowledgeAll(this.#primary, writer, this.#acknowledge.signal);
-    await eventually(() => writer.last >= marks || !writer.running, { what: 'the application writes', timeoutMs: READY_MS });
+    await eventually(() => writer.last >= marks || !writer.running, {
+      what: 'the application writes',
+      timeoutMs: READY_MS,
+    });
     if (!writer.running) throw new Error(`the application ended: ${writer.output.slice(-500)}`);
   }
 

@@ -23,7 +23,9 @@ function commit(n: number): void {
   connection.prepare('UPDATE account SET balance = balance + ? WHERE id = ?').run(amount, to);
   connection.prepare('INSERT INTO mark(writer, n) VALUES (?, ?)').run(writer, n);
   for (let i = 0; i < 1 + random.int(3); i++)
-    connection.prepare('INSERT INTO filler(pad) VALUES (?)').run('x'.repeat(random.int(random.int(20) === 0 ? 60_000 : 2000)));
+    connection
+      .prepare('INSERT INTO filler(pad) VALUES (?)')
+      .run('x'.repeat(random.int(random.int(20) === 0 ? 60_000 : 2000)));
   if (random.int(30) === 0) connection.exec('DELETE FROM filler WHERE id % 3 <> 0');
   connection.exec(`UPDATE meta SET marks = (SELECT count(*) FROM mark), fillers = (SELECT count(*) FROM filler), seq = seq + 1;
     UPDATE account SET stamp = (SELECT seq FROM meta)`);
@@ -36,7 +38,10 @@ function disturb(): void {
     if (random.int(30) === 0)
       connection.exec(`PRAGMA wal_checkpoint(${['PASSIVE', 'FULL', 'RESTART', 'TRUNCATE'][random.int(4)]})`);
     if (random.int(150) === 0) connection.exec('VACUUM');
-    if (random.int(100) === 0) connection.exec(`CREATE TABLE IF NOT EXISTS extra_${random.int(4)}(x); CREATE INDEX IF NOT EXISTS i ON filler(pad)`);
+    if (random.int(100) === 0)
+      connection.exec(
+        `CREATE TABLE IF NOT EXISTS extra_${random.int(4)}(x); CREATE INDEX IF NOT EXISTS i ON filler(pad)`,
+      );
     if (random.int(100) === 0) connection.exec(`DROP TABLE IF EXISTS extra_${random.int(4)}; DROP INDEX IF EXISTS i`);
   } catch (error) {
     if ((error as { errcode?: number }).errcode !== 5) throw error;
