@@ -27,9 +27,9 @@ export async function strike(stage: DatabaseStage, fault: PlannedFault): Promise
       standby.read();
       return [];
     case 'natsKill':
-      await stage.nats.server.kill();
+      await stage.nats.kill(fault.next);
       await stage.env.clock.sleep(fault.lastsMs);
-      await stage.nats.server.restart();
+      await stage.nats.restart(fault.next);
       return [];
     case 'everythingKill':
       return killEverything(stage, fault);
@@ -72,10 +72,10 @@ async function failOver(
 
 async function killEverything(stage: DatabaseStage, fault: PlannedFault): Promise<readonly string[]> {
   for (const node of stage.nodes) node.signal('SIGKILL');
-  await stage.nats.server.kill();
+  await stage.nats.kill(fault.next);
   await stage.endWriter('SIGKILL');
   for (const node of stage.nodes) await node.stop();
-  await stage.nats.server.restart();
+  await stage.nats.restart(fault.next);
   return failOver(stage, fault);
 }
 

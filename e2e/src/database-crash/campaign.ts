@@ -19,6 +19,8 @@ export interface DatabaseCampaignOptions {
   readonly rounds: number;
   readonly seed: string;
   readonly keep: boolean;
+  /** NATS servers; default 1. */
+  readonly servers?: 1 | 3;
   /** Only this fault, again and again. */
   readonly only?: FaultKind | undefined;
   /** No further round begins after this long. */
@@ -62,6 +64,7 @@ export async function runDatabaseCampaign(
       seed,
       shim: 'path' in shim ? shim.path : undefined,
       env,
+      servers: options.servers ?? 1,
     });
     const plan = planFaults(seed, rounds, 'path' in shim, only);
     const began = env.clock.monotonic();

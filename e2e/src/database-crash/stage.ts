@@ -1,13 +1,32 @@
 /** Everything that runs: the server, three nodes, one of them primary, its application, and whoever acknowledges. */
 import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Env, type Random, seededRandom } from '@canopy/core';
-import { eventually, type TestNatsServer, testNatsServer } from '@canopy/testkit';
+import { type ConnectionSpec, type Env, type Random, seededRandom } from '@canopy/core';
+import { eventually, testNatsCluster, testNatsServer } from '@canopy/testkit';
 import { CrashNode, Writer } from './node.ts';
 import { Disk } from './shim.ts';
 
 const READY_MS = 60_000;
 const PROMOTION_TRIES = 6;
+
+/** One server, or three of which one at a time is hit. */
+export interface Servers extends AsyncDisposable {
+  readonly connection: ConnectionSpec;
+  kill(which: number): Promise<void>;
+  restart(which: number): Promise<void>;
+}
+
+async function launchServers(count: 1 | 3): Promise<Servers> {
+  const launched = count === 1 ? await testNatsServer() : await testNatsCluster();
+  const servers = 'server' in launched ? [launched.server] : launched.nodes;
+  const server = (which: number) => servers[which % servers.length] as (typeof servers)[number];
+  return {
+    connection: launched.connection,
+    kill: (which) => server(which).kill(),
+    restart: (which) => server(which).restart(),
+    [Symbol.asyncDispose]: () => launched[Symbol.asyncDispose](),
+  };
+}
 
 export interface StageOptions {
   readonly directory: string;
@@ -15,10 +34,11 @@ export interface StageOptions {
   /** The compiled shim; without it nodes are on the real disk. */
   readonly shim: string | undefined;
   readonly env: Env;
+  readonly servers: 1 | 3;
 }
 
 export class DatabaseStage implements AsyncDisposable {
-  readonly nats: TestNatsServer;
+  readonly nats: Servers;
   readonly nodes: readonly CrashNode[];
   readonly random: Random;
   readonly env: Env;
@@ -32,7 +52,7 @@ export class DatabaseStage implements AsyncDisposable {
   #acknowledging: Promise<void> = Promise.resolve();
   #acknowledge = new AbortController();
 
-  private constructor(nats: TestNatsServer, nodes: readonly CrashNode[], options: StageOptions) {
+  private constructor(nats: Servers, nodes: readonly CrashNode[], options: StageOptions) {
     this.nats = nats;
     this.nodes = nodes;
     this.random = seededRandom(`${options.seed}/stage`);
@@ -41,7 +61,7 @@ export class DatabaseStage implements AsyncDisposable {
   }
 
   static async raise(options: StageOptions): Promise<DatabaseStage> {
-    const nats = await testNatsServer();
+    const nats = await launchServers(options.servers);
     const directory = realpathSync(options.directory);
     const nodes = ['a', 'b', 'c'].map((name) => {
       const place = join(directory, name);

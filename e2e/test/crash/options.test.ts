@@ -6,7 +6,7 @@ const fresh = () => 'fresh';
 
 describe('the arguments of a campaign', () => {
   it('without any it is short, with a seed of its own', () => {
-    expect(readCrashOptions([], fresh)).toEqual({ rounds: 12, seed: 'fresh', keep: false, suite: 'all' });
+    expect(readCrashOptions([], fresh)).toEqual({ rounds: 12, seed: 'fresh', keep: false, suite: 'all', servers: 1 });
   });
   it('the command that it prints gives the same run', () => {
     const options = readCrashOptions(
@@ -26,6 +26,7 @@ describe('the arguments of a campaign', () => {
       ['--suite', 'x'],
       ['--only', 'x'],
       ['--within', 'x'],
+      ['--servers', '2'],
       ['extra'],
     ])
       expect(() => readCrashOptions(args, fresh), args.join(' ')).toThrow(UsageError);
