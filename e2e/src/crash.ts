@@ -1,7 +1,8 @@
-/** `npm run test:crash`: kills and freezes at random points, by a seed that is printed. Exit code 0 only if all held. */
+/** `npm run test:crash`: kills, freezes and loss of power at random points, by a seed that is printed. Exit code 0 only if all held. */
 import { systemRandom } from '@canopy/core';
 import { type CampaignResult, runCampaign } from './crash/campaign.ts';
-import { readCrashOptions, repeatCommand, USAGE } from './crash/options.ts';
+import { type CrashOptions, readCrashOptions, repeatCommand, USAGE } from './crash/options.ts';
+import { type DatabaseCampaignResult, runDatabaseCampaign } from './database-crash/campaign.ts';
 import { runProgram } from './program.ts';
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -16,11 +17,50 @@ process.exitCode = await runProgram({
       return 0;
     }
     say(`seed ${options.seed}; the same again: ${repeatCommand(options)}`);
-    const result = await runCampaign(options, say, signal);
-    showResult(result, options.rounds);
-    return result.holds ? 0 : 1;
+    const results: { readonly holds: boolean }[] = [];
+    if (options.suite !== 'platform') {
+      const result = await runDatabaseCampaign(options, say, signal);
+      showDatabaseResult(result);
+      results.push(result);
+    }
+    if (options.suite !== 'database') results.push(await runPlatform(options, signal));
+    const holds = results.every((result) => result.holds);
+    say(JSON.stringify({ holds, seed: options.seed, suites: results }));
+    return holds ? 0 : 1;
   },
 });
+
+async function runPlatform(options: CrashOptions, signal: AbortSignal) {
+  const result = await runCampaign(options, say, signal);
+  showResult(result, options.rounds);
+  const { acknowledged, ledger, writers } = result.verdict;
+  const { lost, duplicated } = ledger;
+  const { dualWriters } = writers;
+  return {
+    suite: 'platform',
+    rounds: options.rounds,
+    acknowledged,
+    lost,
+    duplicated,
+    dualWriters,
+    holds: result.holds,
+  };
+}
+
+function showDatabaseResult({
+  rounds,
+  asked,
+  acknowledged,
+  readerChecks,
+  problems,
+  holds,
+}: DatabaseCampaignResult): void {
+  const ran = rounds === asked ? `${rounds} rounds` : `${rounds} of ${asked} rounds (the time was up)`;
+  for (const problem of problems.slice(0, 40)) say(`  ${problem}`);
+  say(
+    `${holds ? 'held' : 'BROKEN'}: ${ran}, ${acknowledged} acknowledged, ${readerChecks} reads checked, ${problems.length} problems`,
+  );
+}
 
 function showResult({ verdict, leftovers, holds }: CampaignResult, rounds: number): void {
   const { ledger, writers, unequal, acknowledged } = verdict;

@@ -22,6 +22,13 @@ const MINUTE_MS = 60_000;
 
 export function listParts(root: string): readonly Part[] {
   const crash = 'e2e/src/crash.ts';
+  const skip = existsSync(join(root, crash)) ? undefined : `${crash} is not there`;
+  const campaign = (name: string, args: readonly string[]): Part => ({
+    ...check(name, [crash, ...args]),
+    needsServer: true,
+    timeoutMs: 5 * MINUTE_MS,
+    skip,
+  });
   return [
     check('types', ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']),
     check('lint', ['node_modules/@biomejs/biome/bin/biome', 'check', '.']),
@@ -30,12 +37,8 @@ export function listParts(root: string): readonly Part[] {
     vitest('unit', 4 * MINUTE_MS),
     vitest('sim', 5 * MINUTE_MS),
     { ...vitest('integration', 10 * MINUTE_MS), needsServer: true },
-    {
-      ...check('crash', [crash]),
-      needsServer: true,
-      timeoutMs: 5 * MINUTE_MS,
-      skip: existsSync(join(root, crash)) ? undefined : `${crash} is not there`,
-    },
+    campaign('crash', ['--suite', 'platform']),
+    campaign('crash-database', ['--suite', 'database', '--rounds', '30', '--within', '120']),
   ];
 }
 

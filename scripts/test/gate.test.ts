@@ -68,7 +68,17 @@ describe('the parts', () => {
   const names = (only?: string): string[] => selectParts(listParts(ROOT), only).map((part) => part.name);
 
   it('keep their order, whatever the selection says', () => {
-    expect(names()).toEqual(['types', 'lint', 'tidy', 'errors', 'unit', 'sim', 'integration', 'crash']);
+    expect(names()).toEqual([
+      'types',
+      'lint',
+      'tidy',
+      'errors',
+      'unit',
+      'sim',
+      'integration',
+      'crash',
+      'crash-database',
+    ]);
     expect(names('unit,tidy')).toEqual(['tidy', 'unit']);
     expect(names('unit,check')).toEqual(['types', 'lint', 'tidy', 'errors', 'unit']);
   });

@@ -134,8 +134,7 @@ export class DatabaseEngine {
     const signal = AbortSignal.any([options.signal, this.#stopped.signal]);
     const context = {
       ...this.#deps,
-      log: this.#log,
-      statePath: this.#statePath,
+      ...this.#settlementDeps(),
       onEvent: (event: DatabaseEvent) => this.#primaryEvent(event),
       onChange: () => this.#deps.onStatus(),
     };

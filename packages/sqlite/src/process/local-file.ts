@@ -24,7 +24,13 @@ export type LocalFile =
   /** Was primary; the WAL holds commits behind `cursor` that the log does not have. */
   | { readonly kind: 'ahead'; readonly position: Position; readonly cursor: WalCursor; readonly movedOn: boolean }
   /** Was primary; whether there are more commits than those shipped can't be told from the WAL. */
-  | { readonly kind: 'unproven'; readonly position: Position; readonly movedOn: boolean };
+  | {
+      readonly kind: 'unproven';
+      readonly position: Position;
+      readonly movedOn: boolean;
+      /** The machine went down since: it may also have fewer. */
+      readonly mayHaveLost?: boolean;
+    };
 
 /** The header of the file at `path`; undefined when there is none or it is empty. Throws SQLITE_NOT_A_DATABASE. */
 export function readHeaderOf(path: string): FileHeader | undefined {
@@ -56,6 +62,7 @@ export async function inspectFile(
   path: string,
   statePath: string,
   log: SegmentLog,
+  boot: string,
   signal?: AbortSignal,
 ): Promise<LocalFile> {
   const header = readHeaderOf(path);
@@ -64,7 +71,10 @@ export async function inspectFile(
   if (state === undefined) return { kind: 'foreign' };
   if (state.role === 'standby') return { kind: 'replica', state };
   if (inodeOf(path) !== state.inode) return { kind: 'foreign' };
-  return inspectFormer(path, header, state, await log.history({ signal }));
+  const found = inspectFormer(path, header, state, await log.history({ signal }));
+  // Its WAL may have lost what is in the log: gone on with, the file would take that back.
+  const mayHaveLost = state.boot === undefined ? false : state.boot === '' || state.boot !== boot;
+  return found.kind === 'unproven' && mayHaveLost ? { ...found, mayHaveLost } : found;
 }
 
 function inspectFormer(path: string, header: FileHeader, state: PrimaryState, entries: readonly LogEntry[]): LocalFile {

@@ -36,6 +36,8 @@ export interface PromotionContext {
   readonly env: Env;
   readonly log: SegmentLog;
   readonly statePath: string;
+  /** The machine's. */
+  readonly boot: string;
   onEvent(event: DatabaseEvent): void;
   onChange(): void;
 }
@@ -60,7 +62,11 @@ export async function promoteReplica(
   const inode = inodeOf(context.spec.path);
   const { node } = context.spec;
   const { counter } = file;
-  writeState(statePath, { role: 'primary', claimed, base, node, inode, counter, stored: true }, { flush: true });
+  writeState(
+    statePath,
+    { role: 'primary', claimed, base, node, inode, counter, stored: true, boot: context.boot },
+    { flush: true },
+  );
   file.close();
   await switchToWal(modeOptions(context, signal));
   const start = { position: claimed, cursor: undefined, restartable: true, commit, claim: 'done' } as const;
@@ -93,7 +99,7 @@ export async function promoteLocal(
   closeSync(openSync(spec.path, 'a'));
   const inode = inodeOf(spec.path);
   const { node } = spec;
-  const state = { role: 'primary', claimed, base, node, inode, counter } as const;
+  const state = { role: 'primary', claimed, base, node, inode, counter, boot: context.boot } as const;
   writeState(statePath, state, { flush: true });
   const commit = mode.cursor === undefined ? undefined : await sizeAt(log, base, signal);
   // A WAL that proves something must not be opened and closed before it is pinned: SQLite would empty and remove it.
@@ -135,7 +141,10 @@ export function isEmptyDatabase(path: string): boolean {
       connection.close();
     }
   } catch (error) {
-    throw wrapFileError(error, path);
+    const wrapped = wrapFileError(error, path);
+    // Something is in it, though nobody can tell what.
+    if (hasCode(wrapped, 'SQLITE_CORRUPT')) return false;
+    throw wrapped;
   }
 }
 

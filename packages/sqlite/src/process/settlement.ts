@@ -13,7 +13,7 @@ import type { RestoreProgress } from '../restore/restore.ts';
 import { bootstrap, putBack } from '../standby/bootstrap.ts';
 import { planBridge } from '../standby/bridge.ts';
 import { ReplicaFile, type ReplicaFileOptions } from '../standby/replica-file.ts';
-import { locateReplica } from '../standby/replica-state.ts';
+import { isUnflushed, locateReplica } from '../standby/replica-state.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import { switchToRollback } from './file-mode.ts';
 import { inodeOf, inspectFile, type LocalFile, readHeaderOf } from './local-file.ts';
@@ -76,7 +76,7 @@ export class Settlement {
     const signal = this.#signal;
     putBack(spec.path, directory, statePath);
     const end = (await log.end({ signal }))?.position;
-    const local = await inspectFile(spec.path, statePath, log, signal);
+    const local = await inspectFile(spec.path, statePath, log, this.#deps.boot, signal);
     const known = this.#knownOf(local);
     if (known.txid > (end?.txid ?? 0))
       throw sqliteErrors.create('SQLITE_LOG_BEHIND', { path: spec.path, position: known.txid, end: end?.txid ?? 0 });
@@ -85,7 +85,9 @@ export class Settlement {
     if (local.kind === 'replica') return this.#openReplica(local.state, end, needed);
     if (local.kind === 'shipped') return this.#shipped(local, end);
     if (local.kind === 'foreign') return isEmptyDatabase(spec.path) ? this.#rebuild(end) : this.#diverge(START, end);
-    if (local.movedOn) return this.#diverge(local.position, end);
+    // Where nobody manages the programs that use it, they are writing to it already.
+    const mayHaveLost = local.kind === 'unproven' && local.mayHaveLost === true && !spec.unmanaged;
+    if (local.movedOn || mayHaveLost) return this.#diverge(local.position, end);
     return { kind: 'local', position: local.position, cursor: local.kind === 'ahead' ? local.cursor : undefined };
   }
 
@@ -104,6 +106,11 @@ export class Settlement {
 
   async #openReplica(state: StandbyState, end: Position, needed: Rebuild | undefined): Promise<Settled> {
     const { spec, boot, log } = this.#deps;
+    if (isUnflushed(state, boot)) {
+      const message = `${spec.path} was not flushed when the machine went down: it is made anew from the log`;
+      this.#deps.onEvent({ type: 'warning', code: 'COPY_NOT_FLUSHED', message });
+      return this.#renew(end, needed);
+    }
     let file: ReplicaFile;
     try {
       file = new ReplicaFile(this.#fileOptions(), (header) => {

@@ -4,10 +4,13 @@
  * Invariant: it is written before the file changes in the way it describes, so after a crash the file is in one of the
  * states that it names, or it is not trusted. Persisted format: only add fields.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatPosition, type Position, parsePosition } from '@canopy/core';
 import type { WalCursor } from '../wal/reader.ts';
+
+/** What a disk writes whole or not at all. */
+const SECTOR = 512;
 
 export interface StandbyState {
   readonly role: 'standby';
@@ -36,6 +39,8 @@ export interface PrimaryState {
   readonly counter: number;
   /** The claim is in the log for certain: a log without it has lost its past. */
   readonly stored?: boolean;
+  /** The machine's boot in which it was written; another one means that the file may have lost what the log has. */
+  readonly boot?: string;
   /** How the file was left by a primary that had shipped everything and did not switch it back. */
   readonly clean?: CleanLeave;
 }
@@ -87,6 +92,7 @@ export function decodeState(text: string): FileState | undefined {
       role: 'primary',
       ...facts,
       ...(data.stored === true ? { stored: true } : {}),
+      ...(typeof data.boot === 'string' ? { boot: data.boot } : {}),
       ...(clean === undefined ? {} : { clean }),
     };
   }
@@ -118,11 +124,13 @@ export function encodeState(state: FileState): string {
     state.role === 'primary'
       ? { ...state, claimed: formatPosition(state.claimed), base: formatPosition(state.base) }
       : { ...state, from: formatPosition(state.from), to: formatPosition(state.to) };
-  return `${JSON.stringify({ version: 1, ...shown })}\n`;
+  const text = JSON.stringify({ version: 1, ...shown });
+  return state.role === 'standby' ? `${text.padEnd(SECTOR - 1)}\n` : `${text}\n`;
 }
 
 /** Replaces the record. With `flush` it survives the machine's death, else only the process's. */
 export function writeState(path: string, state: FileState, options: { flush?: boolean } = {}): void {
+  if (!options.flush && state.role === 'standby' && overwriteSector(path, encodeState(state))) return;
   const temporary = `${path}.tmp`;
   const fd = openSync(temporary, 'w', 0o644);
   try {
@@ -133,6 +141,20 @@ export function writeState(path: string, state: FileState, options: { flush?: bo
   }
   renameSync(temporary, path);
   if (options.flush) flushDirectory(dirname(path));
+}
+
+/**
+ * Writes over a record of the same size, one sector, which a disk has before or after. A file that takes another's place
+ * without a flush may be there without its content after a loss of power, and would leave the database without a state.
+ */
+function overwriteSector(path: string, text: string): boolean {
+  if (Buffer.byteLength(text) !== SECTOR || statSync(path, { throwIfNoEntry: false })?.size !== SECTOR) return false;
+  const fd = openSync(path, 'r+');
+  try {
+    return writeSync(fd, text, 0) === SECTOR;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Makes renames and removals in the directory survive the machine's death. */

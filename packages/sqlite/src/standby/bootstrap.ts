@@ -4,11 +4,11 @@
  */
 import { chmodSync, existsSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Env, Position } from '@canopy/core';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { readHeaderOf } from '../process/local-file.ts';
-import { readState, writeState } from '../process/state-file.ts';
+import { flushDirectory, readState, writeState } from '../process/state-file.ts';
 import { type RestoreProgress, restore } from '../restore/restore.ts';
 
 /** Bytes 18..19 say the journal mode, 24..27 and 92..95 the change counter. */
@@ -60,6 +60,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<Position> {
   } as const;
   writeState(statePath, { ...state, durable: true, boot }, { flush: true });
   await rename(made, path);
+  flushDirectory(dirname(path));
   removeDatabase(aside);
   return position;
 }

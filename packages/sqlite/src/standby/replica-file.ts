@@ -28,7 +28,7 @@ import { journalRecordSize } from './hot-journal.ts';
 import { journalPath, writeJournal } from './journal-file.ts';
 import type { PageBatch } from './page-changes.ts';
 import { type FileHeader, HEADER_SIZE, readFileHeader, stampReplica } from './page-one.ts';
-import { stayingAt, writeReplicaState } from './replica-state.ts';
+import { type ReplicaMove, stayingAt, writeReplicaState } from './replica-state.ts';
 import { writeAll } from './write-all.ts';
 
 /** Bytes written after which others in this process get a turn. Smaller batches are applied without one. */
@@ -57,6 +57,8 @@ export class ReplicaFile {
   #pageSize: number;
   #pages: number;
   #needsRecovery = false;
+  /** A state that is trusted after the machine's death may be on the disk. */
+  #believed = true;
   #closed = false;
   #sinceTurn = 0;
 
@@ -128,9 +130,7 @@ export class ReplicaFile {
       const next = (this.#counter + 1) >>> 0;
       await this.#writeJournal(batch);
       journalled = true;
-      const { statePath, boot, flush } = this.#options;
-      const at = { from: this.#position, to: batch.to, before: this.#counter, after: next };
-      writeReplicaState(statePath, at, { boot, flush });
+      this.#noteMove({ from: this.#position, to: batch.to, before: this.#counter, after: next });
       await this.#writePages(batch);
       // Page 1 comes last: from here to the commit nobody else in this process runs.
       const first = batch.changes.first() ?? this.readPage(1);
@@ -152,6 +152,13 @@ export class ReplicaFile {
     }
   }
 
+  /** What is on the disk may vouch for the file; it must not, from before the first write that is not flushed. */
+  #noteMove(move: ReplicaMove): void {
+    const { statePath, boot, flush: durable } = this.#options;
+    writeReplicaState(statePath, move, { boot, durable, flush: durable || this.#believed });
+    this.#believed = durable;
+  }
+
   /** Hands what was written to the disk in the background. The file must not be closed before this resolves. */
   flushData(): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -162,8 +169,11 @@ export class ReplicaFile {
   /** Flushes everything, so that the file may be trusted after the machine's death too. */
   flush(): void {
     fsyncSync(this.#fd);
+    // A journal whose removal did not reach the disk would be rolled back into the file that the state vouches for.
+    flushDirectory(dirname(this.#options.path));
+    this.#believed = true;
     const { statePath, boot } = this.#options;
-    writeReplicaState(statePath, stayingAt(this.#position, this.#counter), { boot, flush: true });
+    writeReplicaState(statePath, stayingAt(this.#position, this.#counter), { boot, durable: true, flush: true });
   }
 
   /** Closes SQLite's side first: only then is no lock left that closing the descriptor could drop. */

@@ -19,20 +19,28 @@ export function stayingAt(position: Position, counter: number): ReplicaMove {
   return { from: position, to: position, before: counter, after: counter };
 }
 
-/** With `flush` the state is trusted after the machine's death too: the file must have been flushed, or be about to be. */
+/**
+ * With `durable` the state is trusted after the machine's death too: the file must have been flushed, or be about to be.
+ * With `flush` it is on the disk itself when this returns.
+ */
 export function writeReplicaState(
   path: string,
   { from, to, before, after }: ReplicaMove,
-  { boot, flush }: { readonly boot: string; readonly flush: boolean },
+  { boot, durable, flush }: { readonly boot: string; readonly durable: boolean; readonly flush: boolean },
 ): void {
   const counters = { counterBefore: before, counterAfter: after };
-  writeState(path, { role: 'standby', from, to, ...counters, durable: flush, boot }, { flush });
+  writeState(path, { role: 'standby', from, to, ...counters, durable, boot }, { flush });
+}
+
+/** The machine went down since (or that is unknown), and what it left of the file is anybody's guess. */
+export function isUnflushed(state: StandbyState, boot: string): boolean {
+  return !state.durable && (state.boot === '' || state.boot !== boot);
 }
 
 /** Where the state says that a file with this counter is; undefined when it doesn't know such a file. */
 export function locateReplica(state: StandbyState, header: FileHeader, boot: string): Position | undefined {
   if (header.mode !== 'rollback') return undefined;
-  if (!state.durable && (state.boot === '' || state.boot !== boot)) return undefined;
+  if (isUnflushed(state, boot)) return undefined;
   if (header.counter === state.counterAfter) return state.to;
   if (header.counter === state.counterBefore) return state.from;
   return undefined;

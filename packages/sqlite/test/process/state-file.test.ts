@@ -1,12 +1,13 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { epoch } from '@canopy/core';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { decodeState, encodeState, type FileState, readState, writeState } from '../../src/process/state-file.ts';
 import { locateReplica } from '../../src/standby/replica-state.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'canopy-state-'));
+beforeEach(() => mkdirSync(directory, { recursive: true }));
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const at = (txid: number) => ({ epoch: epoch(3), txid });
@@ -44,6 +45,15 @@ test('both roles survive being written', () => {
   expect(readdirSync(directory)).toEqual(['state.json']);
 });
 
+test('a state that is not flushed is written over the one on the disk, never renamed into its place', () => {
+  const path = join(directory, 'state.json');
+  writeState(path, standby, { flush: true });
+  const { ino, size } = statSync(path);
+  writeState(path, { ...standby, to: at(12), counterAfter: 102 });
+  expect(statSync(path)).toMatchObject({ ino, size });
+  expect(readState(path)).toMatchObject({ to: at(12), counterAfter: 102 });
+});
+
 test('anything else than a complete record is not believed', () => {
   const whole = encodeState(standby);
   for (const text of [
@@ -51,7 +61,7 @@ test('anything else than a complete record is not believed', () => {
     'null',
     '[]',
     '{}',
-    whole.slice(0, -4),
+    whole.trimEnd().slice(0, -4),
     whole.replace('standby', 'other'),
     '{"role":"primary"}',
   ])
