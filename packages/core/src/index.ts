@@ -36,12 +36,14 @@ export type {
 } from './ports/backend.ts';
 export { type GuardedKind, type GuardedProcess, noGuard, type ProcessGuard } from './ports/process-guard.ts';
 export type {
+  AdminRequest,
   DatabaseContext,
   DatabaseEvent,
   DatabaseLag,
   DatabaseProvider,
   DatabaseRole,
   DatabaseStatus,
+  DatabaseWarning,
   Promotable,
   PromoteOptions,
 } from './ports/promotable.ts';

@@ -7,6 +7,7 @@ export type {
   BlobInfo,
   BlobPutOptions,
   BlobSource,
+  BlobSweep,
   Blobs,
   BlobWatchEvent,
 } from './blobs/port.ts';

@@ -131,5 +131,30 @@ export const sqliteErrors = defineErrors({
     hint: 'It is started again as a standby; its log lines before the end say why it ended.',
     retryable: true,
   },
+  SQLITE_SNAPSHOT_NAME: {
+    message: '"{id}" cannot be the name of a snapshot',
+    hint: 'Use 1 to 100 letters, digits, dots, underscores and hyphens, beginning with a letter or digit.',
+  },
+  SQLITE_SNAPSHOT_EXISTS: {
+    message: 'there is a snapshot named {id} already',
+    hint: 'Choose another name, or delete that one first. Nothing was overwritten.',
+  },
+  SQLITE_SNAPSHOT_MISSING: {
+    message: 'there is no snapshot named {id}',
+    hint: 'List the snapshots to see which ones there are.',
+  },
+  SQLITE_VERIFY_NO_SPACE: {
+    message: 'a restore of {path} was not tried: it needs {needed} bytes of disk, {free} are free',
+    hint: 'Free some space on the disk of the database, or turn the proof off on this node with verifyInterval: 0. Replication is not affected.',
+    retryable: true,
+  },
+  SQLITE_VERIFY_FAILED: {
+    message: 'the log {bucket} could not be restored: {problem}',
+    hint: 'The database itself is not affected. Make a snapshot now (it starts a history that does not need the damaged part), then look at the stream behind the bucket.',
+  },
+  SQLITE_ADMIN_UNKNOWN: {
+    message: 'this database knows no request "{op}"',
+    hint: 'Known: {known}. Node and caller may be of different versions.',
+  },
   SQLITE_STOPPED: { message: 'the database {path} has been stopped' },
 });

@@ -42,6 +42,10 @@ const databaseSchema = z.strictObject({
   snapshotInterval: duration.optional(),
   retention: duration.optional(),
   verify: z.enum(['quick', 'full', 'none']).optional(),
+  compactionLevels: z.array(duration).optional(),
+  keepSegments: duration.optional(),
+  keepSnapshots: z.number().int().min(1).optional(),
+  verifyInterval: duration.optional(),
 });
 
 const healthSchema = z.strictObject({

@@ -36,6 +36,13 @@ export interface DatabaseLag {
   readonly bytes: number | undefined;
 }
 
+/** A condition that lasts, such as a setting of the log's bucket. */
+export interface DatabaseWarning {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
 /** Always answers at once, from memory. */
 export interface DatabaseStatus {
   readonly role: DatabaseRole;
@@ -47,6 +54,10 @@ export interface DatabaseStatus {
   readonly sizeBytes: number | undefined;
   /** When the newest full snapshot was stored, Unix ms. */
   readonly lastSnapshotAt: number | undefined;
+  /** When a restore from the log was last proven to give a sound database, by any node, Unix ms. */
+  readonly lastVerifiedAt: number | undefined;
+  /** What is not as it should be without being a problem yet, each with what to do. Absent: nothing. */
+  readonly warnings?: readonly DatabaseWarning[];
   /** Directories in which divergent commits were kept, newest last. */
   readonly divergences: readonly string[];
   /** Why it is `failed` or stalled. */
@@ -73,12 +84,32 @@ export type DatabaseEvent =
       readonly rows: number | undefined;
     }
   | { readonly type: 'snapshot_created'; readonly position: Position; readonly bytes: number; readonly ms: number }
-  | { readonly type: 'bootstrap_progress'; readonly doneBytes: number; readonly totalBytes: number | undefined }
+  | {
+      readonly type: 'bootstrap_progress';
+      readonly doneBytes: number;
+      readonly totalBytes: number | undefined;
+      /** Unknown in the first moments. */
+      readonly bytesPerSecond?: number | undefined;
+      readonly leftMs?: number | undefined;
+    }
+  /** The log was restored into a scratch file, which passed its checks. */
+  | {
+      readonly type: 'restore_verified';
+      readonly position: Position;
+      readonly method: string;
+      readonly bytes: number;
+      readonly ms: number;
+    }
   | { readonly type: 'stalled'; readonly position: Position; readonly sinceMs: number }
   | { readonly type: 'warning'; readonly code: string; readonly message: string }
   /** The log refused this primary: another epoch owns it. Must be answered by stepping down. */
   | { readonly type: 'fenced'; readonly epoch: Epoch; readonly position: Position }
   | { readonly type: 'failed'; readonly error: Error };
+
+export interface AdminRequest {
+  readonly op: string;
+  readonly [argument: string]: unknown;
+}
 
 export interface PromoteOptions {
   readonly epoch: Epoch;
@@ -103,6 +134,11 @@ export interface Promotable {
   sync(options?: { signal?: AbortSignal | undefined }): Promise<Position>;
   /** Resolves once this node has applied `position`. */
   waitFor(position: Position, options?: { signal?: AbortSignal | undefined }): Promise<void>;
+  /**
+   * Administration of an open database: `op` says what, the rest are its arguments; the answer is plain data. Which ones
+   * there are is the implementation's business. Absent where there are none.
+   */
+  admin?(request: AdminRequest, options?: { signal?: AbortSignal | undefined }): Promise<unknown>;
   status(): DatabaseStatus;
   watch(options?: { signal?: AbortSignal | undefined }): AsyncIterable<DatabaseEvent>;
   stop(): Promise<void>;

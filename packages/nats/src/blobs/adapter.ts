@@ -20,9 +20,11 @@ import type {
   BlobInfo,
   BlobPutOptions,
   BlobSource,
+  BlobSweep,
   Blobs,
   BlobWatchEvent,
 } from './port.ts';
+import { sweepOrphans } from './sweep.ts';
 import { publishMeta, type Upload, uploadChunks } from './upload.ts';
 import {
   type BlobMeta,
@@ -40,6 +42,7 @@ const TRANSFER_MS = 60_000;
 const READ_MAX_BYTES = 64 * 1024 * 1024;
 const TIDY_MS = 5000;
 const RETRY_PAUSE_MS = 100;
+const NS_PER_MS = 1_000_000;
 
 interface Entry {
   readonly meta: BlobMeta;
@@ -218,7 +221,17 @@ export class BlobsAdapter implements Blobs {
       createdAt: Date.parse(info.created),
       bytes: info.state.bytes,
       maxBytes: info.config.max_bytes > 0 ? info.config.max_bytes : undefined,
+      maxAgeMs: info.config.max_age > 0 ? info.config.max_age / NS_PER_MS : undefined,
+      discard: info.config.discard,
+      maxMessages: info.config.max_msgs > 0 ? info.config.max_msgs : undefined,
+      messages: info.state.messages,
+      clusterSize: this.#api.link.status().clusterSize,
     };
+  }
+
+  async sweep(options: BlobCallOptions & { olderThanMs: number }): Promise<BlobSweep> {
+    const budget = this.#budget(options, TRANSFER_MS);
+    return this.#translate(() => sweepOrphans(this.#api, this.bucket, options.olderThanMs, budget));
   }
 
   /** Ends the watches, removes their consumer, and waits for clean-up that is under way. */

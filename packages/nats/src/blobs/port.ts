@@ -45,6 +45,21 @@ export interface BlobBucketInfo {
   readonly createdAt: number;
   readonly bytes: number;
   readonly maxBytes: number | undefined;
+  /** Objects older than this are dropped by the server; undefined: never. */
+  readonly maxAgeMs?: number | undefined;
+  /** What happens at the limits: new writes are refused, or the oldest bytes are dropped. */
+  readonly discard?: 'new' | 'old';
+  /** Most messages that it takes (an object is two or more); undefined: no limit. */
+  readonly maxMessages?: number | undefined;
+  /** Messages in it now. */
+  readonly messages?: number;
+  /** Servers that could hold copies, as far as known. */
+  readonly clusterSize?: number;
+}
+
+export interface BlobSweep {
+  /** Uploads that never became objects and are gone now. */
+  readonly orphans: number;
 }
 
 /**
@@ -82,6 +97,12 @@ export interface Blobs {
    */
   watch(prefix: string, options?: { signal?: AbortSignal | undefined }): AsyncIterable<BlobWatchEvent>;
   bucketInfo(options?: BlobCallOptions): Promise<BlobBucketInfo>;
+  /**
+   * Removes the bytes of uploads that were cut off before they became objects, when nothing was added to them for
+   * `olderThanMs` (at least a minute; a put that takes longer between two of its chunks would be lost). Lists the whole
+   * bucket: not to be called often. Default bound 60 s.
+   */
+  sweep(options: BlobCallOptions & { olderThanMs: number }): Promise<BlobSweep>;
 }
 
 export interface BlobBucketOptions {

@@ -14,6 +14,8 @@ export interface StreamInfo {
     readonly max_age: number;
     readonly max_msgs_per_subject: number;
     readonly max_bytes: number;
+    readonly max_msgs: number;
+    readonly discard: 'new' | 'old';
   };
   readonly state: {
     readonly bytes: number;

@@ -7,6 +7,7 @@ import type {
   BlobInfo,
   BlobPutOptions,
   BlobSource,
+  BlobSweep,
   Blobs,
   BlobWatchEvent,
 } from '../blobs/port.ts';
@@ -109,7 +110,14 @@ export class MemoryBlobs implements Blobs {
       createdAt: table.createdAt,
       bytes: sizeOf(table),
       maxBytes,
+      discard: 'new' as const,
+      clusterSize: this.#wire.hub.clusterSize,
     }));
+  }
+
+  /** Nothing is ever left half-way here. */
+  async sweep(options: BlobCallOptions & { olderThanMs: number }): Promise<BlobSweep> {
+    return this.#call('sweep', '', options, () => ({ orphans: 0 }));
   }
 
   #call<T>(

@@ -152,6 +152,17 @@ export function describeBlobsContract(name: string, makeSystem: () => Promise<Co
       expect(await blobs.info('a')).toBeDefined();
     });
 
+    test('a sweep leaves every object as it is', async () => {
+      const blobs = await fresh();
+      const data = noise(1_500_000);
+      await blobs.put('a', data);
+      await blobs.put('b', bytes('small'));
+      await blobs.put('b', bytes('again'));
+      expect(await blobs.sweep({ olderThanMs: 60_000 })).toEqual({ orphans: 0 });
+      expect(Buffer.compare((await blobs.read('a'))?.bytes ?? bytes('missing'), data)).toBe(0);
+      expect(text((await blobs.read('b'))?.bytes)).toBe('again');
+    });
+
     test('a watch begins with what is present, then synced, then changes', async () => {
       const blobs = await fresh();
       const other = await sessions().b.blobs(blobs.bucket);

@@ -98,3 +98,31 @@ test('a watcher learns of what was purged without a message', async () => {
   await eventually(() => seen.includes('deleted a'), { timeoutMs: 25_000 });
   expect(seen).not.toContain('deleted b');
 }, 40_000);
+
+test('bytes of an upload that was cut off are swept once they are old, and nothing else', async () => {
+  const { blobs, nc, url } = await setup();
+  await blobs.put('a', new Uint8Array(1_500_000));
+  await blobs.put('b', bytes('b'));
+  await nc.request('$O.b.C.CUTOFF', bytes('half of something'));
+  await nc.request('$O.b.C.CUTOFF', bytes('another half'));
+  const kept = async (): Promise<number> => (await subjectsOf(url, 'OBJ_b')).length;
+  expect(await blobs.sweep({ olderThanMs: 60_000 })).toEqual({ orphans: 0 });
+  expect(await kept()).toBe(5);
+  const env = systemEnv();
+  const { clock: now } = env;
+  const clock = Object.assign(Object.create(now) as typeof now, { wall: () => now.wall() + 120_000 });
+  const session = await connectNats({ servers: [url] }, { name: 'later', env: { ...env, clock } });
+  onTestFinished(() => session.close());
+  expect(await (await session.blobs('b')).sweep({ olderThanMs: 60_000 })).toEqual({ orphans: 1 });
+  expect(await kept()).toBe(4);
+  expect((await blobs.read('a'))?.bytes.length).toBe(1_500_000);
+});
+
+test('a bucket tells its limits', async () => {
+  const { blobs, nc } = await setup();
+  expect(await blobs.bucketInfo()).toMatchObject({ maxAgeMs: undefined, discard: 'new', clusterSize: 1 });
+  const config = { name: 'OBJ_b', subjects: ['$O.b.C.>', '$O.b.M.>'], storage: 'file', allow_rollup_hdrs: true };
+  const changed = { ...config, allow_direct: true, discard: 'old', max_age: 3_600_000_000_000, max_msgs: 50 };
+  await nc.request('$JS.API.STREAM.UPDATE.OBJ_b', JSON.stringify(changed));
+  expect(await blobs.bucketInfo()).toMatchObject({ maxAgeMs: 3_600_000, discard: 'old', maxMessages: 50, messages: 0 });
+});

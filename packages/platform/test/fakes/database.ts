@@ -98,6 +98,7 @@ export class FakeDatabase implements Promotable {
       lag: { tx: lag, ms: lag, bytes: lag },
       sizeBytes: undefined,
       lastSnapshotAt: undefined,
+      lastVerifiedAt: undefined,
       divergences: [],
       problem: this.problem,
     };

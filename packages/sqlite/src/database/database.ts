@@ -5,6 +5,7 @@
  */
 import { resolve } from 'node:path';
 import {
+  type AdminRequest,
   Broadcast,
   backoffMs,
   type DatabaseContext,
@@ -100,6 +101,10 @@ export class SqliteDatabase implements Promotable {
     await this.#running().call('waitFor', position, { signal: options.signal });
   }
 
+  async admin(request: AdminRequest, options: { signal?: AbortSignal | undefined } = {}): Promise<unknown> {
+    return this.#running().call('admin', request, { signal: options.signal });
+  }
+
   status(): DatabaseStatus {
     return this.#status;
   }
@@ -177,6 +182,7 @@ function closedStatus(path: string): DatabaseStatus {
     lag: { tx: undefined, ms: undefined, bytes: undefined },
     sizeBytes: undefined,
     lastSnapshotAt: undefined,
+    lastVerifiedAt: undefined,
     divergences: [],
     problem: undefined,
   };

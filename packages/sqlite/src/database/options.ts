@@ -1,11 +1,31 @@
 /** The options of `sqlite()`: what a user may set, and the resolved record that travels to the database process. */
-import { type Duration, resolveOptions } from '@canopy/core';
+import { type Duration, type OptionReader, parseDuration, resolveOptions } from '@canopy/core';
+
+const LEVELS: readonly Duration[] = ['30s', '5m', '1h'];
+/** Level 9 is that of full images. */
+const LEVELS_MAX = 8;
+const LEVEL_MIN_MS = 1000;
 
 export interface SqliteOptions {
   /** How often a full snapshot is stored while the database changes. Default 1h. */
   readonly snapshotInterval?: Duration;
   /** How long snapshots, and the log between them, are kept. The newest snapshot is always kept. Default 24h. */
   readonly retention?: Duration;
+  /** This many of the newest snapshots are kept, however old they are. Default 2. */
+  readonly keepSnapshots?: number;
+  /**
+   * How often the log is merged into longer pieces, level by level: the points to which one can go back later. Each a
+   * multiple of the one before, at most 8; an empty list turns merging off, and snapshots alone shorten the log. Default
+   * 30s, 5m, 1h.
+   */
+  readonly compactionLevels?: readonly Duration[];
+  /** Single transactions stay this long after they were merged. Default 5m. */
+  readonly keepSegments?: Duration;
+  /**
+   * How often the log is restored into a scratch file and checked in full, by one node for all. Needs room for a copy of the
+   * database beside it. 0 turns it off. Default 24h.
+   */
+  readonly verifyInterval?: Duration;
   /** The longest pause between looks at the WAL of an idle database; changes are noticed at once anyway. Default 250ms. */
   readonly pollInterval?: Duration;
   /** What a promotion checks: `quick` (PRAGMA quick_check up to 64 MiB), `full` (integrity_check), `none`. Default quick. */
@@ -35,6 +55,10 @@ export interface SqliteOptions {
 export interface ResolvedSqliteOptions {
   readonly snapshotIntervalMs: number;
   readonly retentionMs: number;
+  readonly keepSnapshots: number;
+  readonly compactionLevelsMs: readonly number[];
+  readonly keepSegmentsMs: number;
+  readonly verifyIntervalMs: number;
   readonly pollIntervalMs: number;
   readonly verify: 'quick' | 'full' | 'none';
   readonly busyTimeoutMs: number;
@@ -51,6 +75,10 @@ export function resolveSqliteOptions(input: SqliteOptions = {}): ResolvedSqliteO
   return resolveOptions('sqlite()', input, (read) => ({
     snapshotIntervalMs: read.durationMs('snapshotInterval', { default: 3_600_000, minMs: 1000 }),
     retentionMs: read.durationMs('retention', { default: 86_400_000, minMs: 1000 }),
+    keepSnapshots: read.integer('keepSnapshots', { default: 2, min: 1 }),
+    compactionLevelsMs: readLevels(read),
+    keepSegmentsMs: read.durationMs('keepSegments', { default: 300_000 }),
+    verifyIntervalMs: read.durationMs('verifyInterval', { default: 86_400_000 }),
     pollIntervalMs: read.durationMs('pollInterval', { default: 250, minMs: 5, maxMs: 60_000 }),
     verify: read.oneOf('verify', ['quick', 'full', 'none'], { default: 'quick' }),
     busyTimeoutMs: read.durationMs('busyTimeout', { default: 200, maxMs: 10_000 }),
@@ -61,6 +89,27 @@ export function resolveSqliteOptions(input: SqliteOptions = {}): ResolvedSqliteO
     flushStandby: read.boolean('flushStandby', { default: false }),
     replicas: optionalReplicas(read.integer('replicas', { default: 0, min: 1, max: 5 })),
   }));
+}
+
+function readLevels(read: OptionReader): readonly number[] {
+  const given = read.any<readonly Duration[]>('compactionLevels', { default: LEVELS });
+  const isList = Array.isArray(given);
+  read.check(isList, 'compactionLevels', 'must be a list of durations such as ["30s", "5m", "1h"]');
+  if (!isList) return [];
+  read.check(
+    given.length <= LEVELS_MAX,
+    'compactionLevels',
+    `has ${given.length} entries, at most ${LEVELS_MAX} are allowed`,
+  );
+  const levels = given.map((one) => parseDuration(one) ?? 0);
+  for (const [i, ms] of levels.entries()) {
+    const before = levels[i - 1];
+    const shown = JSON.stringify(given[i]);
+    read.check(ms >= LEVEL_MIN_MS, 'compactionLevels', `must hold durations of at least 1s, got ${shown}`);
+    const fits = before === undefined || before < LEVEL_MIN_MS || (ms > before && ms % before === 0);
+    read.check(fits, 'compactionLevels', `must grow by multiples: ${shown} is none of the ${before} ms before it`);
+  }
+  return levels;
 }
 
 function optionalReplicas(value: number): number | undefined {

@@ -5,6 +5,7 @@
 import { assert, type Clock, type Epoch, hasCode, type Logger, type Position, silentLogger } from '@canopy/core';
 import type { BlobSource, Blobs } from '@canopy/nats';
 import { sqliteErrors } from '../errors.ts';
+import { type RetentionOptions, type RetentionResult, trimLog } from '../levels/retention.ts';
 import { type DecodedLtx, decodeLtx, decodeLtxStream, type LtxStream } from '../ltx/decoder.ts';
 import { Appender, type AppendInput, transferMs } from './appender.ts';
 import { followLog } from './follow.ts';
@@ -20,8 +21,8 @@ import {
   SNAPSHOT_LEVEL,
   SNAPSHOTS,
   segmentName,
+  type WalEnd,
 } from './names.ts';
-import { type TrimOptions, type TrimResult, trimLog } from './trim.ts';
 import type { CallOptions, LogView } from './view.ts';
 
 const LIST_TIMEOUT_MS = 60_000;
@@ -44,6 +45,15 @@ export interface SnapshotInput {
   /** An LTX file with minTxid 1 and maxTxid = txid. */
   readonly data: BlobSource;
   readonly note?: string | undefined;
+}
+
+/** An object made from others of the log. */
+export interface MergedInput extends Omit<SnapshotInput, 'txid'> {
+  readonly level: number;
+  readonly minTxid: number;
+  readonly maxTxid: number;
+  /** Where in its writer's WAL the last transaction ends. */
+  readonly walEnd?: WalEnd | undefined;
 }
 
 export interface LogEnd {
@@ -107,10 +117,15 @@ export class SegmentLog implements LogView {
     }
   }
 
+  /** Any entry by its name, as the bucket has it now; undefined when it is not there. */
+  async find(name: string, options: CallOptions = {}): Promise<LogEntry | undefined> {
+    const info = await this.#blobs.info(name, options);
+    return info === undefined ? undefined : asEntry(info);
+  }
+
   /** The level-0 entry of one transaction, or undefined when it is not there (not yet, or trimmed). */
   async entry(txid: number, options: CallOptions = {}): Promise<LogEntry | undefined> {
-    const info = await this.#blobs.info(segmentName(txid), options);
-    return info === undefined ? undefined : asEntry(info);
+    return this.find(segmentName(txid), options);
   }
 
   /**
@@ -170,6 +185,17 @@ export class SegmentLog implements LogView {
     return found.filter((entry) => entry.minTxid >= from && entry.minTxid === entry.maxTxid);
   }
 
+  /**
+   * The log as one line, oldest first: single transactions, and before them what they were merged into at level 1. An
+   * entry never spans two epochs.
+   */
+  async history(options: CallOptions = {}): Promise<LogEntry[]> {
+    const all = await this.#list(ROOT, options);
+    const segments = all.filter((entry) => entry.level === 0 && entry.minTxid === entry.maxTxid);
+    const first = segments[0]?.maxTxid ?? Number.POSITIVE_INFINITY;
+    return [...all.filter((entry) => entry.level === 1 && entry.maxTxid < first), ...segments];
+  }
+
   /** Full images, oldest first. */
   async snapshots(options: CallOptions = {}): Promise<LogEntry[]> {
     return this.#list(SNAPSHOTS, options);
@@ -180,10 +206,10 @@ export class SegmentLog implements LogView {
     return this.#list(ROOT, options);
   }
 
-  /** Who wrote what, oldest first, as far back as level 0 reaches. */
+  /** Who wrote what, oldest first, as far back as single transactions and level 1 reach. */
   async epochChain(options: CallOptions = {}): Promise<EpochSpan[]> {
     const spans: EpochSpan[] = [];
-    for (const entry of await this.entries(1, options)) {
+    for (const entry of await this.history(options)) {
       const last = spans.at(-1);
       if (last !== undefined && last.epoch === entry.epoch && last.node === entry.node)
         spans[spans.length - 1] = { ...last, toTxid: entry.maxTxid };
@@ -194,22 +220,34 @@ export class SegmentLog implements LogView {
 
   /** Stores a full image (level 9). One that is there already for the transaction stays and is returned. */
   async putSnapshot(input: SnapshotInput, options: CallOptions & { timeoutMs?: number } = {}): Promise<LogEntry> {
-    const name = formatName({ level: SNAPSHOT_LEVEL, minTxid: 1, maxTxid: input.txid });
-    const headers = entryHeaders({
-      ...input,
-      kind: 'snapshot',
-      digest: undefined,
-      walEnd: undefined,
-      note: input.note,
-    });
+    return this.putMerged({ ...input, level: SNAPSHOT_LEVEL, minTxid: 1, maxTxid: input.txid }, options);
+  }
+
+  /**
+   * Stores a merge of other entries (a compaction, a full image), create-only: one that is there already stays and is
+   * returned. With `replace` it goes when the new one is stored: for the same made anew.
+   */
+  async putMerged(
+    input: MergedInput,
+    options: CallOptions & { timeoutMs?: number; replace?: boolean } = {},
+  ): Promise<LogEntry> {
+    const { replace = false, ...call } = options;
+    const name = formatName(input);
+    const kind = input.minTxid === 1 ? 'snapshot' : 'commit';
+    const headers = entryHeaders({ ...input, kind, digest: undefined, walEnd: input.walEnd, note: input.note });
     try {
-      const put = { createOnly: true, headers, timeoutMs: STREAM_TIMEOUT_MS, ...options };
+      const put = { createOnly: !replace, headers, timeoutMs: STREAM_TIMEOUT_MS, ...call };
       return asEntry(await this.#blobs.put(name, input.data, put));
     } catch (error) {
-      const there = hasCode(error, 'BLOB_EXISTS') ? await this.#blobs.info(name, options) : undefined;
+      const there = hasCode(error, 'BLOB_EXISTS') ? await this.#blobs.info(name, call) : undefined;
       if (there === undefined) throw error;
       return asEntry(there);
     }
+  }
+
+  /** The bucket itself, for its upkeep. */
+  get store(): Blobs {
+    return this.#blobs;
   }
 
   /** Decodes the whole object without keeping it. Throws when it is damaged; false when it is not there. */
@@ -229,9 +267,9 @@ export class SegmentLog implements LogView {
     return followLog({ log: this, blobs: this.#blobs, clock: this.#clock, logger: this.#log }, after, options);
   }
 
-  /** Deletes what nobody needs any more. See TrimOptions. */
-  trim(options: TrimOptions = {}): Promise<TrimResult> {
-    return trimLog(this, this.#blobs, this.#clock, options);
+  /** Deletes what nobody needs any more, by a listing of the bucket. See RetentionOptions. */
+  trim(options: RetentionOptions = {}): Promise<RetentionResult> {
+    return trimLog(this, this.#clock, options);
   }
 
   /** The newest level-0 entry by listing all of them. */

@@ -111,6 +111,8 @@ export interface LtxStream {
   batches(): AsyncIterable<readonly LtxPage[]>;
   /** Compressed bytes taken from the source so far. */
   consumedBytes(): number;
+  /** Lets go of the source, for who wanted only the header. Idempotent; `batches` does it by itself. */
+  close(): Promise<void>;
 }
 
 /** Reads the header from the stream; the rest when `batches` is iterated. Memory: about 1 MiB plus 4 bytes a page. */
@@ -118,7 +120,12 @@ export async function decodeLtxStream(source: AsyncIterable<Uint8Array>, object 
   const parser = new LtxParser(object);
   const input = new Refill(source);
   while (!parser.start(input.window)) if (!(await input.more())) throw parser.invalid(`it ends within its header`);
-  return { header: parser.header, batches: () => batches(parser, input), consumedBytes: () => input.consumed };
+  return {
+    header: parser.header,
+    batches: () => batches(parser, input),
+    consumedBytes: () => input.consumed,
+    close: () => input.close(),
+  };
 }
 
 async function* batches(parser: LtxParser, input: Refill): AsyncGenerator<readonly LtxPage[]> {

@@ -72,6 +72,28 @@ export async function* encodeLtxStream(header: LtxHeader, pages: Iterable<LtxPag
     writer.page(pgno, data);
     if (writer.length >= STREAM_CHUNK) yield writer.take();
   }
+  yield* ending(writer);
+}
+
+/**
+ * Any LTX file as a stream of chunks of about 256 KiB. The pages obey the rules of encodeLtx; a batch is used up before
+ * the next one is asked for. Memory as encodeLtxSnapshot.
+ */
+export async function* encodeLtxBatches(
+  header: LtxHeader,
+  batches: AsyncIterable<readonly LtxPage[]>,
+): AsyncGenerator<Uint8Array> {
+  const writer = new LtxWriter(header, new Uint8Array(STREAM_CHUNK + 2 * lz4Bound(header.pageSize)));
+  for await (const batch of batches) {
+    for (const page of batch) {
+      writer.page(page.pgno, page.data);
+      if (writer.length >= STREAM_CHUNK) yield writer.take();
+    }
+  }
+  yield* ending(writer);
+}
+
+function* ending(writer: LtxWriter): Generator<Uint8Array> {
   writer.finish();
   for (const piece of writer.tail()) {
     writer.append(piece);

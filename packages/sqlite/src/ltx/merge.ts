@@ -71,7 +71,7 @@ interface Head {
 }
 
 /** Smallest page number first, of equal ones the newest file. */
-class HeadHeap {
+export class HeadHeap {
   readonly #heads: Head[] = [];
 
   push(file: number, page: LtxPage): void {

@@ -4,6 +4,7 @@
  * never blocked but for the instant of our own checkpoints. Invariants: entries follow each other without a gap and only
  * under our epoch; once the log has refused one, nothing is sent any more; the WAL is reused only after it was read.
  */
+import { join } from 'node:path';
 import {
   abortable,
   assert,
@@ -19,6 +20,7 @@ import {
 } from '@canopy/core';
 import type { ResolvedSqliteOptions } from '../database/options.ts';
 import { sqliteErrors } from '../errors.ts';
+import { LogKeeper } from '../levels/keeper.ts';
 import type { LtxChunks } from '../log/appender.ts';
 import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
@@ -84,6 +86,9 @@ export class Primary {
   #problem: string | undefined;
   readonly #pressure: BackPressure;
   readonly #snapshots: SnapshotKeeper;
+  /** The log's upkeep, and what ends it at once when nothing may be sent any more. */
+  readonly keeper: LogKeeper;
+  readonly #keeping = new AbortController();
 
   private constructor(deps: PrimaryDeps, start: PrimaryStart) {
     this.#deps = deps;
@@ -100,6 +105,7 @@ export class Primary {
       usedBytes: () => this.#live.walBytesUsed,
       hold: () => this.#live.holdWriters(),
     });
+    this.keeper = new LogKeeper({ ...deps, scratch: join(`${deps.path}-canopy`, 'compaction') });
   }
 
   /** Opens a WAL-mode database and, where the claim is still open, takes the log. Nothing stays open on failure. */
@@ -124,7 +130,7 @@ export class Primary {
   }
 
   get problem(): string | undefined {
-    return this.#ended?.message ?? this.#problem ?? this.#pressure.problem;
+    return this.#ended?.message ?? this.#problem ?? this.#pressure.problem ?? this.keeper.problem;
   }
 
   get lastSnapshotAt(): number | undefined {
@@ -197,6 +203,7 @@ export class Primary {
     this.#wakeUp.watch(this.#deps.path);
     this.#tasks.run('ship', (signal) => this.#ship(signal));
     this.#tasks.run('fence', (signal) => this.#watchFence(signal));
+    this.#tasks.run('keeper', (signal) => this.keeper.run(AbortSignal.any([signal, this.#keeping.signal])));
     this.#tasks.run('snapshots', (signal) => this.#snapshots.inherit(signal));
   }
 
@@ -360,6 +367,7 @@ export class Primary {
 
   #end(error: CanopyError): void {
     this.#wakeUp.close();
+    this.#keeping.abort(error);
     if (this.#ended !== undefined) return;
     this.#ended = error;
     this.#rejectWaiters(error);

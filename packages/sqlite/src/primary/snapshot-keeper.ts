@@ -1,6 +1,6 @@
 /**
- * Full images of a primary's database: when one is due, storing it beside the shipping, and deleting what it makes
- * superfluous. Invariant: one image at a time; a failure never stops the log.
+ * Full images of a primary's database: when one is due, and storing it beside the shipping (what it makes
+ * superfluous is the log keeper's business). Invariant: one image at a time; a failure never stops the log.
  */
 import { messageOf, type Position } from '@canopy/core';
 import type { PageSource } from '../ltx/encoder.ts';
@@ -8,14 +8,10 @@ import { createSnapshot } from '../restore/snapshot.ts';
 import type { PrimaryDeps } from './primary.ts';
 import { SnapshotSchedule } from './snapshot-schedule.ts';
 
-/** Looking for what may be deleted lists the whole bucket: not after every image. */
-const TRIM_INTERVAL_MS = 60_000;
-
 export class SnapshotKeeper {
   readonly #deps: PrimaryDeps;
   readonly #schedule: SnapshotSchedule;
   #isStoring = false;
-  #trimDueAt = Number.NEGATIVE_INFINITY;
   #lastStoredAt: number | undefined;
 
   /** `txid`: the transaction at which the primary begins. */
@@ -71,20 +67,10 @@ export class SnapshotKeeper {
       this.#lastStoredAt = entry.storedAt;
       const ms = env.clock.monotonic() - startedAt;
       onEvent({ type: 'snapshot_created', position, bytes: entry.size, ms });
-      this.#isStoring = false;
-      await this.#trim(signal);
     } catch (error) {
       if (!signal.aborted) onEvent({ type: 'warning', code: 'SNAPSHOT_FAILED', message: messageOf(error) });
     } finally {
       this.#isStoring = false;
     }
-  }
-
-  async #trim(signal: AbortSignal): Promise<void> {
-    const { env, log, options } = this.#deps;
-    if (env.clock.monotonic() < this.#trimDueAt) return;
-    this.#trimDueAt = env.clock.monotonic() + TRIM_INTERVAL_MS;
-    const { retentionMs, snapshotIntervalMs } = options;
-    await log.trim({ keepSnapshotsMs: retentionMs, snapshotSpacingMs: snapshotIntervalMs, signal });
   }
 }

@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import {
+  type AdminRequest,
   CanopyError,
   type DatabaseEvent,
   type DatabaseRole,
@@ -25,13 +26,14 @@ import type { WalCursor } from '../wal/reader.ts';
 import type { DatabaseLock } from './database-lock.ts';
 import { endPrimary, leaveAfter, leaveLive } from './demotion.ts';
 import { requireVersion } from './file-mode.ts';
-import { closeMode, drainMode, type Mode, positionOf, sizeOf, waitApplied, waitLocal } from './mode.ts';
+import { closeMode, drainMode, flushMode, type Mode, positionOf, sizeOf, waitApplied, waitLocal } from './mode.ts';
 import { type OpeningDeps, openDatabase } from './opening.ts';
 import { hearAbort, promoteLocal, promoteReplica } from './promotion.ts';
-import { describeDatabase } from './report.ts';
+import { describeDatabase, notReady, wrongRole } from './report.ts';
 import { type Rebuild, rebuildFor, Settlement, type SettlementDeps, untilSettled } from './settlement.ts';
 import { bootId } from './state-file.ts';
 import { Turns } from './turns.ts';
+import { Upkeep } from './upkeep.ts';
 
 /** How long a promotion that failed waits for the file to follow again before it says so. */
 const RESETTLE_MS = 2000;
@@ -62,6 +64,7 @@ export class DatabaseEngine {
   /** Set until a copy that follows is there. */
   #needed: Rebuild | undefined;
   #lock: DatabaseLock | undefined;
+  #upkeep: Upkeep | undefined;
   #session: NatsSession | undefined;
   #log!: SegmentLog;
   readonly #turns = new Turns();
@@ -102,11 +105,11 @@ export class DatabaseEngine {
    * A promotion that is done when its signal has aborted is undone.
    */
   async promote(options: { epoch: Epoch; signal: AbortSignal }): Promise<Position> {
-    if (this.#role !== 'standby' && !MOVING.includes(this.#role)) throw this.#notReady();
+    if (this.#role !== 'standby' && !MOVING.includes(this.#role)) throw notReady(this.status());
     let settled: Promise<void> = Promise.resolve();
     try {
       return await this.#exclusive(async () => {
-        if (this.#role !== 'standby') throw this.#notReady();
+        if (this.#role !== 'standby') throw notReady(this.status());
         try {
           return await this.#promote(options);
         } catch (error) {
@@ -122,7 +125,7 @@ export class DatabaseEngine {
 
   async #promote(options: { epoch: Epoch; signal: AbortSignal }): Promise<Position> {
     const mode = this.#mode;
-    if (mode.kind !== 'replica' && mode.kind !== 'local') throw this.#notReady();
+    if (mode.kind !== 'replica' && mode.kind !== 'local') throw notReady(this.status());
     this.#setRole('promoting');
     const signal = AbortSignal.any([options.signal, this.#stopped.signal]);
     const context = {
@@ -160,9 +163,9 @@ export class DatabaseEngine {
   }
 
   async demote(options: { onShipped?: (position: Position) => void } = {}): Promise<void> {
-    if (this.#role !== 'primary' && !MOVING.includes(this.#role)) throw this.#wrongRole();
+    if (this.#role !== 'primary' && !MOVING.includes(this.#role)) throw wrongRole(this.#deps.spec.path, this.#role);
     await this.#exclusive(async () => {
-      if (this.#mode.kind !== 'primary') throw this.#wrongRole();
+      if (this.#mode.kind !== 'primary') throw wrongRole(this.#deps.spec.path, this.#role);
       this.#setRole('demoting');
       try {
         await this.#endPrimary(this.#mode.primary, options.onShipped);
@@ -188,7 +191,7 @@ export class DatabaseEngine {
   }
 
   sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
-    if (this.#mode.kind !== 'primary') return Promise.reject(this.#wrongRole());
+    if (this.#mode.kind !== 'primary') return Promise.reject(wrongRole(this.#deps.spec.path, this.#role));
     return this.#mode.primary.sync(options.signal);
   }
 
@@ -208,7 +211,14 @@ export class DatabaseEngine {
       lastSnapshotAt: this.#lastSnapshotAt,
       divergences: this.#divergences,
       problem: this.#problem,
+      upkeep: this.#upkeep,
     });
+  }
+
+  /** See admin.ts. Throws SQLITE_NOT_READY before the log is open. */
+  async admin(request: AdminRequest, options: { signal: AbortSignal }): Promise<unknown> {
+    if (this.#upkeep === undefined) throw notReady(this.status());
+    return this.#upkeep.admin(request, options.signal);
   }
 
   /** For the process's end: ships what is committed, within the bound, and leaves everything else as it is. */
@@ -246,7 +256,8 @@ export class DatabaseEngine {
     this.#log = opened.log;
     this.#divergences = opened.divergences;
     this.#lastSnapshotAt = opened.lastSnapshotAt;
-    if (opened.warning !== undefined) this.#warn('LOG_NOT_REPLICATED', opened.warning);
+    const seen = { mode: () => this.#mode, divergences: () => this.#divergences };
+    this.#upkeep = new Upkeep({ ...this.#deps, directory: this.#directory, ...seen }, opened);
   }
 
   /** Becomes a standby, whatever lies on the disk. Nothing of this process has the file open. */
@@ -334,16 +345,10 @@ export class DatabaseEngine {
   }
 
   async #close(): Promise<void> {
-    const mode = this.#mode;
-    if (mode.kind === 'replica') {
-      await mode.follower.stop();
-      try {
-        mode.file.flush();
-      } catch (error) {
-        this.#deps.env.log.warn('standby_not_flushed', { reason: messageOf(error) });
-      }
-    }
+    await flushMode(this.#mode, this.#deps.env);
     await this.#leaveMode();
+    await this.#upkeep?.end();
+    this.#upkeep = undefined;
     await this.#session?.close();
     this.#session = undefined;
     this.#lock?.release();
@@ -383,15 +388,6 @@ export class DatabaseEngine {
   #warn(code: string, message: string): void {
     this.#deps.env.log.warn('database_warning', { code, message });
     this.#deps.onEvent({ type: 'warning', code, message });
-  }
-
-  #wrongRole(): Error {
-    return sqliteErrors.create('SQLITE_NOT_PRIMARY', { path: this.#deps.spec.path, role: this.#role });
-  }
-
-  #notReady(): Error {
-    const problem = this.status().problem ?? 'not settled yet';
-    return sqliteErrors.create('SQLITE_NOT_READY', { path: this.#deps.spec.path, role: this.#role, problem });
   }
 
   #exclusive<T>(work: () => Promise<T>): Promise<T> {

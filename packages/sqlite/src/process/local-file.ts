@@ -64,7 +64,7 @@ export async function inspectFile(
   if (state === undefined) return { kind: 'foreign' };
   if (state.role === 'standby') return { kind: 'replica', state };
   if (inodeOf(path) !== state.inode) return { kind: 'foreign' };
-  return inspectFormer(path, header, state, await log.entries(1, { signal }));
+  return inspectFormer(path, header, state, await log.history({ signal }));
 }
 
 function inspectFormer(path: string, header: FileHeader, state: PrimaryState, entries: readonly LogEntry[]): LocalFile {

@@ -1,5 +1,5 @@
 /** What the database file is to this process at the moment, and what can be said about it without asking anybody. */
-import type { Clock, DatabaseLag, Env, Position } from '@canopy/core';
+import { type Clock, type DatabaseLag, type Env, messageOf, type Position } from '@canopy/core';
 import type { SegmentLog } from '../log/segment-log.ts';
 import type { Primary } from '../primary/primary.ts';
 import type { Follower } from '../standby/follower.ts';
@@ -65,6 +65,17 @@ export async function closeMode(mode: Mode): Promise<void> {
   if (mode.kind !== 'replica') return;
   await mode.follower.stop();
   mode.file.close();
+}
+
+/** Before it is closed for good: what a standby has applied is on the disk, if the disk takes it. */
+export async function flushMode(mode: Mode, env: Env): Promise<void> {
+  if (mode.kind !== 'replica') return;
+  await mode.follower.stop();
+  try {
+    mode.file.flush();
+  } catch (error) {
+    env.log.warn('standby_not_flushed', { reason: messageOf(error) });
+  }
 }
 
 /** Ships or flushes what is there, within the bound, and closes nothing. */

@@ -2,10 +2,12 @@
 import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
 import { assert, type Env, makeDirectory } from '@canopy/core';
-import type { NatsSession } from '@canopy/nats';
+import type { Blobs, NatsSession } from '@canopy/nats';
 import { finishInterrupted, listDivergences } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
+import { type BucketFinding, checkBucket } from '../levels/bucket-check.ts';
 import { SegmentLog } from '../log/segment-log.ts';
+import { snapshotBucket } from '../snapshots/snapshot.ts';
 import { DirectoryStore } from '../store/directory-store.ts';
 import { DatabaseLock } from './database-lock.ts';
 import { readHeaderOf } from './local-file.ts';
@@ -15,8 +17,6 @@ import { wrapFileError } from './system-errors.ts';
 
 /** How long a predecessor that is just ending may keep the lock. */
 const LOCK_WAIT_MS = 5000;
-/** Copies of the log that survive the loss of one server while the others go on. */
-const REPLICAS_WANTED = 3;
 
 /** Throws SQLITE_UNWRITABLE or SQLITE_DISK_FULL. */
 export function prepareDirectory(path: string, directory: string): void {
@@ -32,6 +32,25 @@ export function prepareDirectory(path: string, directory: string): void {
   }
 }
 
+interface OpenedLog {
+  readonly log: SegmentLog;
+  readonly findings: readonly BucketFinding[];
+}
+
+/** The bucket of the log behind the database's connection. */
+export function logBucket({ platform, app, store }: Pick<DatabaseSpec, 'platform' | 'app' | 'store'>): string {
+  return store?.kind === 'nats' ? store.bucket : `${platform}_${app}_wal`;
+}
+
+/** Where named snapshots are: beside the log, made when missing. */
+async function openSnapshots(session: NatsSession | undefined, spec: DatabaseSpec, env: Env): Promise<Blobs> {
+  const { platform, app, store, options } = spec;
+  if (store?.kind === 'directory') return DirectoryStore.open({ path: `${store.path}-snapshots`, env, make: {} });
+  assert(session !== undefined, 'a log in NATS has a session');
+  const bucket = store === undefined ? snapshotBucket(platform, app) : `${store.bucket}_snapshots`;
+  return session.ensureBlobs(bucket, options.replicas === undefined ? {} : { replicas: options.replicas });
+}
+
 /** The log's bucket is made only on a node that has never seen it: BLOB_BUCKET_MISSING elsewhere. */
 async function openBucket(
   session: NatsSession,
@@ -39,27 +58,19 @@ async function openBucket(
   env: Env,
   mayMake: boolean,
   signal: AbortSignal | undefined,
-): Promise<{ readonly log: SegmentLog; readonly warning: string | undefined }> {
-  const bucket = spec.store?.kind === 'nats' ? spec.store.bucket : `${spec.platform}_${spec.app}_wal`;
+): Promise<OpenedLog> {
+  const bucket = logBucket(spec);
   const { replicas } = spec.options;
   const wanted = replicas === undefined ? {} : { replicas };
   const blobs = mayMake ? await session.ensureBlobs(bucket, wanted) : await session.blobs(bucket);
-  const info = await blobs.bucketInfo({ signal });
-  const warning =
-    info.replicas < REPLICAS_WANTED
-      ? `bucket ${bucket} keeps ${info.replicas} of ${REPLICAS_WANTED} copies: the log is lost with its NATS server`
-      : undefined;
-  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), warning };
+  const findings = checkBucket(await blobs.bucketInfo({ signal }));
+  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), findings };
 }
 
-function openDirectory(
-  { store }: DatabaseSpec,
-  env: Env,
-  mayMake: boolean,
-): { readonly log: SegmentLog; readonly warning: undefined } {
+function openDirectory({ store }: DatabaseSpec, env: Env, mayMake: boolean): OpenedLog {
   assert(store?.kind === 'directory', 'a log without NATS is in a directory');
   const blobs = DirectoryStore.open({ path: store.path, env, make: mayMake ? {} : undefined });
-  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), warning: undefined };
+  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), findings: [] };
 }
 
 export interface OpenedDatabase {
@@ -69,7 +80,10 @@ export interface OpenedDatabase {
   readonly log: SegmentLog;
   readonly divergences: readonly string[];
   readonly lastSnapshotAt: number | undefined;
-  readonly warning: string | undefined;
+  /** What is not right with the log's bucket. */
+  readonly findings: readonly BucketFinding[];
+  /** Opens the bucket of named snapshots, made when missing. */
+  snapshots(): Promise<Blobs>;
 }
 
 export interface OpeningDeps {
@@ -95,10 +109,12 @@ export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | unde
     // A node that has replicated before must find its log: making an empty one would hide that it was lost.
     const mayMake = readState(statePath) === undefined;
     if (spec.store?.kind !== 'directory') session = await deps.connect();
-    const { log, warning } =
+    const { log, findings } =
       session === undefined ? openDirectory(spec, env, mayMake) : await openBucket(session, spec, env, mayMake, signal);
     const lastSnapshotAt = (await log.snapshots({ signal })).at(-1)?.storedAt;
-    return { lock, session, log, divergences, lastSnapshotAt, warning };
+    const opened = session;
+    const snapshots = (): Promise<Blobs> => openSnapshots(opened, spec, env);
+    return { lock, session, log, divergences, lastSnapshotAt, findings, snapshots };
   } catch (error) {
     await session?.close();
     lock.release();

@@ -36,7 +36,7 @@ export type StoreSpec =
   | { readonly kind: 'nats'; readonly bucket: string }
   | { readonly kind: 'directory'; readonly path: string };
 
-export type CallMethod = 'start' | 'promote' | 'demote' | 'sync' | 'waitFor' | 'stop';
+export type CallMethod = 'start' | 'promote' | 'demote' | 'sync' | 'waitFor' | 'admin' | 'stop';
 
 export type ToDatabase =
   | { readonly type: 'open'; readonly spec: DatabaseSpec }

@@ -1,6 +1,8 @@
 /** What is told of a database: put together from memory, at any moment, and only what is known. */
 import type { DatabaseRole, DatabaseStatus, Position } from '@canopy/core';
+import { sqliteErrors } from '../errors.ts';
 import { lagOf, logEndOf, type Mode, positionOf, problemOf, sizeOf } from './mode.ts';
+import type { Upkeep } from './upkeep.ts';
 
 /** What the engine remembers beside its mode: it stands in where the mode says nothing. */
 export interface DatabaseFacts {
@@ -14,6 +16,7 @@ export interface DatabaseFacts {
   readonly lastSnapshotAt: number | undefined;
   readonly divergences: readonly string[];
   readonly problem: string | undefined;
+  readonly upkeep: Pick<Upkeep, 'lastVerifiedAt' | 'problem' | 'warnings'> | undefined;
 }
 
 export function describeDatabase(facts: DatabaseFacts): DatabaseStatus {
@@ -28,7 +31,20 @@ export function describeDatabase(facts: DatabaseFacts): DatabaseStatus {
     lag: lagOf(mode, known),
     sizeBytes: sizeOf(mode) ?? facts.sizeBytes,
     lastSnapshotAt: (mode.kind === 'primary' ? mode.primary.lastSnapshotAt : undefined) ?? facts.lastSnapshotAt,
+    lastVerifiedAt: facts.upkeep?.lastVerifiedAt,
+    warnings: facts.upkeep?.warnings ?? [],
     divergences: facts.divergences,
-    problem: facts.problem ?? problemOf(mode),
+    problem: facts.problem ?? problemOf(mode) ?? facts.upkeep?.problem,
   };
+}
+
+/** A call that only a primary answers. */
+export function wrongRole(path: string, role: DatabaseRole): Error {
+  return sqliteErrors.create('SQLITE_NOT_PRIMARY', { path, role });
+}
+
+/** A promotion that has to be another node's. */
+export function notReady(status: DatabaseStatus): Error {
+  const { path, role, problem = 'not settled yet' } = status;
+  return sqliteErrors.create('SQLITE_NOT_READY', { path, role, problem });
 }

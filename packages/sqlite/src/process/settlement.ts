@@ -9,6 +9,7 @@ import { sqliteErrors } from '../errors.ts';
 import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { planRestore } from '../restore/plan.ts';
+import type { RestoreProgress } from '../restore/restore.ts';
 import { bootstrap, putBack } from '../standby/bootstrap.ts';
 import { locateReplica, ReplicaFile, type ReplicaFileOptions } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
@@ -176,10 +177,10 @@ export class Settlement {
   async #rebuild(end: Position): Promise<Settled> {
     const { spec, env, onEvent } = this.#deps;
     let toldAt = 0;
-    const onProgress = (doneBytes: number, totalBytes: number | undefined): void => {
-      if (env.clock.monotonic() - toldAt < PROGRESS_MS && doneBytes !== totalBytes) return;
+    const onProgress = (progress: RestoreProgress): void => {
+      if (env.clock.monotonic() - toldAt < PROGRESS_MS && progress.doneBytes !== progress.totalBytes) return;
       toldAt = env.clock.monotonic();
-      onEvent({ type: 'bootstrap_progress', doneBytes, totalBytes });
+      onEvent({ type: 'bootstrap_progress', ...progress });
     };
     const position = await bootstrap({ ...this.#deps, path: spec.path, signal: this.#signal, onProgress });
     return { kind: 'replica', file: new ReplicaFile(this.#fileOptions(), () => position), end };

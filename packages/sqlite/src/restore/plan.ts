@@ -7,15 +7,36 @@ import { formatTxid } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 
+/** Neighbours of a point that are tried when it can't be reached itself. */
+const LOOKS = 8;
+
 /** Up to and including a transaction, or everything written before a moment (Unix ms). */
 export type RestoreTarget = { readonly txid: number } | { readonly timestamp: number };
 
 /**
  * The entries to apply, in order; the first is a full image or begins with one. Throws SQLITE_LOG_EMPTY,
- * SQLITE_LOG_GAP where history is missing (a prefix is never restored silently), SQLITE_TARGET_UNREACHABLE.
+ * SQLITE_LOG_GAP where history is missing (a prefix is never restored silently), SQLITE_TARGET_UNREACHABLE: single
+ * transactions are merged after a while, and between two ends of what was merged nothing can be reached. A moment gives
+ * the last state that is kept and was written strictly before it.
  */
 export function planRestore(bucket: string, entries: readonly LogEntry[], target?: RestoreTarget): LogEntry[] {
   if (entries.length === 0) throw sqliteErrors.create('SQLITE_LOG_EMPTY', { bucket });
+  const { plan, reached, beyond } = chain(entries, target);
+  // With a target, what lies beyond may have been merged into an object that reaches past it.
+  if (beyond !== undefined && (target === undefined || !isCovered(entries, reached + 1)))
+    throw gap(bucket, reached + 1, beyond.minTxid - 1);
+  checkTarget(bucket, entries, reached, target);
+  return plan;
+}
+
+interface Chain {
+  readonly plan: LogEntry[];
+  readonly reached: number;
+  /** The first entry that the chain does not join. */
+  readonly beyond: LogEntry | undefined;
+}
+
+function chain(entries: readonly LogEntry[], target: RestoreTarget | undefined): Chain {
   const usable = entries.filter((entry) => within(entry, target));
   const snapshot = usable
     .filter((entry) => entry.level === SNAPSHOT_LEVEL)
@@ -32,10 +53,11 @@ export function planRestore(bucket: string, entries: readonly LogEntry[], target
     plan.push(best);
     current = best.maxTxid;
   }
-  const beyond = steps[at];
-  if (beyond !== undefined) throw gap(bucket, current + 1, beyond.minTxid - 1);
-  checkTarget(bucket, entries, current, target);
-  return plan;
+  return { plan, reached: current, beyond: steps[at] };
+}
+
+function isCovered(entries: readonly LogEntry[], txid: number): boolean {
+  return entries.some((entry) => entry.minTxid <= txid && entry.maxTxid >= txid);
 }
 
 function within(entry: LogEntry, target: RestoreTarget | undefined): boolean {
@@ -60,13 +82,32 @@ function checkTarget(
   const unreachable = (problem: string): Error =>
     sqliteErrors.create('SQLITE_TARGET_UNREACHABLE', { bucket, target: describe(target), problem });
   if ('timestamp' in target) {
-    if (reached === 0) throw unreachable('nothing was written before it');
+    if (reached === 0) throw unreachable('nothing that was written before it is kept');
     return;
   }
   if (reached === target.txid) return;
   const end = entries.reduce((most, entry) => Math.max(most, entry.maxTxid), 0);
   if (end < target.txid) throw unreachable(`the log ends at ${formatTxid(end)}`);
-  throw unreachable('the single transactions of that time are not kept any more');
+  throw unreachable(
+    `the single transactions of that time are not kept any more; ${nearestPoints(entries, target.txid)}`,
+  );
+}
+
+/** What can be reached on either side, so that nobody has to guess. */
+function nearestPoints(entries: readonly LogEntry[], txid: number): string {
+  const ends = [...new Set(entries.map((entry) => entry.maxTxid))].sort((a, b) => a - b);
+  const isReachable = (end: number): boolean => chain(entries, { txid: end }).reached === end;
+  const show = (end: number | undefined): string => (end === undefined ? 'none' : formatTxid(end));
+  // Neighbours are reachable but for the remains of old times: a few looks are enough.
+  const before = ends
+    .filter((end) => end < txid)
+    .slice(-LOOKS)
+    .findLast(isReachable);
+  const after = ends
+    .filter((end) => end > txid)
+    .slice(0, LOOKS)
+    .find(isReachable);
+  return `the nearest points are ${show(before)} before it and ${show(after)} after it`;
 }
 
 function describe(target: RestoreTarget): string {

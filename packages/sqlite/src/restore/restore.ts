@@ -4,13 +4,14 @@
  */
 import { access, open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { type Env, epoch, hasCode, type Position, systemEnv } from '@canopy/core';
+import { type Clock, type Env, epoch, hasCode, type Position, systemEnv } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { checkIntegrity, type IntegrityMethod } from './integrity.ts';
 import { onDisk, PageFile } from './page-file.ts';
 import { planRestore, type RestoreTarget } from './plan.ts';
+import { RateMeter, type TransferRate } from './transfer-rate.ts';
 
 /** Entries up to this size are fetched ahead, this many at a time; larger ones are streamed. */
 const SMALL_BYTES = 1024 * 1024;
@@ -19,8 +20,16 @@ const AHEAD = 4;
 const ATTEMPTS = 3;
 const DAMAGE = ['BLOB_CORRUPT', 'SQLITE_LTX_INVALID'] as const;
 
+/** What a restore reads from: a log, or anything else that holds LTX objects. */
+export interface RestoreSource {
+  readonly bucket: string;
+  all(options?: { signal?: AbortSignal | undefined }): Promise<LogEntry[]>;
+  readEntry: SegmentLog['readEntry'];
+  open: SegmentLog['open'];
+}
+
 export interface RestoreOptions {
-  readonly log: SegmentLog;
+  readonly log: RestoreSource;
   /** Path of the database file to make. */
   readonly dest: string;
   /** Default: the end of the log. */
@@ -37,7 +46,7 @@ export interface RestoreOptions {
   readonly env?: Env;
 }
 
-export interface RestoreProgress {
+export interface RestoreProgress extends TransferRate {
   readonly doneBytes: number;
   readonly totalBytes: number;
 }
@@ -143,17 +152,20 @@ class Assembly {
   readonly #plan: readonly LogEntry[];
   readonly #path: string;
   #file: PageFile | undefined;
+  readonly #rate = new RateMeter();
+  readonly #clock: Clock;
   #doneBytes = 0;
 
   constructor(options: RestoreOptions, plan: readonly LogEntry[], path: string) {
     this.#options = options;
     this.#plan = plan;
     this.#path = path;
+    this.#clock = (options.env ?? systemEnv()).clock;
     this.totalBytes = plan.reduce((sum, entry) => sum + entry.size, 0);
   }
 
   async run(): Promise<PageFile> {
-    const ahead = new Map<LogEntry, ReturnType<SegmentLog['readEntry']>>();
+    const ahead = new Map<LogEntry, ReturnType<RestoreSource['readEntry']>>();
     for (const [i, entry] of this.#plan.entries()) {
       this.#options.signal?.throwIfAborted();
       for (const soon of this.#plan.slice(i, i + AHEAD)) if (soon.size <= SMALL_BYTES) this.#prefetch(ahead, soon);
@@ -175,14 +187,14 @@ class Assembly {
     for (const path of [this.#path, ...sidecars(this.#path)]) await rm(path, { force: true }).catch(() => {});
   }
 
-  #prefetch(ahead: Map<LogEntry, ReturnType<SegmentLog['readEntry']>>, entry: LogEntry): void {
+  #prefetch(ahead: Map<LogEntry, ReturnType<RestoreSource['readEntry']>>, entry: LogEntry): void {
     if (ahead.has(entry)) return;
     const reading = this.#options.log.readEntry(entry.name, { signal: this.#options.signal });
     reading.catch(() => {});
     ahead.set(entry, reading);
   }
 
-  async #whole(entry: LogEntry, segment: Awaited<ReturnType<SegmentLog['readEntry']>>): Promise<void> {
+  async #whole(entry: LogEntry, segment: Awaited<ReturnType<RestoreSource['readEntry']>>): Promise<void> {
     if (segment === undefined) throw this.#vanished(entry);
     const file = await this.#open(segment.ltx.header.pageSize);
     file.begin(segment.ltx.header, entry.name);
@@ -214,7 +226,9 @@ class Assembly {
 
   #progress(bytes: number): void {
     this.#doneBytes += bytes;
-    this.#options.onProgress?.({ doneBytes: this.#doneBytes, totalBytes: this.totalBytes });
+    const progress = { doneBytes: this.#doneBytes, totalBytes: this.totalBytes };
+    const rate = this.#rate.add(this.#clock.monotonic(), progress.doneBytes, progress.totalBytes);
+    this.#options.onProgress?.({ ...progress, ...rate });
   }
 
   #vanished(entry: LogEntry): Error {

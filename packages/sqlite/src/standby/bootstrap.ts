@@ -9,7 +9,7 @@ import type { Env, Position } from '@canopy/core';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { readHeaderOf } from '../process/local-file.ts';
 import { readState, writeState } from '../process/state-file.ts';
-import { restore } from '../restore/restore.ts';
+import { type RestoreProgress, restore } from '../restore/restore.ts';
 
 /** Bytes 18..19 say the journal mode, 24..27 and 92..95 the change counter. */
 const MODE_AT = 18;
@@ -26,7 +26,7 @@ export interface BootstrapOptions {
   readonly log: SegmentLog;
   readonly env: Env;
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress: (doneBytes: number, totalBytes: number | undefined) => void;
+  readonly onProgress: (progress: RestoreProgress) => void;
 }
 
 /**
@@ -45,7 +45,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<Position> {
     overwrite: true,
     env,
     signal: options.signal,
-    onProgress: ({ doneBytes, totalBytes }) => options.onProgress(doneBytes, totalBytes),
+    onProgress: options.onProgress,
     prepare: (fd) => stamp(fd, counter),
   });
   chmodSync(made, mode);

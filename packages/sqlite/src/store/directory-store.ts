@@ -4,7 +4,7 @@
  * Invariant: an object is visible when the index has it, and then its bytes are on the disk.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, renameSync, unlinkSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync, unlinkSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Env, makeDirectory } from '@canopy/core';
@@ -15,6 +15,7 @@ import {
   type BlobInfo,
   type BlobPutOptions,
   type BlobSource,
+  type BlobSweep,
   type Blobs,
   type BlobWatchEvent,
   natsErrors,
@@ -131,6 +132,23 @@ export class DirectoryStore implements Blobs {
   async bucketInfo(): Promise<BlobBucketInfo> {
     this.#check();
     return { bucket: this.bucket, replicas: 1, ...this.#index.facts() };
+  }
+
+  /** Files that were being written and are named by no object. */
+  async sweep({ olderThanMs }: { readonly olderThanMs: number }): Promise<BlobSweep> {
+    this.#check();
+    const incoming = join(STORE_DIRECTORY, 'incoming');
+    const named = new Set(this.#index.list('').map(({ name }) => this.#index.find(name)?.file));
+    let orphans = 0;
+    for (const file of readdirSync(join(this.#path, incoming))) {
+      const path = join(this.#path, incoming, file);
+      const stat = statSync(path, { throwIfNoEntry: false });
+      const isOld = stat !== undefined && this.#env.clock.wall() - stat.mtimeMs >= olderThanMs;
+      if (!isOld || named.has(join(incoming, file))) continue;
+      rmSync(path, { force: true });
+      orphans += 1;
+    }
+    return { orphans };
   }
 
   /** Idempotent. Watches end with their signals, before this. */

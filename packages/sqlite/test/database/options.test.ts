@@ -17,6 +17,24 @@ test('defaults are filled in, and every mistake is named at once', () => {
   expect(() => sqlite('x.db', wrong)).toThrow(/snapshotInterval .*replicas .*verifi .*did you mean "verify"/s);
 });
 
+test('levels grow by multiples; an empty list turns merging off', () => {
+  const levels = (...compactionLevels: never[]): readonly number[] =>
+    resolveSqliteOptions({ compactionLevels }).compactionLevelsMs;
+  expect(resolveSqliteOptions().compactionLevelsMs).toEqual([30_000, 300_000, 3_600_000]);
+  expect(levels()).toEqual([]);
+  expect(levels(...(['10s', 60_000] as never[]))).toEqual([10_000, 60_000]);
+  for (const [wrong, why] of [
+    [['30s', '45s'], /multiples: "45s"/],
+    [['5m', '30s'], /multiples/],
+    [['30s', '30s'], /multiples/],
+    [['10ms'], /at least 1s/],
+    [['soon'], /at least 1s, got "soon"/],
+    [Array.from({ length: 9 }, (_, i) => 1000 * 2 ** i), /at most 8/],
+    ['30s', /must be a list/],
+  ] as const)
+    expect(() => resolveSqliteOptions({ compactionLevels: wrong as never })).toThrow(why);
+});
+
 test('opening is cheap and says where it would be', async () => {
   const context = { platform: 'p', app: 'a', node: 'n', connection: { servers: [] }, env: systemEnv(), guard: noGuard };
   const database = sqlite('relative.db').open(context);

@@ -64,7 +64,8 @@ describe('planRestore', () => {
     expect(code(log)).toBeUndefined();
     expect(code(log, { txid: 5 })).toBe('SQLITE_TARGET_UNREACHABLE');
     expect(code(log, { txid: 10 })).toBe('SQLITE_TARGET_UNREACHABLE');
-    expect(code(log, { txid: 6 })).toBe('SQLITE_LOG_GAP');
+    expect(code([entry(9, 1, 3), ...run(6, 9)], { txid: 6 })).toBe('SQLITE_LOG_GAP');
+    expect(() => planRestore('b', log, { txid: 5 })).toThrow(/0003 before it and 0000000000000007 after it/);
     expect(code(log, { timestamp: 3000 })).toBe('SQLITE_TARGET_UNREACHABLE');
     expect(code(run(2, 5))).toBe('SQLITE_LOG_GAP');
     expect(code([entry(9, 1, 3), ...run(5, 6)])).toBe('SQLITE_LOG_GAP');

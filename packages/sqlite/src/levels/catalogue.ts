@@ -1,0 +1,64 @@
+/**
+ * What the log holds, kept up to date by a watch, so that planning lists nothing. It may be a moment old: who acts on it
+ * puts create-only, and asks for the very objects that a deletion rests on.
+ */
+import { type Clock, hasCode, type Logger, messageOf } from '@canopy/core';
+import { entryOf, type LogEntry, ROOT } from '../log/names.ts';
+import type { SegmentLog } from '../log/segment-log.ts';
+
+const RETRY_MS = 2000;
+
+export class Catalogue {
+  readonly #entries = new Map<string, LogEntry>();
+  #isComplete = false;
+  #version = 0;
+
+  /** The whole bucket has been seen. */
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
+  /** Grows with every change. */
+  get version(): number {
+    return this.#version;
+  }
+
+  get entries(): LogEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  add(entry: LogEntry): void {
+    this.#entries.set(entry.name, entry);
+    this.#version++;
+  }
+
+  remove(name: string): void {
+    if (this.#entries.delete(name)) this.#version++;
+  }
+
+  /** Until the signal aborts. A watch that breaks off is begun anew with nothing known. */
+  async follow(log: SegmentLog, clock: Clock, logger: Logger, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#watch(log, signal);
+      } catch (error) {
+        if (signal.aborted || hasCode(error, 'NATS_CLOSED')) return;
+        logger.warn('log_catalogue_lost', { bucket: log.bucket, reason: messageOf(error) });
+      }
+      this.#isComplete = false;
+      this.#entries.clear();
+      if (!signal.aborted) await clock.sleep(RETRY_MS, { signal }).catch(() => {});
+    }
+  }
+
+  async #watch(log: SegmentLog, signal: AbortSignal): Promise<void> {
+    for await (const event of log.store.watch(ROOT, { signal })) {
+      if (event.type === 'synced') this.#isComplete = true;
+      else if (event.type === 'deleted') this.remove(event.name);
+      else if (event.type === 'put') {
+        const entry = entryOf(event.blob);
+        if (entry !== undefined) this.add(entry);
+      }
+    }
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * What a database process does besides replicating, whatever its role: proves restores on their schedule, knows what is
+ * wrong with the log's bucket, and answers administration. It lives from the opening of the log to its closing.
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AdminRequest, DatabaseEvent, DatabaseWarning, Env } from '@canopy/core';
+import type { Blobs } from '@canopy/nats';
+import type { BucketFinding } from '../levels/bucket-check.ts';
+import type { SegmentLog } from '../log/segment-log.ts';
+import { proveInChild } from '../verify/child.ts';
+import { Verifier } from '../verify/verifier.ts';
+import { administer, NAMED } from './admin.ts';
+import type { Mode } from './mode.ts';
+import type { DatabaseSpec } from './protocol.ts';
+
+export interface UpkeepDeps {
+  readonly spec: DatabaseSpec;
+  readonly env: Env;
+  readonly directory: string;
+  mode(): Mode;
+  divergences(): readonly string[];
+  onEvent(event: DatabaseEvent): void;
+  onStatus(): void;
+}
+
+export interface UpkeepLog {
+  readonly log: SegmentLog;
+  /** Opens the bucket of named snapshots, made when missing. */
+  snapshots(): Promise<Blobs>;
+  /** What was found at opening. */
+  readonly findings: readonly BucketFinding[];
+}
+
+export class Upkeep {
+  readonly #deps: UpkeepDeps;
+  readonly #controller = new AbortController();
+  readonly #opened: UpkeepLog;
+  readonly #verifier: Verifier;
+  readonly #running: Promise<void>;
+
+  /** Begins at once. */
+  constructor(deps: UpkeepDeps, opened: UpkeepLog) {
+    const { spec, env, directory } = deps;
+    this.#deps = deps;
+    this.#opened = opened;
+    for (const { code, message } of opened.findings) {
+      env.log.warn('database_warning', { code, message });
+      deps.onEvent({ type: 'warning', code, message });
+    }
+    const scratch = join(directory, 'verify.db');
+    // What a crash left.
+    for (const left of [scratch, `${scratch}.restoring`, join(directory, NAMED)])
+      rmSync(left, { recursive: true, force: true });
+    this.#verifier = new Verifier({
+      blobs: opened.log.store,
+      env,
+      node: spec.node,
+      intervalMs: spec.options.verifyIntervalMs,
+      role: () => ROLES[deps.mode().kind],
+      prove: (signal) => proveInChild({ spec, scratch }, signal),
+      onEvent: (event) => deps.onEvent(event),
+      onChange: () => deps.onStatus(),
+    });
+    this.#running = this.#verifier.run(this.#controller.signal);
+  }
+
+  get lastVerifiedAt(): number | undefined {
+    return this.#verifier.last?.at;
+  }
+
+  get problem(): string | undefined {
+    return this.#verifier.problem ?? this.#findings.find((one) => one.isProblem)?.message;
+  }
+
+  get warnings(): readonly DatabaseWarning[] {
+    return this.#findings.map(({ code, message, hint }) => ({ code, message, hint }));
+  }
+
+  /** See AdminRequest and admin.ts. */
+  admin(request: AdminRequest, signal: AbortSignal): Promise<unknown> {
+    const { spec, env, directory } = this.#deps;
+    const { log, snapshots } = this.#opened;
+    const stopped = AbortSignal.any([signal, this.#controller.signal]);
+    const mode = this.#deps.mode();
+    const verifier = this.#verifier;
+    const divergences = this.#deps.divergences();
+    return administer({ spec, env, directory, log, snapshots, mode, verifier, divergences }, request, stopped);
+  }
+
+  /** Ends the proof that is under way, too. */
+  async end(): Promise<void> {
+    this.#controller.abort(new DOMException('closed', 'AbortError'));
+    await this.#running;
+  }
+
+  /** The primary looks again and again; others know what they saw at the opening. */
+  get #findings(): readonly BucketFinding[] {
+    const mode = this.#deps.mode();
+    const fresh = mode.kind === 'primary' ? mode.primary.keeper.findings : undefined;
+    return fresh ?? this.#opened.findings;
+  }
+}
+
+const ROLES = { none: 'other', replica: 'standby', local: 'other', primary: 'primary' } as const;
