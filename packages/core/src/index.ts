@@ -44,8 +44,10 @@ export type {
   DatabaseRole,
   DatabaseStatus,
   DatabaseWarning,
+  Durability,
   Promotable,
   PromoteOptions,
+  SyncOptions,
 } from './ports/promotable.ts';
 export { pick, type Random } from './random/random.ts';
 export { seededRandom } from './random/seeded.ts';

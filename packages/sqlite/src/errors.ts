@@ -126,6 +126,16 @@ export const sqliteErrors = defineErrors({
     message: '{path} is not primary on this node (it is {role})',
     hint: 'Ask the active node.',
   },
+  SQLITE_NOT_APPLIED: {
+    message: '{position} is in the log, but {applied} of {wanted} standbys have said that they applied it ({seen})',
+    hint: 'Nothing is lost: the log has it. Look at the standbys that are missing (canopy db status), or ask for fewer.',
+    retryable: true,
+  },
+  SQLITE_POSITION_UNKNOWN: {
+    message:
+      'log {bucket} has transaction of {position} under epoch {epoch}: what was written there is not in this log',
+    hint: 'The position is of a log that was lost or of commits that were never shipped. Read the state anew.',
+  },
   SQLITE_PROCESS_DIED: {
     message: 'the database process of {path} ended ({how})',
     hint: 'It is started again as a standby; its log lines before the end say why it ended.',

@@ -117,6 +117,14 @@ export interface PromoteOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a commit has to have reached: a quorum of the log's servers (default), and n standbys beside. */
+export type Durability = 'replicated' | { readonly applied: number };
+
+export interface SyncOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly durability?: Durability | undefined;
+}
+
 export interface Promotable {
   /** Opens the database and follows the log as a standby; resolves once it follows (bootstrap included). */
   start(options?: { signal?: AbortSignal | undefined }): Promise<void>;
@@ -130,9 +138,16 @@ export interface Promotable {
    * Resolves in two steps: `shipped` when successors can have everything, the returned promise when it follows.
    */
   demote(options?: { onShipped?: (position: Position) => void }): Promise<void>;
-  /** Everything committed before the call is durably in the log when this resolves. Rejects when fenced or not primary. */
-  sync(options?: { signal?: AbortSignal | undefined }): Promise<Position>;
-  /** Resolves once this node has applied `position`. */
+  /**
+   * Everything committed before the call is durably in the log when this resolves; with `{applied: n}` also readable in the
+   * files of n standbys that were alive during the call. Rejects when fenced or not primary, and, when the signal aborts
+   * before enough standbys have it, with an error that says how many had.
+   */
+  sync(options?: SyncOptions): Promise<Position>;
+  /**
+   * Resolves once this node has applied `position`, which may be long past: later epochs include it. Rejects when the log
+   * shows that the position is of another history.
+   */
   waitFor(position: Position, options?: { signal?: AbortSignal | undefined }): Promise<void>;
   /**
    * Administration of an open database: `op` says what, the rest are its arguments; the answer is plain data. Which ones

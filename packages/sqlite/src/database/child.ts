@@ -26,8 +26,11 @@ import {
 /** Beside us, as source or as built. */
 const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 const PROGRAM = fileURLToPath(new URL(`../process/main.${EXTENSION}`, import.meta.url));
-/** Small young generation, small threads pool: the process is idle most of the time and there is one per database. */
-const NODE_FLAGS = ['--max-semi-space-size=2', '--single-threaded-gc', '--v8-pool-size=1'];
+/**
+ * Small young generation, small threads pool: the process is idle most of the time and there is one per database. Large
+ * streams are collected behind while they run (`gc`).
+ */
+const NODE_FLAGS = ['--max-semi-space-size=2', '--single-threaded-gc', '--v8-pool-size=1', '--expose-gc'];
 /** Bytes of the process's error output that are kept for the message about its end. */
 const STDERR_KEPT = 2000;
 

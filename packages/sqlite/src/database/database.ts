@@ -17,6 +17,7 @@ import {
   type Promotable,
   type PromoteOptions,
   START,
+  type SyncOptions,
 } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import type { DatabaseSpec } from '../process/protocol.ts';
@@ -93,8 +94,9 @@ export class SqliteDatabase implements Promotable {
     await this.#running().call('demote', undefined, { onShipped: options.onShipped });
   }
 
-  async sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
-    return (await this.#running().call('sync', undefined, { signal: options.signal })) as Position;
+  async sync(options: SyncOptions = {}): Promise<Position> {
+    const { signal, durability } = options;
+    return (await this.#running().call('sync', { durability }, { signal })) as Position;
   }
 
   async waitFor(position: Position, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {

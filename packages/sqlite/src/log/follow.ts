@@ -21,16 +21,19 @@ interface Sources {
   readonly logger: Logger;
 }
 
-export async function* followLog(
-  sources: Sources,
-  after: number,
-  options: CallOptions & { probeMs?: number },
-): AsyncGenerator<LogEntry> {
+export interface FollowOptions extends CallOptions {
+  /** How often the next name is asked for while there is no news. Default 2 s. */
+  readonly probeMs?: number;
+  /** Called whenever the bucket has answered or the watch has told something, also when there is nothing new. */
+  readonly onSeen?: () => void;
+}
+
+export async function* followLog(sources: Sources, after: number, options: FollowOptions): AsyncGenerator<LogEntry> {
   const controller = new AbortController();
   const stop = (): void => controller.abort(new DOMException('stopped', 'AbortError'));
   options.signal?.addEventListener('abort', stop, { once: true });
   if (options.signal?.aborted) stop();
-  const follower = new Follower(sources, after, controller.signal, options.probeMs ?? PROBE_MS);
+  const follower = new Follower(sources, after, controller.signal, options);
   try {
     while (!controller.signal.aborted) {
       for (let entry = follower.take(); entry !== undefined; entry = follower.take()) yield entry;
@@ -54,6 +57,7 @@ class Follower {
   readonly #sources: Sources;
   readonly #signal: AbortSignal;
   readonly #probeMs: number;
+  readonly #onSeen: () => void;
   readonly #ahead = new Map<number, LogEntry>();
   #next: number;
   /** The highest transaction seen anywhere: while it is not reached, the next name must exist. */
@@ -64,10 +68,11 @@ class Follower {
   #arrived: Arrived | undefined;
   #wake: () => void = () => {};
 
-  constructor(sources: Sources, after: number, signal: AbortSignal, probeMs: number) {
+  constructor(sources: Sources, after: number, signal: AbortSignal, options: FollowOptions) {
     this.#sources = sources;
     this.#signal = signal;
-    this.#probeMs = probeMs;
+    this.#probeMs = options.probeMs ?? PROBE_MS;
+    this.#onSeen = options.onSeen ?? (() => {});
     this.#next = after + 1;
   }
 
@@ -89,9 +94,14 @@ class Follower {
     const event = await this.#event();
     if (event === 'silent') await this.#attempt(() => this.#probe());
     else if (event === 'ended') await this.#sources.clock.sleep(RETRY_MS, { signal: this.#signal });
-    else if (event.type === 'synced') this.#synced = true;
-    else if (event.type === 'interrupted') this.#synced = false;
-    else if (event.type === 'put') this.#note(entryOf(event.blob));
+    else if (event.type === 'synced') {
+      this.#synced = true;
+      this.#onSeen();
+    } else if (event.type === 'interrupted') this.#synced = false;
+    else {
+      this.#onSeen();
+      if (event.type === 'put') this.#note(entryOf(event.blob));
+    }
   }
 
   async close(): Promise<void> {
@@ -178,6 +188,7 @@ class Follower {
   async #attempt(probe: () => Promise<void>): Promise<void> {
     try {
       await probe();
+      this.#onSeen();
     } catch (error) {
       if (
         this.#signal.aborted ||

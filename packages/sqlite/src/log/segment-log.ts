@@ -8,7 +8,7 @@ import { sqliteErrors } from '../errors.ts';
 import { type RetentionOptions, type RetentionResult, trimLog } from '../levels/retention.ts';
 import { type DecodedLtx, decodeLtx, decodeLtxStream, type LtxStream } from '../ltx/decoder.ts';
 import { Appender, type AppendInput, transferMs } from './appender.ts';
-import { followLog } from './follow.ts';
+import { type FollowOptions, followLog } from './follow.ts';
 import {
   asEntry,
   entryHeaders,
@@ -34,6 +34,8 @@ export interface SegmentLogOptions {
   readonly blobs: Blobs;
   readonly clock: Clock;
   readonly log?: Logger;
+  /** When the bucket was made, Unix ms: tells it from another one of its name. Default 0: not known. */
+  readonly createdAt?: number;
 }
 
 export interface SnapshotInput {
@@ -83,6 +85,7 @@ export interface EpochSpan {
 
 export class SegmentLog implements LogView {
   readonly bucket: string;
+  readonly createdAt: number;
   readonly #blobs: Blobs;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -95,6 +98,7 @@ export class SegmentLog implements LogView {
     this.#clock = options.clock;
     this.#log = options.log ?? silentLogger;
     this.bucket = options.blobs.bucket;
+    this.createdAt = options.createdAt ?? 0;
     this.#appender = new Appender(this, this.#blobs, this.#log);
   }
 
@@ -263,7 +267,7 @@ export class SegmentLog implements LogView {
    * aborts (then it just ends). Survives interruptions. Throws SQLITE_LOG_GAP when the next one was trimmed away: start
    * again from a snapshot; SQLITE_LOG_LOST when the log ends before what the caller has; BLOB_BUCKET_MISSING when the bucket is gone.
    */
-  follow(after: number, options: CallOptions & { probeMs?: number } = {}): AsyncIterable<LogEntry> {
+  follow(after: number, options: FollowOptions = {}): AsyncIterable<LogEntry> {
     return followLog({ log: this, blobs: this.#blobs, clock: this.#clock, logger: this.#log }, after, options);
   }
 

@@ -157,6 +157,7 @@ async function* batches(parser: LtxParser, input: Refill): AsyncGenerator<readon
 class Refill {
   readonly window: Window = { bytes: new Uint8Array(0), at: 0, end: 0 };
   consumed = 0;
+  #joined: Uint8Array = new Uint8Array(0);
   readonly #source: AsyncIterator<Uint8Array>;
 
   constructor(source: AsyncIterable<Uint8Array>) {
@@ -170,15 +171,17 @@ class Refill {
     const { window } = this;
     this.consumed += next.value.length;
     const rest = window.bytes.subarray(window.at, window.end);
+    const length = rest.length + next.value.length;
     if (rest.length === 0) window.bytes = next.value;
     else {
-      const joined = new Uint8Array(rest.length + next.value.length);
-      joined.set(rest);
-      joined.set(next.value, rest.length);
-      window.bytes = joined;
+      // Used over and over: a new one for every chunk would be garbage as large as the whole file.
+      if (this.#joined.length < length) this.#joined = new Uint8Array(2 * length);
+      this.#joined.set(rest);
+      this.#joined.set(next.value, rest.length);
+      window.bytes = this.#joined;
     }
     window.at = 0;
-    window.end = window.bytes.length;
+    window.end = length;
     return true;
   }
 

@@ -15,18 +15,21 @@ import {
   messageOf,
   type Position,
   START,
+  type SyncOptions,
 } from '@canopy/core';
 import type { NatsSession } from '@canopy/nats';
+import { AppliedWait, syncDurably, waitApplied } from '../applied/index.ts';
 import { sqliteErrors } from '../errors.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import type { Primary } from '../primary/primary.ts';
-import { Follower } from '../standby/follower.ts';
+import type { Follower } from '../standby/follower.ts';
 import type { ReplicaFile } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import type { DatabaseLock } from './database-lock.ts';
 import { endPrimary, leaveAfter, leaveLive } from './demotion.ts';
 import { requireVersion } from './file-mode.ts';
-import { closeMode, drainMode, flushMode, type Mode, positionOf, sizeOf, waitApplied, waitLocal } from './mode.ts';
+import { followWith } from './following.ts';
+import { closeMode, drainMode, flushMode, type Mode, positionOf, sizeOf, waitLocal } from './mode.ts';
 import { type OpeningDeps, openDatabase } from './opening.ts';
 import { hearAbort, promoteLocal, promoteReplica } from './promotion.ts';
 import { describeDatabase, notReady, wrongRole } from './report.ts';
@@ -67,6 +70,7 @@ export class DatabaseEngine {
   #upkeep: Upkeep | undefined;
   #session: NatsSession | undefined;
   #log!: SegmentLog;
+  #appliedWait: AppliedWait | undefined;
   readonly #turns = new Turns();
   #stopping: Promise<void> | undefined;
 
@@ -82,7 +86,7 @@ export class DatabaseEngine {
   }
 
   start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    return this.#exclusive(async () => {
+    return this.#turns.take(async () => {
       this.#setRole('opening');
       const signal = AbortSignal.any([this.#stopped.signal, ...(options.signal ? [options.signal] : [])]);
       try {
@@ -108,7 +112,7 @@ export class DatabaseEngine {
     if (this.#role !== 'standby' && !MOVING.includes(this.#role)) throw notReady(this.status());
     let settled: Promise<void> = Promise.resolve();
     try {
-      return await this.#exclusive(async () => {
+      return await this.#turns.take(async () => {
         if (this.#role !== 'standby') throw notReady(this.status());
         try {
           return await this.#promote(options);
@@ -164,7 +168,7 @@ export class DatabaseEngine {
 
   async demote(options: { onShipped?: (position: Position) => void } = {}): Promise<void> {
     if (this.#role !== 'primary' && !MOVING.includes(this.#role)) throw wrongRole(this.#deps.spec.path, this.#role);
-    await this.#exclusive(async () => {
+    await this.#turns.take(async () => {
       if (this.#mode.kind !== 'primary') throw wrongRole(this.#deps.spec.path, this.#role);
       this.#setRole('demoting');
       try {
@@ -190,14 +194,18 @@ export class DatabaseEngine {
     leaveAfter(this.#deps.env, this.#deps.refusedMs, this.#stopped.signal, leave);
   }
 
-  sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
+  sync(options: SyncOptions = {}): Promise<Position> {
     if (this.#mode.kind !== 'primary') return Promise.reject(wrongRole(this.#deps.spec.path, this.#role));
-    return this.#mode.primary.sync(options.signal);
+    return syncDurably(this.#mode.primary, this.#appliedWait, options);
   }
 
   waitFor(position: Position, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    const now = () => ({ mode: this.#mode, txid: this.#at().txid });
-    return waitApplied(now, position.txid, this.#deps.env.clock, [options.signal, this.#stopped.signal]);
+    const deps = {
+      now: () => ({ mode: this.#mode, position: this.#at() }),
+      log: this.#log,
+      clock: this.#deps.env.clock,
+    };
+    return waitApplied(deps, position, [options.signal, this.#stopped.signal]);
   }
 
   status(): DatabaseStatus {
@@ -231,7 +239,7 @@ export class DatabaseEngine {
   /** Idempotent. Ships everything first where this is the primary. */
   stop(): Promise<void> {
     this.#stopped.abort(sqliteErrors.create('SQLITE_STOPPED', { path: this.#deps.spec.path }));
-    this.#stopping ??= this.#exclusive(async () => {
+    this.#stopping ??= this.#turns.take(async () => {
       try {
         if (this.#mode.kind === 'primary' && !this.#deps.spec.unmanaged)
           await this.#endPrimary(this.#mode.primary, undefined);
@@ -254,6 +262,8 @@ export class DatabaseEngine {
     this.#lock = opened.lock;
     this.#session = opened.session;
     this.#log = opened.log;
+    const bus = opened.session?.bus;
+    this.#appliedWait = bus && new AppliedWait({ ...this.#deps, bus, log: opened.log });
     this.#divergences = opened.divergences;
     this.#lastSnapshotAt = opened.lastSnapshotAt;
     const seen = { mode: () => this.#mode, divergences: () => this.#divergences };
@@ -273,9 +283,8 @@ export class DatabaseEngine {
   }
 
   #follow(file: ReplicaFile, end: Position): void {
-    const { env, spec, onEvent, onStatus } = this.#deps;
-    const { stallAfterMs } = spec.options;
-    const follower = new Follower({ file, log: this.#log, env, stallAfterMs, onEvent, onChange: onStatus }, end);
+    const deps = { ...this.#deps, ...this.#settlementDeps(), session: this.#session };
+    const follower = followWith(deps, file, end);
     this.#mode = { kind: 'replica', file, follower };
     void follower.start().then((error) => {
       if (error !== undefined) this.#again(follower, error);
@@ -307,9 +316,12 @@ export class DatabaseEngine {
 
   async #inBackground(work: () => Promise<void>): Promise<void> {
     try {
-      await this.#exclusive(work);
+      await this.#turns.take(work);
     } catch (reason) {
-      if (!this.#stopped.signal.aborted) this.#fail(reason as Error);
+      if (this.#stopped.signal.aborted) return;
+      this.#problem = messageOf(reason);
+      this.#setRole('failed');
+      this.#deps.onEvent({ type: 'failed', error: reason as Error });
     }
   }
 
@@ -379,18 +391,8 @@ export class DatabaseEngine {
     this.#deps.onEvent({ type: 'role_changed', role, position: this.#at() });
   }
 
-  #fail(error: Error): void {
-    this.#problem = error.message;
-    this.#setRole('failed');
-    this.#deps.onEvent({ type: 'failed', error });
-  }
-
   #warn(code: string, message: string): void {
     this.#deps.env.log.warn('database_warning', { code, message });
     this.#deps.onEvent({ type: 'warning', code, message });
-  }
-
-  #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    return this.#turns.take(work);
   }
 }

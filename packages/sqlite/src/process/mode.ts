@@ -1,5 +1,5 @@
 /** What the database file is to this process at the moment, and what can be said about it without asking anybody. */
-import { type Clock, type DatabaseLag, type Env, messageOf, type Position } from '@canopy/core';
+import { type DatabaseLag, type Env, messageOf, type Position } from '@canopy/core';
 import type { SegmentLog } from '../log/segment-log.ts';
 import type { Primary } from '../primary/primary.ts';
 import type { Follower } from '../standby/follower.ts';
@@ -88,25 +88,5 @@ export async function drainMode(mode: Mode, env: Env, timeoutMs: number): Promis
   } else if (mode.kind === 'replica') {
     await mode.follower.stop();
     mode.file.flush();
-  }
-}
-
-/** Resolves once `txid` is applied, whatever the database is by then. Throws the reason of the signal that aborts. */
-export async function waitApplied(
-  now: () => { readonly mode: Mode; readonly txid: number },
-  txid: number,
-  clock: Clock,
-  signals: readonly (AbortSignal | undefined)[],
-): Promise<void> {
-  const signal = AbortSignal.any(signals.filter((one) => one !== undefined));
-  for (let at = now(); at.txid < txid; at = now()) {
-    signal.throwIfAborted();
-    const following = at.mode.kind === 'replica' ? at.mode.follower.waitFor(txid, signal) : undefined;
-    // Following ended: either we are aborted too, or it begins again with another file.
-    const ended = await following?.then(
-      () => false,
-      () => true,
-    );
-    if (ended !== false) await clock.sleep(20, { signal });
   }
 }

@@ -63,8 +63,9 @@ async function openBucket(
   const { replicas } = spec.options;
   const wanted = replicas === undefined ? {} : { replicas };
   const blobs = mayMake ? await session.ensureBlobs(bucket, wanted) : await session.blobs(bucket);
-  const findings = checkBucket(await blobs.bucketInfo({ signal }));
-  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), findings };
+  const info = await blobs.bucketInfo({ signal });
+  const log = new SegmentLog({ blobs, clock: env.clock, log: env.log, createdAt: info.createdAt });
+  return { log, findings: checkBucket(info) };
 }
 
 function openDirectory({ store }: DatabaseSpec, env: Env, mayMake: boolean): OpenedLog {

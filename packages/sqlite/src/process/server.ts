@@ -2,7 +2,14 @@
  * The database process's side of the conversation with its parent: calls in, results, status and events out.
  * Status goes out at most every few milliseconds, newest wins; events go out each.
  */
-import { type AdminRequest, createLogger, type DatabaseEvent, type Env, type Position } from '@canopy/core';
+import {
+  type AdminRequest,
+  createLogger,
+  type DatabaseEvent,
+  type Env,
+  type Position,
+  type SyncOptions,
+} from '@canopy/core';
 import type { DatabaseEngine } from './engine.ts';
 import { type CallMethod, encodeError, encodeEvent, type FromDatabase, type ToDatabase } from './protocol.ts';
 
@@ -60,7 +67,7 @@ export class EngineServer {
       return engine.promote({ ...(argument as { epoch: Parameters<typeof engine.promote>[0]['epoch'] }), signal });
     if (method === 'demote')
       return engine.demote({ onShipped: (position) => this.#send({ type: 'shipped', id, position }) });
-    if (method === 'sync') return engine.sync({ signal });
+    if (method === 'sync') return engine.sync({ ...(argument as Pick<SyncOptions, 'durability'> | undefined), signal });
     if (method === 'waitFor') return engine.waitFor(argument as Position, { signal });
     if (method === 'admin') return engine.admin(argument as AdminRequest, { signal });
     return engine.stop();

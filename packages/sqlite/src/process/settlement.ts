@@ -11,7 +11,9 @@ import type { SegmentLog } from '../log/segment-log.ts';
 import { planRestore } from '../restore/plan.ts';
 import type { RestoreProgress } from '../restore/restore.ts';
 import { bootstrap, putBack } from '../standby/bootstrap.ts';
-import { locateReplica, ReplicaFile, type ReplicaFileOptions } from '../standby/replica-file.ts';
+import { planBridge } from '../standby/bridge.ts';
+import { ReplicaFile, type ReplicaFileOptions } from '../standby/replica-file.ts';
+import { locateReplica } from '../standby/replica-state.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import { switchToRollback } from './file-mode.ts';
 import { inodeOf, inspectFile, type LocalFile, readHeaderOf } from './local-file.ts';
@@ -122,7 +124,11 @@ export class Settlement {
       file.close();
       throw error;
     }
-    if (entry?.epoch === at.epoch && needed === undefined) return { kind: 'replica', file, end };
+    if (
+      needed === undefined &&
+      (entry?.epoch === at.epoch || (entry === undefined && (await this.#isBridged(file, at))))
+    )
+      return { kind: 'replica', file, end };
     file.close();
     // Trimmed away: what follows may not carry on from here. It is the log's own, unless the log was begun anew.
     const isLogs = entry === undefined ? end.epoch >= at.epoch : entry.epoch === at.epoch;
@@ -135,6 +141,16 @@ export class Settlement {
     if (this.#deps.spec.unmanaged && cursor !== undefined && end.txid === position.txid)
       return Promise.resolve({ kind: 'local', position, cursor });
     return this.#convert(local, end);
+  }
+
+  /** The entry at the file's position was trimmed, but the file is of this log and something reaches over the gap. */
+  async #isBridged(file: ReplicaFile, at: Position): Promise<boolean> {
+    try {
+      return planBridge(await this.#deps.log.all({ signal: this.#signal }), at) !== undefined;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
   }
 
   /** A former primary's file, all of which is in the log, becomes a standby's without copying. */

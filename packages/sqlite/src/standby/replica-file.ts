@@ -7,7 +7,6 @@
  */
 import {
   closeSync,
-  fchmodSync,
   fstatSync,
   fsync,
   fsyncSync,
@@ -16,29 +15,24 @@ import {
   readSync,
   statSync,
   unlinkSync,
-  writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Env, hasCode, type Position } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { lockPage } from '../ltx/header.ts';
-import { flushDirectory, type StandbyState, writeState } from '../process/state-file.ts';
+import { flushDirectory } from '../process/state-file.ts';
 import { isBusy, wrapFileError } from '../process/system-errors.ts';
-import { encodeJournalHeader, encodeJournalRecord, JOURNAL_TAIL, journalRecordSize } from './hot-journal.ts';
+import { requireRoom } from './disk-room.ts';
+import { journalRecordSize } from './hot-journal.ts';
+import { journalPath, writeJournal } from './journal-file.ts';
+import type { PageBatch } from './page-changes.ts';
 import { type FileHeader, HEADER_SIZE, readFileHeader, stampReplica } from './page-one.ts';
+import { stayingAt, writeReplicaState } from './replica-state.ts';
+import { writeAll } from './write-all.ts';
 
-/** Bytes of journal gathered before a write. */
-const JOURNAL_BUFFER = 1024 * 1024;
-
-export interface PageBatch {
-  readonly to: Position;
-  readonly pageSize: number;
-  /** Size of the database in pages afterwards. */
-  readonly commit: number;
-  /** Whole pages; the newest version of each. */
-  readonly pages: ReadonlyMap<number, Uint8Array>;
-}
+/** Bytes written after which others in this process get a turn. Smaller batches are applied without one. */
+const TURN_BYTES = 8 * 1024 * 1024;
 
 export interface ReplicaFileOptions {
   readonly path: string;
@@ -64,6 +58,7 @@ export class ReplicaFile {
   #pages: number;
   #needsRecovery = false;
   #closed = false;
+  #sinceTurn = 0;
 
   /** Opens a rollback-mode file that is known to be at `position`; SQLite rolls back what a crash left behind. */
   constructor(options: ReplicaFileOptions, locate: (header: FileHeader) => Position) {
@@ -118,21 +113,31 @@ export class ReplicaFile {
   }
 
   /**
-   * Brings the file to `batch.to`, whole or not at all. Throws SQLITE_DATABASE_BUSY when readers don't let go within the
-   * bound, SQLITE_REPLICA_MODIFIED when somebody else wrote to the file, SQLITE_FILE_REPLACED, SQLITE_DISK_FULL: in each
-   * case the file stays what it was.
+   * Brings the file to `batch.to`, whole or not at all; until it has resolved `position`, `sizeBytes` and page 1 are those
+   * of before. Throws SQLITE_DATABASE_BUSY when readers don't let go within the bound, SQLITE_REPLICA_MODIFIED when
+   * somebody else wrote to the file, SQLITE_FILE_REPLACED, SQLITE_DISK_FULL: in each case the file stays what it was.
+   * Memory: about 2 MiB beside the batch.
    */
   async apply(batch: PageBatch, signal?: AbortSignal): Promise<void> {
     await this.#lock(signal);
+    this.#sinceTurn = 0;
     let journalled = false;
     try {
       this.#checkUntouched();
+      this.#checkPageSize(batch);
       const next = (this.#counter + 1) >>> 0;
-      const pages = this.#prepare(batch, next);
-      this.#writeJournal(pages, batch.commit);
+      await this.#writeJournal(batch);
       journalled = true;
-      this.#writeState({ from: this.#position, to: batch.to, before: this.#counter, after: next });
-      this.#writePages(pages, batch.commit);
+      const { statePath, boot, flush } = this.#options;
+      const at = { from: this.#position, to: batch.to, before: this.#counter, after: next };
+      writeReplicaState(statePath, at, { boot, flush });
+      await this.#writePages(batch);
+      // Page 1 comes last: from here to the commit nobody else in this process runs.
+      const first = batch.changes.first() ?? this.readPage(1);
+      stampReplica(first, next, batch.commit);
+      writeAll(this.#fd, first, 0);
+      ftruncateSync(this.#fd, batch.commit * this.#pageSize);
+      if (this.#options.flush) fsyncSync(this.#fd);
       this.#dropJournal();
       journalled = false;
       this.#counter = next;
@@ -157,14 +162,8 @@ export class ReplicaFile {
   /** Flushes everything, so that the file may be trusted after the machine's death too. */
   flush(): void {
     fsyncSync(this.#fd);
-    const at = this.#position;
-    writeState(
-      this.#options.statePath,
-      this.#state({ from: at, to: at, before: this.#counter, after: this.#counter }, true),
-      {
-        flush: true,
-      },
-    );
+    const { statePath, boot } = this.#options;
+    writeReplicaState(statePath, stayingAt(this.#position, this.#counter), { boot, flush: true });
   }
 
   /** Closes SQLite's side first: only then is no lock left that closing the descriptor could drop. */
@@ -219,64 +218,66 @@ export class ReplicaFile {
     return header;
   }
 
-  /** The pages to write in order of their numbers, page 1 always among them. */
-  #prepare(batch: PageBatch, counter: number): [number, Uint8Array][] {
-    if (batch.pageSize !== this.#pageSize)
-      throw sqliteErrors.create('SQLITE_PAGE_SIZE_MISMATCH', {
-        object: 'the log',
-        actual: batch.pageSize,
-        expected: this.#pageSize,
-      });
-    const skipped = lockPage(this.#pageSize);
-    const pages: [number, Uint8Array][] = [];
-    for (const [pgno, page] of batch.pages)
-      if (pgno > 1 && pgno <= batch.commit && pgno !== skipped) pages.push([pgno, page]);
-    const first = batch.pages.get(1)?.slice() ?? this.readPage(1);
-    stampReplica(first, counter, batch.commit);
-    pages.push([1, first]);
-    return pages.sort(([a], [b]) => a - b);
+  #checkPageSize(batch: PageBatch): void {
+    if (batch.pageSize === this.#pageSize) return;
+    throw sqliteErrors.create('SQLITE_PAGE_SIZE_MISMATCH', {
+      object: 'the log',
+      actual: batch.pageSize,
+      expected: this.#pageSize,
+    });
   }
 
-  #writeJournal(pages: readonly (readonly [number, Uint8Array])[], commit: number): void {
-    const skipped = lockPage(this.#pageSize);
-    const old: number[] = [];
-    for (const [pgno] of pages) if (pgno <= this.#pages) old.push(pgno);
-    for (let pgno = commit + 1; pgno <= this.#pages; pgno++) if (pgno !== skipped) old.push(pgno);
-    const nonce = this.#options.env.random.int(2 ** 32);
-    const path = journalPath(this.#options.path);
-    const fd = openSync(path, 'w', 0o600);
-    try {
-      // Whoever may write the database may have to roll it back.
-      fchmodSync(fd, fstatSync(this.#fd).mode & 0o777);
-      const pageSize = this.#pageSize;
-      writeAll(fd, encodeJournalHeader({ records: old.length, nonce, oldPages: this.#pages, pageSize }));
-      const size = journalRecordSize(pageSize);
-      const perBuffer = Math.max(1, Math.floor(JOURNAL_BUFFER / size));
-      const buffer = new Uint8Array(Math.min(perBuffer, Math.max(1, old.length)) * size);
-      for (let at = 0; at < old.length; at += perBuffer) {
-        const part = old.slice(at, at + perBuffer);
-        part.forEach((pgno, i) => {
-          encodeJournalRecord(buffer, i * size, pgno, this.readPage(pgno), nonce);
-        });
-        writeAll(fd, buffer.subarray(0, part.length * size));
-      }
-      writeAll(fd, JOURNAL_TAIL);
-      if (this.#options.flush) fsyncSync(fd);
-    } catch (error) {
-      // Not yet needed by anybody: the database is untouched.
-      closeSync(fd);
-      unlinkSync(path);
-      throw error;
-    }
-    closeSync(fd);
-    if (this.#options.flush) flushDirectory(dirname(path));
-  }
-
-  #writePages(pages: readonly (readonly [number, Uint8Array])[], commit: number): void {
+  /** Old images of what will be written or cut off. The disk must have room for them and for what the file grows by. */
+  async #writeJournal(batch: PageBatch): Promise<void> {
+    const { path, env, flush } = this.#options;
     const pageSize = this.#pageSize;
-    for (const [pgno, page] of pages) writeAll(this.#fd, page, (pgno - 1) * pageSize);
-    ftruncateSync(this.#fd, commit * pageSize);
-    if (this.#options.flush) fsyncSync(this.#fd);
+    let records = 0;
+    for (const _ of this.#changed(batch)) records++;
+    const grownBytes = Math.max(0, batch.commit - this.#pages) * pageSize;
+    requireRoom(path, records * journalRecordSize(pageSize) + grownBytes);
+    const order = {
+      path,
+      mode: fstatSync(this.#fd).mode & 0o777,
+      pageSize,
+      oldPages: this.#pages,
+      nonce: env.random.int(2 ** 32),
+      flush,
+      numbers: () => this.#changed(batch),
+      read: (pgno: number, into: Uint8Array) => {
+        readSync(this.#fd, into, 0, pageSize, (pgno - 1) * pageSize);
+      },
+      breathe: (bytes: number) => this.#breathe(bytes),
+    };
+    await writeJournal(order, records);
+  }
+
+  /** Pages of the present file that will be others, page 1 always among them, and those that will not be there. */
+  *#changed(batch: PageBatch): Generator<number> {
+    const skipped = lockPage(this.#pageSize);
+    const kept = Math.min(this.#pages, batch.commit);
+    yield 1;
+    for (const pgno of batch.changes.numbers()) if (pgno > 1 && pgno <= kept && pgno !== skipped) yield pgno;
+    for (let pgno = batch.commit + 1; pgno <= this.#pages; pgno++) if (pgno !== skipped) yield pgno;
+  }
+
+  /** All but page 1. */
+  async #writePages(batch: PageBatch): Promise<void> {
+    const pageSize = this.#pageSize;
+    const skipped = lockPage(pageSize);
+    for (const { pgno, data } of batch.changes.pages()) {
+      if (pgno === 1 || pgno > batch.commit || pgno === skipped) continue;
+      writeAll(this.#fd, data, (pgno - 1) * pageSize);
+      const pause = this.#breathe(pageSize);
+      if (pause !== undefined) await pause;
+    }
+  }
+
+  /** Without it a huge apply would keep this process from everything else, its connection to NATS included. */
+  #breathe(bytes: number): Promise<void> | undefined {
+    this.#sinceTurn += bytes;
+    if (this.#sinceTurn < TURN_BYTES) return undefined;
+    this.#sinceTurn = 0;
+    return this.#options.env.clock.sleep(0);
   }
 
   #dropJournal(): void {
@@ -293,36 +294,6 @@ export class ReplicaFile {
       if (!isBusy(error) && !hasCode(error)) throw wrapFileError(error, this.#options.path);
     }
   }
-
-  #writeState(at: { from: Position; to: Position; before: number; after: number }): void {
-    const flush = this.#options.flush;
-    writeState(this.#options.statePath, this.#state(at, flush), { flush });
-  }
-
-  #state(at: { from: Position; to: Position; before: number; after: number }, durable: boolean): StandbyState {
-    return {
-      role: 'standby',
-      from: at.from,
-      to: at.to,
-      counterBefore: at.before,
-      counterAfter: at.after,
-      durable,
-      boot: this.#options.boot,
-    };
-  }
-}
-
-/** Where the state says that a file with this counter is; undefined when it doesn't know such a file. */
-export function locateReplica(state: StandbyState, header: FileHeader, boot: string): Position | undefined {
-  if (header.mode !== 'rollback') return undefined;
-  if (!state.durable && (state.boot === '' || state.boot !== boot)) return undefined;
-  if (header.counter === state.counterAfter) return state.to;
-  if (header.counter === state.counterBefore) return state.from;
-  return undefined;
-}
-
-function journalPath(path: string): string {
-  return `${path}-journal`;
 }
 
 function openConnection(options: ReplicaFileOptions): DatabaseSync {
@@ -335,10 +306,4 @@ function openConnection(options: ReplicaFileOptions): DatabaseSync {
 /** Any read makes SQLite roll back a journal that a crash left. */
 function recover(connection: DatabaseSync): void {
   connection.prepare('SELECT count(*) FROM sqlite_schema').get();
-}
-
-function writeAll(fd: number, bytes: Uint8Array, position?: number): void {
-  let done = 0;
-  while (done < bytes.byteLength)
-    done += writeSync(fd, bytes, done, bytes.byteLength - done, position === undefined ? null : position + done);
 }

@@ -30,6 +30,13 @@ export interface TestNode {
   event<T extends DatabaseEvent['type']>(type: T): Promise<Extract<DatabaseEvent, { type: T }>>;
 }
 
+export interface TestPlace {
+  readonly path?: string;
+  readonly app?: string;
+  /** Instead of the cluster's own, as through a proxy. */
+  readonly connection?: ConnectionSpec;
+}
+
 export class TestCluster implements AsyncDisposable {
   readonly nats: TestNatsServer;
   readonly directory: TemporaryDirectory;
@@ -49,7 +56,7 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /** Not started yet. */
-  node(name: string, options: SqliteOptions = {}, place: { path?: string; app?: string } = {}): TestNode {
+  node(name: string, options: SqliteOptions = {}, place: TestPlace = {}): TestNode {
     const path = place.path ?? join(this.directory.path, `${name}.db`);
     const pids: number[] = [];
     const guard: ProcessGuard = {
@@ -58,7 +65,8 @@ export class TestCluster implements AsyncDisposable {
       },
       unregister: async () => {},
     };
-    const context = { platform: 'test', app: place.app ?? 'app', node: name, connection: this.connection };
+    const connection = place.connection ?? this.connection;
+    const context = { platform: 'test', app: place.app ?? 'app', node: name, connection };
     const database = sqlite(path, options).open({ ...context, env: systemEnv(), guard });
     const events: DatabaseEvent[] = [];
     void (async () => {
@@ -80,7 +88,7 @@ export class TestCluster implements AsyncDisposable {
     return node;
   }
 
-  async started(name: string, options: SqliteOptions = {}, place: { path?: string } = {}): Promise<TestNode> {
+  async started(name: string, options: SqliteOptions = {}, place: TestPlace = {}): Promise<TestNode> {
     const node = this.node(name, options, place);
     await node.database.start();
     return node;

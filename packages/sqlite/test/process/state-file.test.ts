@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { epoch } from '@canopy/core';
 import { afterEach, expect, test } from 'vitest';
 import { decodeState, encodeState, type FileState, readState, writeState } from '../../src/process/state-file.ts';
-import { locateReplica } from '../../src/standby/replica-file.ts';
+import { locateReplica } from '../../src/standby/replica-state.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'canopy-state-'));
 afterEach(() => rmSync(directory, { recursive: true, force: true }));

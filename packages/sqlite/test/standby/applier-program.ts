@@ -6,7 +6,9 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { epoch, seededRandom, systemEnv } from '@canopy/core';
 import { bootId, readState } from '../../src/process/state-file.ts';
-import { locateReplica, ReplicaFile } from '../../src/standby/replica-file.ts';
+import { MemoryPages } from '../../src/standby/page-changes.ts';
+import { ReplicaFile } from '../../src/standby/replica-file.ts';
+import { locateReplica } from '../../src/standby/replica-state.ts';
 
 const [path, statePath, sourcePath, seed] = process.argv.slice(2) as [string, string, string, string];
 const random = seededRandom(seed);
@@ -61,7 +63,7 @@ for (;;) {
     const page = now.subarray((pgno - 1) * pageSize, pgno * pageSize);
     if (pgno > replica.sizeBytes / pageSize || !page.equals(replica.readPage(pgno))) pages.set(pgno, page);
   }
-  await replica.apply({ to: { epoch: epoch(1), txid: at }, pageSize, commit, pages });
+  await replica.apply({ to: { epoch: epoch(1), txid: at }, pageSize, commit, changes: new MemoryPages(pages) });
   const log = openSync(`${sourcePath}.applied`, 'a');
   writeSync(log, '.');
   closeSync(log);

@@ -1,0 +1,3 @@
+export { AppliedWait } from './applied-wait.ts';
+export { syncDurably } from './sync-durably.ts';
+export { waitApplied } from './wait-applied.ts';

@@ -1,0 +1,39 @@
+/**
+ * What the state file says of a replica: where the file is, told by its change counter. Invariant: written before the file
+ * changes, so that the file is at one of the two positions that it names whenever a crash comes.
+ */
+import type { Position } from '@canopy/core';
+import { type StandbyState, writeState } from '../process/state-file.ts';
+import type { FileHeader } from './page-one.ts';
+
+export interface ReplicaMove {
+  readonly from: Position;
+  readonly to: Position;
+  /** Change counters at the two. */
+  readonly before: number;
+  readonly after: number;
+}
+
+/** No move: the file is at `position` and stays there. */
+export function stayingAt(position: Position, counter: number): ReplicaMove {
+  return { from: position, to: position, before: counter, after: counter };
+}
+
+/** With `flush` the state is trusted after the machine's death too: the file must have been flushed, or be about to be. */
+export function writeReplicaState(
+  path: string,
+  { from, to, before, after }: ReplicaMove,
+  { boot, flush }: { readonly boot: string; readonly flush: boolean },
+): void {
+  const counters = { counterBefore: before, counterAfter: after };
+  writeState(path, { role: 'standby', from, to, ...counters, durable: flush, boot }, { flush });
+}
+
+/** Where the state says that a file with this counter is; undefined when it doesn't know such a file. */
+export function locateReplica(state: StandbyState, header: FileHeader, boot: string): Position | undefined {
+  if (header.mode !== 'rollback') return undefined;
+  if (!state.durable && (state.boot === '' || state.boot !== boot)) return undefined;
+  if (header.counter === state.counterAfter) return state.to;
+  if (header.counter === state.counterBefore) return state.from;
+  return undefined;
+}
