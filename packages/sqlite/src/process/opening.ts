@@ -43,7 +43,7 @@ export function logBucket({ platform, app, store }: Pick<DatabaseSpec, 'platform
 }
 
 /** Where named snapshots are: beside the log, made when missing. */
-async function openSnapshots(session: NatsSession | undefined, spec: DatabaseSpec, env: Env): Promise<Blobs> {
+export async function openSnapshots(session: NatsSession | undefined, spec: DatabaseSpec, env: Env): Promise<Blobs> {
   const { platform, app, store, options } = spec;
   if (store?.kind === 'directory') return DirectoryStore.open({ path: `${store.path}-snapshots`, env, make: {} });
   assert(session !== undefined, 'a log in NATS has a session');
