@@ -22,6 +22,8 @@ export interface ClusterOptions {
   readonly config?: string | undefined;
   readonly dir?: string | undefined;
   readonly timeoutMs: number;
+  /** It was named, and is not the default. */
+  readonly isTimeoutGiven?: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
@@ -67,14 +69,14 @@ function find(options: ClusterOptions): {
 /** Runs `work` with a control client; the connection is closed afterwards whatever happens. */
 export async function withCluster<T>(
   options: ClusterOptions,
-  work: (client: ControlClient, address: ClusterAddress) => Promise<T>,
+  work: (client: ControlClient, address: ClusterAddress, session: NatsSession) => Promise<T>,
 ): Promise<T> {
   const address = findCluster(options);
   const env = systemEnv();
   try {
     const session = await connectNats(address.connection, { name: 'canopy-cli', env, timeoutMs: options.timeoutMs });
     try {
-      return await work(new ControlClient(session, address.platform), address);
+      return await work(new ControlClient(session, address.platform), address, session);
     } finally {
       await session.close();
     }

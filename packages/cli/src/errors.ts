@@ -24,6 +24,19 @@ export const cliErrors = defineErrors({
     hint: 'Give --server and --platform (or NATS_URL and PLATFORM), --config FILE, or run this where `npx canopy up` was started.',
   },
   NODE_UNKNOWN: { message: 'platform {platform} has no node "{node}"', hint: 'Known nodes: {known}.' },
+  SNAPSHOT_UNKNOWN: {
+    message: 'app {app} has no snapshot "{id}"',
+    hint: 'None was ever made: canopy snapshot list {app} shows what else there is to go back to.',
+  },
+  DIVERGENCE_UNKNOWN: {
+    message: 'no node of app {app} keeps a divergence "{id}"',
+    hint: 'Kept are: {known}.',
+  },
+  DIVERGENCE_AMBIGUOUS: { message: 'several nodes keep a divergence "{id}"', hint: 'Name one with --node: {nodes}.' },
+  FILE_EXISTS: {
+    message: '{file} exists already',
+    hint: 'Name another file, or give --overwrite to replace it. Nothing was written.',
+  },
   NO_ACTIVE_NODE: {
     message: 'app {app} has no active node at the moment',
     hint: 'npx canopy app status {app} shows why.',

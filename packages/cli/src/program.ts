@@ -7,6 +7,7 @@
 import { parseDuration } from '@canopy/core';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import type { ClusterOptions } from './connect.ts';
+import { addDataVerbs } from './data-verbs.ts';
 import { addDatabaseVerbs } from './database-verbs.ts';
 import { addElectionVerbs } from './election-verbs.ts';
 import { cliErrors } from './errors.ts';
@@ -83,6 +84,7 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
   const cluster = (options: Record<string, unknown>): ClusterOptions => ({
     ...options,
     timeoutMs: program.opts<GlobalOptions>().timeout ?? 10_000,
+    isTimeoutGiven: program.getOptionValueSource('timeout') === 'cli',
     environment,
   });
   const verb = (parent: Command, usage: string, summary: string): Command =>
@@ -147,11 +149,12 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
 
   const db = verb(program, 'db', 'look at databases');
   findsCluster(
-    verb(db, 'status [app]', 'who is primary, how far behind the others are, when the last snapshot was'),
+    verb(db, 'status [app]', 'who is primary, how far behind everyone is, last snapshot, last proven restore'),
   ).action(async (name, options) =>
     done(await (await import('./commands/db.ts')).databaseStatus(name, cluster(options), printer())),
   );
   addDatabaseVerbs(db, { verb, printer, cluster, done });
+  addDataVerbs(program, db, { verb, printer, cluster, done, findsCluster });
 
   findsCluster(verb(program, 'stepdown <app>', 'hand an app over to another node, losing nothing'))
     .option('--to <node>', 'the node that shall take over (default: whichever is first)')
@@ -264,6 +267,8 @@ Exit code 1 when the app is not served or a node of it does not answer.`,
 Examples:
   canopy db status
   canopy db status ledger
+  canopy db sync ledger --applied 1
+  canopy db divergence list ledger
   canopy db replicate app.db --store nats://127.0.0.1:4222/app
   canopy db restore --store nats://127.0.0.1:4222/app --to /tmp/app.db`,
 
@@ -272,7 +277,8 @@ Examples:
   canopy db status
   canopy db status ledger --output json
 
-Exit code 1 when no node is primary or a node does not answer.`,
+Unknown is said to be unknown. Exit code 1 when something needs a look: no node is primary, a node does not answer, a
+database has a problem, or commits were kept aside.`,
 
   'stepdown <app>': `
 Examples:

@@ -40,6 +40,46 @@ export const platformErrors = defineErrors({
     message: 'app "{app}" cannot be handed to node "{to}": {problem}',
     hint: 'Name another node that runs the app as a standby (`canopy app status {app}`), or step down without naming one.',
   },
+  APP_DB_NONE: {
+    message: 'app "{app}" has no database',
+    hint: 'Give platform.app() a database, such as sqlite(path).',
+  },
+  APP_DB_NOT_PRIMARY: {
+    message: 'node "{node}" is not primary for the database of app "{app}" (it is {role}; primary: {primary})',
+    hint: 'Ask the primary, or wait until this node is it: onActive tells, and `canopy db status {app}` shows who is.',
+    retryable: true,
+  },
+  APP_DB_CLOSED: {
+    message: 'the database of app "{app}" is not open on node "{node}"',
+    hint: 'It is opened when the app starts, and again after a failure; `canopy db status {app}` says why it is not.',
+    retryable: true,
+  },
+  APP_DB_UNUSABLE: {
+    message: 'the database of app "{app}" at {path} cannot be opened in this process: {reason}',
+    hint: 'This process needs to read and write the file, its -wal and its -shm.',
+  },
+  APP_DB_UNSUPPORTED: {
+    message: 'the database of app "{app}" cannot do "{op}"',
+    hint: 'Its kind has no administration.',
+  },
+  APP_DB_BUSY: {
+    message: 'app "{app}": other programs kept the database locked for {timeoutMs} ms',
+    hint: 'Nothing was done. Keep write transactions of other programs short; a log that cannot be shipped holds writers, too (canopy db status).',
+    retryable: true,
+  },
+  APP_DB_TRANSACTION: {
+    message: 'app "{app}": a transaction is used wrongly: {problem}',
+    hint: 'Nothing was committed. Do the waiting before or after, and leave BEGIN, COMMIT and ROLLBACK to transaction().',
+  },
+  APP_DB_ROLLED_BACK: {
+    message: 'app "{app}": the transaction was rolled back at its commit: {reason}',
+    hint: 'Nothing of it is in the database: it can be repeated, on the node that is primary by now.',
+    retryable: true,
+  },
+  APP_DB_UNCONFIRMED: {
+    message: 'app "{app}": the transaction is committed on node {node}, but not confirmed: {reason}',
+    hint: 'Do not just repeat it. It counts if the next primary has it: look for it there, or repeat only what is idempotent.',
+  },
   NODE_UNREACHABLE: {
     message: 'node "{node}" does not answer',
     hint: 'It is not running, or cut off from NATS. `canopy status` shows when it was last seen.',

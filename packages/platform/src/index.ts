@@ -12,7 +12,29 @@ export { type AppElectionOptions, type AppMode, type AppOptions, singleton } fro
 export type { AppStatus, ProxyStatus } from './apps/status.ts';
 export type { TimelineEntry, TimelineEventName } from './apps/timeline.ts';
 export { type AppInstance, type AppOverview, type CallOptions, ControlClient } from './control/client.ts';
-export type { AppMethods, MemberView, NodeMethods, NodeStatus, SteppedDown } from './control/protocol.ts';
+export type { DatabaseClient, NodeDivergences } from './control/database-client.ts';
+export type {
+  AppMethods,
+  DatabaseSynced,
+  DivergencePiece,
+  KeptDivergence,
+  MemberView,
+  NodeMethods,
+  NodeStatus,
+  SteppedDown,
+  WalView,
+} from './control/protocol.ts';
+export { AppDatabase, type TransactionOptions } from './database/app-database.ts';
+export type {
+  AppSnapshots,
+  RestoredDatabase,
+  RestorePoint,
+  RestoreProgress,
+  Snapshot,
+  SnapshotRestoreOptions,
+} from './database/app-snapshots.ts';
+export type { AppWal, WalStats } from './database/app-wal.ts';
+export type { ConfirmOptions } from './database/confirmation.ts';
 export { platformErrors } from './errors.ts';
 export { PromMetrics } from './http/prom-metrics.ts';
 export type { NodeLoad } from './members/load.ts';

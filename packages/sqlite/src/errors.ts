@@ -166,5 +166,9 @@ export const sqliteErrors = defineErrors({
     message: 'this database knows no request "{op}"',
     hint: 'Known: {known}. Node and caller may be of different versions.',
   },
+  SQLITE_DIVERGENCE_MISSING: {
+    message: 'no divergence "{id}" is kept beside {path} on this node',
+    hint: 'Kept there: {known}. Each node keeps its own: canopy db divergence list shows all.',
+  },
   SQLITE_STOPPED: { message: 'the database {path} has been stopped' },
 });

@@ -1,6 +1,18 @@
 /** SQLite databases copied page by page to standbys through NATS, restorable, promotable in place. */
 export { sqlite } from './database/database.ts';
 export type { SqliteOptions } from './database/options.ts';
+export type { DivergenceFacts } from './divergence/facts.ts';
+export {
+  type ChangesPiece,
+  type DivergenceChange,
+  type DivergenceSummary,
+  deleteDivergence,
+  describeDivergences,
+  findDivergence,
+  readChanges,
+  showDivergence,
+} from './divergence/listing.ts';
+export { changeToSql } from './divergence/sql.ts';
 export { sqliteErrors } from './errors.ts';
 export type { EntryKind, LogEntry } from './log/names.ts';
 export { type LogEnd, SegmentLog, type SegmentLogOptions } from './log/segment-log.ts';

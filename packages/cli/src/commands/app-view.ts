@@ -1,7 +1,5 @@
 /** What several verbs say about an app: one row, its problems, its last transitions. */
-import { formatDuration, formatPosition } from '@canopy/core';
-import type { AppOverview, AppStatus, ControlClient, TimelineEntry } from '@canopy/platform';
-import { formatBytes } from '../output/bytes.ts';
+import type { AppOverview, ControlClient, TimelineEntry } from '@canopy/platform';
 import type { Cell } from '../output/table.ts';
 
 export async function appsOf(client: ControlClient): Promise<AppOverview[]> {
@@ -45,29 +43,6 @@ export function problemsOf(overview: AppOverview): string[] {
 /** Nodes of the app that were asked and gave no answer. */
 export function silentNodes({ instances }: AppOverview): string[] {
   return instances.filter(({ status }) => status === undefined).map(({ node }) => node);
-}
-
-export function databaseRow(node: string, database: NonNullable<AppStatus['database']>, now: number): Cell[] {
-  const { role, position, lag, sizeBytes, lastSnapshotAt, divergences } = database;
-  return [
-    node,
-    role,
-    formatPosition(position),
-    role === 'primary' ? 'is the source' : lagText(lag),
-    sizeBytes === undefined ? undefined : formatBytes(sizeBytes),
-    lastSnapshotAt === undefined ? undefined : `${formatDuration(Math.max(0, now - lastSnapshotAt))} ago`,
-    divergences.length === 0 ? 'none' : `${divergences.length} kept`,
-  ];
-}
-
-function lagText(lag: { tx: number | undefined; ms: number | undefined; bytes: number | undefined }): string {
-  if (lag.tx === undefined) return 'unknown';
-  if (lag.tx === 0) return 'none';
-  return [
-    `${lag.tx} tx`,
-    ...(lag.ms === undefined ? [] : [formatDuration(lag.ms)]),
-    ...(lag.bytes === undefined ? [] : [formatBytes(lag.bytes)]),
-  ].join(', ');
 }
 
 /** The last entries, oldest first: time of day, how far into the transition, what happened. */

@@ -1,22 +1,13 @@
 /** `canopy db restore|ltx`: a log looked at and restored from, without a platform. */
-import { formatDuration, formatPosition, formatTxid, parseTxid, systemEnv } from '@canopy/core';
-import {
-  type LogEntry,
-  openLog,
-  type RestoreProgress,
-  type RestoreTarget,
-  restore,
-  type StoreOption,
-} from '@canopy/sqlite';
+import { formatDuration, formatPosition, formatTxid } from '@canopy/core';
+import { type LogEntry, openLog, restore, type StoreOption } from '@canopy/sqlite';
 import { Interruption } from '../elect/interruption.ts';
-import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
 import type { Printer } from '../output/printer.ts';
+import { progressLines } from '../output/progress.ts';
 import { renderTable } from '../output/table.ts';
-
-/** Progress is told at most this often. */
-const PROGRESS_MS = 1000;
+import { restoreTarget } from './restore-target.ts';
 
 export interface RestoreVerbOptions {
   readonly store: StoreOption;
@@ -29,10 +20,18 @@ export interface RestoreVerbOptions {
 
 export async function restoreLog(options: RestoreVerbOptions, printer: Printer): Promise<number> {
   using interruption = new Interruption();
-  const target = targetOf(options);
+  const target = restoreTarget(options, 'db restore');
   const { store, to, overwrite = false, check } = options;
   const { signal } = interruption;
-  const restored = await restore({ store, dest: to, target, overwrite, check, signal, onProgress: progress(printer) });
+  const restored = await restore({
+    store,
+    dest: to,
+    target,
+    overwrite,
+    check,
+    signal,
+    onProgress: progressLines(printer),
+  });
   const { position, files, bytes, ms, commit, pageSize } = restored;
   const facts = { file: to, position: formatPosition(position), timestamp: restored.entry.timestamp, files, bytes, ms };
   printer.result({ ...facts, sizeBytes: commit * pageSize, check }, () =>
@@ -42,41 +41,6 @@ export async function restoreLog(options: RestoreVerbOptions, printer: Printer):
     ].join('\n'),
   );
   return EXIT.ok;
-}
-
-/** Bytes, rate and time left, on a line of their own. */
-function progress(printer: Printer): (progress: RestoreProgress) => void {
-  const { clock } = systemEnv();
-  const startedAt = clock.monotonic();
-  let toldAt = startedAt;
-  return ({ doneBytes, totalBytes }) => {
-    const now = clock.monotonic();
-    if (now - toldAt < PROGRESS_MS || doneBytes === 0) return;
-    toldAt = now;
-    const perMs = doneBytes / (now - startedAt);
-    const left = formatDuration((totalBytes - doneBytes) / perMs);
-    printer.note(
-      `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}, ${formatBytes(perMs * 1000)}/s, ${left} left`,
-    );
-  };
-}
-
-function targetOf({ txid, time }: RestoreVerbOptions): RestoreTarget | undefined {
-  if (txid !== undefined && time !== undefined) throw usage('give --txid or --time, not both');
-  if (txid !== undefined) {
-    const number = /^\d{1,15}$/.test(txid) ? Number(txid) : parseTxid(txid);
-    if (number === undefined || number < 1)
-      throw usage(`"${txid}" is no transaction: write its number, or 16 hex digits`);
-    return { txid: number };
-  }
-  if (time === undefined) return undefined;
-  const timestamp = Date.parse(time);
-  if (Number.isNaN(timestamp)) throw usage(`"${time}" is no time: write it like 2026-11-21T03:00:00Z`);
-  return { timestamp };
-}
-
-function usage(problem: string): Error {
-  return cliErrors.create('USAGE', { command: 'npx canopy db restore', problem });
 }
 
 export async function listLog(

@@ -8,21 +8,23 @@ import {
   type ConnectionSpec,
   type DatabaseEvent,
   type Env,
-  Lifecycle,
   makeDirectory,
   messageOf,
   noGuard,
   type ProcessGuard,
+  type Promotable,
   type StartOptions,
   TaskGroup,
   withDeadline,
 } from '@canopy/core';
 import type { Leadership, LeaseWatchdog } from '@canopy/election';
 import type { NatsSession } from '@canopy/nats';
+import { DataApp } from '../database/data-app.ts';
 import { platformErrors } from '../errors.ts';
 import type { Member } from '../members/machine.ts';
 import type { AppRole, MemberApp } from '../members/record.ts';
 import { AppProxy } from '../proxy/proxy.ts';
+import { watchBackend } from './backend-watch.ts';
 import { coordinatorBounds } from './bounds.ts';
 import { Candidacy } from './candidacy.ts';
 import { Coordinator } from './coordinator.ts';
@@ -62,8 +64,7 @@ export interface AppHost {
 
 const SETTLE_AT_STOP_MS = 10_000;
 
-export class App extends Lifecycle {
-  readonly name: string;
+export class App extends DataApp {
   readonly #host: AppHost;
   readonly #options: ResolvedAppOptions;
   readonly #env: Env;
@@ -85,8 +86,7 @@ export class App extends Lifecycle {
 
   /** Made by `platform.app()`. */
   constructor(name: string, options: ResolvedAppOptions, host: AppHost, env: Env) {
-    super(`app ${name}`);
-    this.name = name;
+    super(name, { node: host.node, hasDatabase: options.database !== undefined }, env);
     this.#host = host;
     this.#options = options;
     this.#env = { ...env, log: env.log.with({ app: name }) };
@@ -143,6 +143,10 @@ export class App extends Lifecycle {
     if (known !== undefined) return known.id;
     const route = this.#board.route();
     return route.kind === 'remote' ? route.node : undefined;
+  }
+
+  protected get database(): Promotable | undefined {
+    return this.#keeper?.database;
   }
 
   /** `host:port` where this node's proxy for the app listens. */
@@ -209,6 +213,7 @@ export class App extends Lifecycle {
     this.#steps = new TermSteps({
       options,
       keeper: this.#keeper,
+      access: this.access,
       backend: this.#backend,
       proxy: this.#proxy,
       board: this.#board,
@@ -220,7 +225,9 @@ export class App extends Lifecycle {
     });
     this.#coordinator = this.#makeCoordinator(this.#steps);
     const backend = this.#backend;
-    if (backend !== undefined) this.#tasks.run('backend', (stopped) => this.#watchBackend(backend, stopped));
+    const onFailed = (reason: string): void => this.#failTerm(reason);
+    if (backend !== undefined)
+      this.#tasks.run('backend', (stopped) => watchBackend(backend, this.#env.log, onFailed, stopped));
     void this.#steps.standby();
     const candidacy = this.#makeCandidacy(lease);
     if (this.#keeper?.obstacle !== undefined) candidacy.allow(false, this.#keeper.obstacle);
@@ -346,18 +353,11 @@ export class App extends Lifecycle {
   }
 
   #onDatabase(event: DatabaseEvent): void {
+    this.access.heard(event);
     const verdict = noteDatabaseEvent(event, this.epoch, this.#timeline, this.#env.log);
     if (verdict !== undefined) this.#failTerm(verdict.reason, verdict.event);
     this.#standing?.look();
     if (event.type === 'role_changed' || event.type === 'failed') this.#host.onChanged();
-  }
-
-  async #watchBackend(backend: Backend, signal: AbortSignal): Promise<void> {
-    for await (const event of backend.watch({ signal })) {
-      if (event.type === 'failed') this.#failTerm(`backend: ${messageOf(event.error)}`);
-      else if (event.type === 'state_changed')
-        this.#env.log.info('backend_state_changed', { state: event.state, reason: event.reason });
-    }
   }
 
   #parts(): AppParts {

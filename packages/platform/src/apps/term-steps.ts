@@ -13,6 +13,7 @@ import {
   messageOf,
   type Promotable,
 } from '@canopy/core';
+import type { DatabaseAccess } from '../database/access.ts';
 import type { AppProxy } from '../proxy/proxy.ts';
 import { ActiveTerm } from './active-term.ts';
 import type { CoordinatorDeps, StepContext, UndoContext } from './coordinator.ts';
@@ -27,6 +28,7 @@ import type { Timeline } from './timeline.ts';
 export interface TermStepsDeps {
   readonly options: ResolvedAppOptions;
   readonly keeper: DatabaseKeeper | undefined;
+  readonly access: DatabaseAccess;
   readonly backend: Backend | undefined;
   readonly proxy: AppProxy | undefined;
   readonly board: RouteBoard;
@@ -115,6 +117,7 @@ export class TermSteps {
     if (this.#database === undefined) return;
     this.#promotion = new Promotion(this.#database, { epoch: leadership.epoch, signal });
     const position = await this.#promotion.position;
+    this.#deps.access.begin(leadership, this.#database);
     // Lets the database's own events of this promotion be read first: the timeline is in order then.
     await this.#deps.clock.sleep(0);
     this.#deps.timeline.add('promoted', { epoch: leadership.epoch, detail: formatPosition(position) });
@@ -152,7 +155,8 @@ export class TermSteps {
   }
 
   async #closeGate({ leadership, fall, urgent }: UndoContext): Promise<void> {
-    const { board, proxy, options, timeline } = this.#deps;
+    const { access, board, proxy, options, timeline } = this.#deps;
+    if (fall.leaseHeld) access.leave();
     if (this.#term === undefined) return;
     if (fall.leaseHeld) this.#term.leave();
     board.term = undefined;
@@ -186,7 +190,8 @@ export class TermSteps {
    * that heeds no abort is not waited for: nothing was written under it, and the log keeps it from its successor's.
    */
   async #demote({ leadership }: UndoContext): Promise<void> {
-    const { timeline, log } = this.#deps;
+    const { access, timeline, log } = this.#deps;
+    access.end();
     this.#term?.end();
     this.#term = undefined;
     const promotion = this.#promotion;

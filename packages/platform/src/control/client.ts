@@ -6,6 +6,7 @@ import type { TimelineEntry } from '../apps/timeline.ts';
 import { platformErrors } from '../errors.ts';
 import { decodeRecord, type MemberRecord } from '../members/record.ts';
 import { controlSubject, membersBucket } from '../resources.ts';
+import { DatabaseClient } from './database-client.ts';
 import {
   type AppMethods,
   encodeJson,
@@ -43,11 +44,17 @@ const STEPDOWN_TIMEOUT_MS = 60_000;
 export class ControlClient {
   readonly #session: NatsSession;
   readonly #platform: string;
+  /** Databases of apps: their logs, snapshots and divergences. */
+  readonly databases: DatabaseClient;
 
   /** Uses the session, doesn't close it. Throws NAME_INVALID. */
   constructor(session: NatsSession, platform: string) {
     this.#session = session;
     this.#platform = checkName('platform', platform);
+    this.databases = new DatabaseClient({
+      appStatus: (app, options) => this.appStatus(app, options),
+      call: (app, node, method, request, options) => this.#call(app, node, method, request, options),
+    });
   }
 
   /** Every membership record, as stored; says nothing about who is alive. KV_BUCKET_MISSING when there is no such platform. */
@@ -165,7 +172,7 @@ export class ControlClient {
     node: string,
     method: string,
     request: object,
-    options: CallOptions,
+    options: CallOptions & { readonly isWork?: boolean },
   ): Promise<unknown> {
     const subject = controlSubject(this.#platform, app, node, method);
     try {
@@ -175,6 +182,8 @@ export class ControlClient {
       });
       return readReply(reply.data, { node, method });
     } catch (error) {
+      // Of work that takes its time, no answer yet says nothing about the node.
+      if (options.isWork === true && hasCode(error, 'DEADLINE_EXCEEDED')) throw error;
       throw unreachable(node, error);
     }
   }

@@ -3,9 +3,10 @@
  * `{platform}.{app}.rpc.{node}.{method}`. A reply is `{"ok":true,"data":…}` or `{"ok":false,"error":{code,message,…}}`.
  * Wire contract: methods and fields may be added, never renamed or removed.
  */
-import { CanopyError, type ErrorFields, hasCode } from '@canopy/core';
+import { CanopyError, type DatabaseLag, type ErrorFields, hasCode } from '@canopy/core';
 import type { AppStatus } from '../apps/status.ts';
 import type { TimelineEntry } from '../apps/timeline.ts';
+import type { Snapshot } from '../database/app-snapshots.ts';
 import { platformErrors } from '../errors.ts';
 import type { MemberHealth } from '../members/machine.ts';
 import type { MemberRecord } from '../members/record.ts';
@@ -54,6 +55,59 @@ export interface AppMethods {
   handoff: { request: { to: string }; reply: SteppedDown };
   db: { request: Record<string, never>; reply: AppStatus['database'] | null };
   timeline: { request: Record<string, never>; reply: readonly TimelineEntry[] };
+  /** The primary only: what is committed there is as durable as asked for. */
+  db_sync: { request: { applied?: number; timeoutMs: number }; reply: DatabaseSynced };
+  wal: { request: Record<string, never>; reply: WalView };
+  /** The primary only: of everything committed at the request. */
+  snapshot_create: { request: { name?: string }; reply: Snapshot };
+  snapshot_list: { request: Record<string, never>; reply: readonly Snapshot[] };
+  /** The primary only. */
+  snapshot_delete: { request: { id: string }; reply: { id: string } };
+  /** What this very node has kept aside. */
+  divergence_list: { request: Record<string, never>; reply: readonly KeptDivergence[] };
+  /** A piece of the list of changes; `next` is the offset of the one after it. */
+  divergence_show: { request: { id: string; offset?: number }; reply: DivergencePiece };
+  divergence_delete: { request: { id: string }; reply: { id: string; directory: string; freedBytes: number } };
+}
+
+export interface DatabaseSynced {
+  readonly node: string;
+  /** `epoch.txid`: everything up to it. */
+  readonly position: string;
+  readonly ms: number;
+}
+
+export interface WalView {
+  readonly node: string;
+  readonly position: string;
+  readonly lag: DatabaseLag;
+  readonly stats: unknown;
+}
+
+/** Commits of one node that never reached the log, as that node describes them. */
+export interface KeptDivergence {
+  readonly id: string;
+  readonly directory: string;
+  readonly sizeBytes: number;
+  /** Unix ms. */
+  readonly keptAt: number;
+  /** `epoch.txid` up to which it was the same as the log. */
+  readonly fork?: string | undefined;
+  /** Rows that differ; undefined when that is not known. */
+  readonly rows?: number | undefined;
+  readonly tables?: readonly { readonly table: string; readonly rows: number; readonly problem?: string }[] | undefined;
+}
+
+export interface DivergencePiece {
+  readonly changes: readonly {
+    readonly table?: string;
+    readonly change?: 'insert' | 'update' | 'delete';
+    readonly row?: Readonly<Record<string, unknown>>;
+    readonly before?: Readonly<Record<string, unknown>>;
+    readonly problem?: string;
+    readonly tooLongBytes?: number;
+  }[];
+  readonly next?: number | undefined;
 }
 
 export interface SteppedDown {

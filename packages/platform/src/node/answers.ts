@@ -4,6 +4,7 @@ import type { App } from '../apps/app.ts';
 import type { MemberView, SteppedDown } from '../control/protocol.ts';
 import type { Handlers } from '../control/server.ts';
 import type { Member } from '../members/machine.ts';
+import { databaseHandlers } from './database-answers.ts';
 
 export function memberViews(members: readonly Member[], now: number): readonly MemberView[] {
   return members
@@ -24,5 +25,6 @@ export function appHandlers(app: App, node: string, clock: Clock): Handlers {
     handoff: (request) => leave(() => app.handoff(checkName('node', request['to']))),
     db: () => app.status().database ?? null,
     timeline: () => app.status().timeline,
+    ...databaseHandlers(app, node, clock),
   };
 }

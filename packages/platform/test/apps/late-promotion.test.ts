@@ -9,6 +9,7 @@ import type { Fall } from '../../src/apps/role-machine.ts';
 import { RouteBoard } from '../../src/apps/route-board.ts';
 import { TermSteps } from '../../src/apps/term-steps.ts';
 import { Timeline } from '../../src/apps/timeline.ts';
+import { DatabaseAccess } from '../../src/database/access.ts';
 import { FakeDatabases } from '../fakes/database.ts';
 import { FakeLeadership } from '../fakes/leadership.ts';
 
@@ -47,6 +48,14 @@ beforeEach(async () => {
   timeline = new Timeline(clock, () => {});
   const sources = { app: 'x', node: 'n1', leader: () => undefined, member: () => undefined, members: () => [] };
   steps = new TermSteps({
+    access: new DatabaseAccess({
+      app: 'x',
+      node: 'n1',
+      clock,
+      leader: () => undefined,
+      database: () => keeper.database,
+      hasDatabase: true,
+    }),
     options,
     keeper,
     backend: undefined,

@@ -21,6 +21,8 @@ import {
 } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import type { DatabaseSpec } from '../process/protocol.ts';
+import { restoreInChild } from '../restore/child.ts';
+import { type RestoreReport, readRestoreOrder } from '../restore/request.ts';
 import { DatabaseChild } from './child.ts';
 import { resolveSqliteOptions, type SqliteOptions } from './options.ts';
 
@@ -103,7 +105,13 @@ export class SqliteDatabase implements Promotable {
     await this.#running().call('waitFor', position, { signal: options.signal });
   }
 
+  /** See process/admin.ts; and `restore {id | txid | timestamp, dest, overwrite?, check?, onProgress?}`, which needs no role. */
   async admin(request: AdminRequest, options: { signal?: AbortSignal | undefined } = {}): Promise<unknown> {
+    if (request.op === 'restore') {
+      const onProgress = request.onProgress as ((progress: RestoreReport) => void) | undefined;
+      const order = { spec: this.#spec, order: readRestoreOrder(request) };
+      return restoreInChild(order, { ...options, ...(onProgress && { onProgress }) });
+    }
     return this.#running().call('admin', request, { signal: options.signal });
   }
 

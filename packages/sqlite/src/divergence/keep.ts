@@ -24,6 +24,7 @@ import { isBusy } from '../process/system-errors.ts';
 import { restore } from '../restore/restore.ts';
 import { removeDatabase } from '../standby/bootstrap.ts';
 import { type ChangesSummary, listChanges } from './changes.ts';
+import { CHANGES_FILE, type DivergenceFacts, SUMMARY_FILE } from './facts.ts';
 import { comparePages } from './page-compare.ts';
 
 /** The epoch of entries that another program wrote. */
@@ -175,7 +176,8 @@ function keep(
   const temporary = join(directory, 'divergent');
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary, { mode: 0o700 });
-  const changes = writeChanges(path, compared, scratch, join(temporary, 'changes.jsonl'));
+  const changes = writeChanges(path, compared, scratch, join(temporary, CHANGES_FILE));
+  writeFileSync(join(temporary, SUMMARY_FILE), JSON.stringify(factsOf(options, compared.position, changes)));
   writeFileSync(join(temporary, 'README.txt'), explain(options, compared, changes));
   for (const suffix of SIDE_FILES)
     if (existsSync(`${path}${suffix}`)) renameSync(`${path}${suffix}`, join(temporary, `database.sqlite${suffix}`));
@@ -208,6 +210,21 @@ function writeChanges(
   } finally {
     closeSync(fd);
   }
+}
+
+function factsOf(
+  { node, fork, env }: DivergenceOptions,
+  position: Position | undefined,
+  changes: ChangesSummary | undefined,
+): DivergenceFacts {
+  return {
+    keptAt: env.clock.wall(),
+    node,
+    fork: fork.txid === 0 ? undefined : formatPosition(fork),
+    comparedWith: position && formatPosition(position),
+    rows: changes?.rows,
+    tables: changes?.tables,
+  };
 }
 
 function explain(

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import type { AdminRequest, Env } from '@canopy/core';
 import type { Blobs } from '@canopy/nats';
+import { deleteDivergence, describeDivergences, findDivergence, readChanges } from '../divergence/listing.ts';
 import { sqliteErrors } from '../errors.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import type { NamedSnapshot } from '../snapshots/snapshot.ts';
@@ -28,7 +29,7 @@ export interface AdminContext {
   snapshots(): Promise<Blobs>;
   readonly mode: Mode;
   readonly verifier: Verifier;
-  readonly divergences: readonly string[];
+  forgetDivergence(directory: string): void;
 }
 
 /** One object of the log, for people. */
@@ -55,12 +56,20 @@ const OPERATIONS: Readonly<Record<string, Operation>> = {
   'verify.run': ({ verifier }, _, signal) => verifier.verify(signal),
   stats,
   'ltx.list': listLog,
-  'divergence.list': async ({ divergences }) => [...divergences],
+  'divergence.list': ({ spec }) => describeDivergences(spec.path),
+  'divergence.show': async ({ spec }, request) =>
+    readChanges(findDivergence(spec.path, String(request.id)), Number(request.offset ?? 0)),
+  'divergence.delete': async ({ spec, forgetDivergence }, request) => {
+    const deleted = await deleteDivergence(spec.path, String(request.id));
+    forgetDivergence(deleted.directory);
+    return { id: request.id, ...deleted };
+  },
 };
 
 /**
  * `snapshot.create {name?}` a NamedSnapshot · `snapshot.list` those · `snapshot.delete {id}` · `verify.run` a Verified ·
- * `stats` · `ltx.list {level?, from?}` {objects, more} · `divergence.list` directories. Throws SQLITE_ADMIN_UNKNOWN.
+ * `stats` · `ltx.list {level?, from?}` {objects, more} · `divergence.list` DivergenceSummary · `divergence.show {id, offset?}`
+ * a ChangesPiece · `divergence.delete {id}`. Throws SQLITE_ADMIN_UNKNOWN.
  */
 export async function administer(context: AdminContext, request: AdminRequest, signal: AbortSignal): Promise<unknown> {
   const operation = Object.hasOwn(OPERATIONS, request.op) ? OPERATIONS[request.op] : undefined;

@@ -252,18 +252,19 @@ export class DatabaseEngine {
   }
 
   async #open(signal: AbortSignal | undefined): Promise<void> {
-    const opened = await openDatabase(
-      { ...this.#deps, statePath: this.#statePath, directory: this.#directory },
-      signal,
-    );
+    const deps = { ...this.#deps, statePath: this.#statePath, directory: this.#directory };
+    const opened = await openDatabase(deps, signal);
     this.#lock = opened.lock;
-    this.#session = opened.session;
-    this.#log = opened.log;
-    const { bus } = opened.session ?? {};
-    this.#appliedWait = bus && new AppliedWait({ ...this.#deps, bus, log: opened.log });
+    const { session, log } = opened;
+    this.#session = session;
+    this.#log = log;
+    this.#appliedWait = session && new AppliedWait({ ...this.#deps, bus: session.bus, log });
     this.#divergences = opened.divergences;
     this.#lastSnapshotAt = opened.lastSnapshotAt;
-    const seen = { mode: () => this.#mode, divergences: () => this.#divergences };
+    const forgetDivergence = (kept: string): void => {
+      this.#divergences = this.#divergences.filter((one) => one !== kept);
+    };
+    const seen = { mode: () => this.#mode, forgetDivergence };
     this.#upkeep = new Upkeep({ ...this.#deps, directory: this.#directory, ...seen }, opened);
   }
 

@@ -32,6 +32,25 @@ export function prepareDirectory(path: string, directory: string): void {
   }
 }
 
+interface OpenedLog {
+  readonly log: SegmentLog;
+  readonly findings: readonly BucketFinding[];
+}
+
+/** The bucket of the log behind the database's connection. */
+export function logBucket({ platform, app, store }: Pick<DatabaseSpec, 'platform' | 'app' | 'store'>): string {
+  return store?.kind === 'nats' ? store.bucket : `${platform}_${app}_wal`;
+}
+
+/** Where named snapshots are: beside the log, made when missing. */
+export async function openSnapshots(session: NatsSession | undefined, spec: DatabaseSpec, env: Env): Promise<Blobs> {
+  const { platform, app, store, options } = spec;
+  if (store?.kind === 'directory') return DirectoryStore.open({ path: `${store.path}-snapshots`, env, make: {} });
+  assert(session !== undefined, 'a log in NATS has a session');
+  const bucket = store === undefined ? snapshotBucket(platform, app) : `${store.bucket}_snapshots`;
+  return session.ensureBlobs(bucket, options.replicas === undefined ? {} : { replicas: options.replicas });
+}
+
 /** The log's bucket is made only on a node that has never seen it: BLOB_BUCKET_MISSING elsewhere. */
 async function openBucket(
   session: NatsSession,
@@ -39,8 +58,8 @@ async function openBucket(
   env: Env,
   mayMake: boolean,
   signal: AbortSignal | undefined,
-): Promise<{ readonly log: SegmentLog; readonly findings: readonly BucketFinding[] }> {
-  const bucket = spec.store?.kind === 'nats' ? spec.store.bucket : `${spec.platform}_${spec.app}_wal`;
+): Promise<OpenedLog> {
+  const bucket = logBucket(spec);
   const { replicas } = spec.options;
   const wanted = replicas === undefined ? {} : { replicas };
   const blobs = mayMake ? await session.ensureBlobs(bucket, wanted) : await session.blobs(bucket);
@@ -49,24 +68,10 @@ async function openBucket(
   return { log, findings: checkBucket(info) };
 }
 
-function openDirectory(
-  { store }: DatabaseSpec,
-  env: Env,
-  mayMake: boolean,
-): { readonly log: SegmentLog; readonly findings: readonly BucketFinding[] } {
+function openDirectory({ store }: DatabaseSpec, env: Env, mayMake: boolean): OpenedLog {
   assert(store?.kind === 'directory', 'a log without NATS is in a directory');
   const blobs = DirectoryStore.open({ path: store.path, env, make: mayMake ? {} : undefined });
   return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), findings: [] };
-}
-
-/** Beside the log: a bucket or a directory of their own. */
-async function namedSnapshots(spec: DatabaseSpec, env: Env, session: NatsSession | undefined): Promise<Blobs> {
-  if (spec.store?.kind === 'directory')
-    return DirectoryStore.open({ path: `${spec.store.path}-snapshots`, env, make: {} });
-  assert(session !== undefined, 'a bucket needs a session');
-  const bucket = spec.store === undefined ? snapshotBucket(spec.platform, spec.app) : `${spec.store.bucket}_snapshots`;
-  const { replicas } = spec.options;
-  return session.ensureBlobs(bucket, replicas === undefined ? {} : { replicas });
 }
 
 export interface OpenedDatabase {
@@ -109,7 +114,7 @@ export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | unde
       session === undefined ? openDirectory(spec, env, mayMake) : await openBucket(session, spec, env, mayMake, signal);
     const lastSnapshotAt = (await log.snapshots({ signal })).at(-1)?.storedAt;
     const opened = session;
-    const snapshots = (): Promise<Blobs> => namedSnapshots(spec, env, opened);
+    const snapshots = (): Promise<Blobs> => openSnapshots(opened, spec, env);
     return { lock, session, log, divergences, lastSnapshotAt, findings, snapshots };
   } catch (error) {
     await session?.close();

@@ -19,7 +19,8 @@ export interface UpkeepDeps {
   readonly env: Env;
   readonly directory: string;
   mode(): Mode;
-  divergences(): readonly string[];
+  /** It was deleted. */
+  forgetDivergence(directory: string): void;
   onEvent(event: DatabaseEvent): void;
   onStatus(): void;
 }
@@ -84,8 +85,8 @@ export class Upkeep {
     const stopped = AbortSignal.any([signal, this.#controller.signal]);
     const mode = this.#deps.mode();
     const verifier = this.#verifier;
-    const divergences = this.#deps.divergences();
-    return administer({ spec, env, directory, log, snapshots, mode, verifier, divergences }, request, stopped);
+    const forgetDivergence = (kept: string): void => this.#deps.forgetDivergence(kept);
+    return administer({ spec, env, directory, log, snapshots, mode, verifier, forgetDivergence }, request, stopped);
   }
 
   /** Ends the proof that is under way, too. */

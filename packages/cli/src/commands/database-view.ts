@@ -1,0 +1,102 @@
+/** One app's database in plain words, as `canopy db status` says it. Pure. */
+import { formatDuration, formatPosition } from '@canopy/core';
+import type { AppOverview, AppStatus, NodeDivergences, Snapshot } from '@canopy/platform';
+import { formatBytes } from '../output/bytes.ts';
+import { renderFacts, renderTable } from '../output/table.ts';
+
+type Database = NonNullable<AppStatus['database']>;
+
+export interface DatabaseView {
+  readonly overview: AppOverview;
+  /** Of the nodes that keep something; empty where that is not known. */
+  readonly kept: readonly NodeDivergences[];
+  /** The newest that somebody made; undefined: none, or not known. */
+  readonly snapshot: Snapshot | undefined;
+  /** What needs a look, each with what to do. */
+  readonly problems: readonly { readonly problem: string; readonly action: string }[];
+}
+
+export function databaseText({ overview, kept, snapshot, problems }: DatabaseView, now: number): string {
+  const { app, instances } = overview;
+  const answers = instances.flatMap(({ node, status }) => {
+    const database = status?.database;
+    return database === undefined ? [] : [{ node, database, epoch: status?.epoch }];
+  });
+  const databases = answers.map(({ database }) => database);
+  const primary = answers.find(({ database }) => database.role === 'primary');
+  const rows = instances.flatMap(({ node, status }) => {
+    if (status === undefined) return [[node, 'no answer', 'unknown', undefined, undefined]];
+    return status.database === undefined ? [] : [nodeRow(node, status.database)];
+  });
+  return [
+    primary === undefined
+      ? `${app}: no node is primary`
+      : `${app}: ${primary.node} is primary${primary.epoch === undefined ? '' : ` under epoch ${primary.epoch}`}, ${sizeText(primary.database)}`,
+    '',
+    renderTable(['NODE', 'ROLE', 'BEHIND', 'POSITION', 'FILE'], rows),
+    '',
+    renderFacts([
+      ['last snapshot', snapshotText(newest(databases, 'lastSnapshotAt'), snapshot, now)],
+      ['restore last proven', ago(newest(databases, 'lastVerifiedAt'), now) ?? 'never, as far as is known'],
+      ['kept aside', keptText(databases, kept)],
+    ]),
+    ...warningLines(databases),
+    ...problems.flatMap(({ problem, action }) => ['', `! ${problem}`, `  → ${action}`]),
+  ].join('\n');
+}
+
+function nodeRow(node: string, database: Database): (string | undefined)[] {
+  const { role, position, path } = database;
+  return [node, role, behind(database), formatPosition(position), path];
+}
+
+/** Transactions, time and bytes; only what is known. */
+function behind({ role, lag }: Database): string {
+  if (role === 'primary')
+    return lag.tx === undefined || lag.tx === 0 ? '- (the source)' : `${lagText(lag)} not yet in the log`;
+  if (lag.tx === undefined) return 'unknown';
+  return lag.tx === 0 ? 'nothing' : lagText(lag);
+}
+
+function lagText({ tx, ms, bytes }: Database['lag']): string {
+  return [
+    `${tx} transaction${tx === 1 ? '' : 's'}`,
+    ms === undefined ? 'unknown time' : formatDuration(ms),
+    bytes === undefined ? 'unknown bytes' : formatBytes(bytes),
+  ].join(', ');
+}
+
+function sizeText({ sizeBytes }: Database): string {
+  return sizeBytes === undefined ? 'size unknown' : formatBytes(sizeBytes);
+}
+
+function newest(databases: readonly Database[], field: 'lastSnapshotAt' | 'lastVerifiedAt'): number | undefined {
+  const known = databases.map((database) => database[field]).filter((at) => at !== undefined);
+  return known.length === 0 ? undefined : Math.max(...known);
+}
+
+function snapshotText(lastSnapshotAt: number | undefined, named: Snapshot | undefined, now: number): string {
+  const automatic = ago(lastSnapshotAt, now) ?? 'none that is known of';
+  return named === undefined
+    ? automatic
+    : `${automatic}; the last named one: ${named.id}, ${ago(named.createdAt, now)}`;
+}
+
+function ago(at: number | undefined, now: number): string | undefined {
+  return at === undefined ? undefined : `${formatDuration(Math.max(0, now - at))} ago (${new Date(at).toISOString()})`;
+}
+
+function keptText(databases: readonly Database[], kept: readonly NodeDivergences[]): string {
+  const count = databases.reduce((sum, { divergences }) => sum + divergences.length, 0);
+  if (count === 0) return 'nothing';
+  const known = kept.flatMap(({ divergences }) => divergences ?? []);
+  const bytes = known.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const size = known.length < count ? 'size unknown' : `${formatBytes(bytes)} of disk`;
+  return `${count} cop${count === 1 ? 'y' : 'ies'}, ${size}; never removed by itself`;
+}
+
+/** What lasts and is not as it should be, said once however many nodes see it. */
+function warningLines(databases: readonly Database[]): string[] {
+  const warnings = new Map(databases.flatMap(({ warnings: list }) => list ?? []).map((one) => [one.code, one]));
+  return [...warnings.values()].flatMap(({ message, hint }) => ['', `note: ${message}`, `  → ${hint}`]);
+}

@@ -1,0 +1,23 @@
+/** To which point of a log one wants to go back, as it is written on the command line. */
+import { parsePosition, parseTxid } from '@canopy/core';
+import type { RestoreTarget } from '@canopy/sqlite';
+import { cliErrors } from '../errors.ts';
+
+/** Throws USAGE, naming `command`. Undefined: the log's end. */
+export function restoreTarget(
+  { txid, time }: { readonly txid?: string | undefined; readonly time?: string | undefined },
+  command: string,
+): RestoreTarget | undefined {
+  const usage = (problem: string): Error => cliErrors.create('USAGE', { command: `npx canopy ${command}`, problem });
+  if (txid !== undefined && time !== undefined) throw usage('give --txid or --time, not both');
+  if (txid !== undefined) {
+    const number = /^\d{1,15}$/.test(txid) ? Number(txid) : (parseTxid(txid) ?? parsePosition(txid)?.txid);
+    if (number === undefined || number < 1)
+      throw usage(`"${txid}" is no transaction: write its number, 16 hex digits, or a position`);
+    return { txid: number };
+  }
+  if (time === undefined) return undefined;
+  const timestamp = Date.parse(time);
+  if (Number.isNaN(timestamp)) throw usage(`"${time}" is no time: write it like 2026-11-21T03:00:00Z`);
+  return { timestamp };
+}

@@ -1,0 +1,191 @@
+/**
+ * `canopy snapshot create|list|restore|delete`: named states of an app's database, and going back to them or to any point of
+ * the log. Making one is the primary's; looking and restoring read the buckets themselves, so they work when no node does.
+ */
+import { formatDuration, formatPosition, formatTxid, hasCode, systemClock, systemEnv } from '@canopy/core';
+import type { NatsSession } from '@canopy/nats';
+import type { ControlClient, Snapshot } from '@canopy/platform';
+import { type Restored, restore, SegmentLog, SnapshotStore, snapshotBucket } from '@canopy/sqlite';
+import { type ClusterOptions, withCluster } from '../connect.ts';
+import { Interruption } from '../elect/interruption.ts';
+import { cliErrors } from '../errors.ts';
+import { EXIT } from '../exit-codes.ts';
+import { formatBytes } from '../output/bytes.ts';
+import type { Printer } from '../output/printer.ts';
+import { progressLines } from '../output/progress.ts';
+import { type Cell, renderTable } from '../output/table.ts';
+import { restoreTarget } from './restore-target.ts';
+
+/** Unless the user says how long to wait. */
+const CREATE_TIMEOUT_MS = 600_000;
+
+export interface CreateSnapshotOptions extends ClusterOptions {
+  readonly name?: string | undefined;
+}
+
+export async function createSnapshot(app: string, options: CreateSnapshotOptions, printer: Printer): Promise<number> {
+  const { name, isTimeoutGiven, timeoutMs } = options;
+  return withCluster(options, async (client) => {
+    const made = await client.databases.createSnapshot(app, {
+      ...(name === undefined ? {} : { name }),
+      timeoutMs: isTimeoutGiven === true ? timeoutMs : CREATE_TIMEOUT_MS,
+    });
+    printer.result(snapshotJson(made), () =>
+      [
+        `snapshot ${made.id} of ${app}: as of ${time(made.timestamp)}, position ${formatPosition(made.position)}`,
+        `${sizeText(made)}; stays until canopy snapshot delete ${app} ${made.id}`,
+      ].join('\n'),
+    );
+    return EXIT.ok;
+  });
+}
+
+export async function listSnapshots(app: string, options: ClusterOptions, printer: Printer): Promise<number> {
+  return withCluster(options, async (client, { platform }, session) => {
+    const log = await openLog(client, session, platform, app);
+    const [store, points] = await Promise.all([namedSnapshots(session, platform, app), reach(log)]);
+    const snapshots = (await store?.list()) ?? [];
+    printer.result({ snapshots: snapshots.map(snapshotJson), log: points ?? null }, () =>
+      [
+        snapshots.length === 0
+          ? `${app} has no named snapshots`
+          : renderTable(['ID', 'AS OF', 'POSITION', 'SIZE', 'MADE', 'BY'], snapshots.map(snapshotRow)),
+        '',
+        points === undefined
+          ? 'The log is empty: there is nothing else to go back to.'
+          : `Besides, the log has the states from ${time(points.from)} to ${time(points.to)}:\n  canopy snapshot restore ${app} --time T --to FILE`,
+      ].join('\n'),
+    );
+    return EXIT.ok;
+  });
+}
+
+export interface RestoreSnapshotOptions extends ClusterOptions {
+  readonly to: string;
+  readonly txid?: string | undefined;
+  readonly time?: string | undefined;
+  readonly overwrite?: boolean | undefined;
+  readonly check: 'none' | 'quick' | 'full';
+}
+
+export async function restoreSnapshot(
+  app: string,
+  id: string | undefined,
+  options: RestoreSnapshotOptions,
+  printer: Printer,
+): Promise<number> {
+  const target = restoreTarget(options, 'snapshot restore');
+  if (id !== undefined && target !== undefined)
+    throw cliErrors.create('USAGE', {
+      command: 'npx canopy snapshot restore',
+      problem: 'give the id of a snapshot, or --txid or --time, not both',
+    });
+  using interruption = new Interruption();
+  const { signal } = interruption;
+  const { to: dest, overwrite = false, check } = options;
+  return withCluster(options, async (client, { platform }, session) => {
+    const given = { dest, overwrite, check, signal, onProgress: progressLines(printer) };
+    const log = await openLog(client, session, platform, app);
+    const restored =
+      id === undefined
+        ? await restore({ ...given, log, target })
+        : await (await requireSnapshots(session, platform, app, id)).restore(id, given);
+    printer.result(restoredJson(app, id, dest, restored), () => restoredText(dest, restored, check));
+    return EXIT.ok;
+  });
+}
+
+export async function deleteSnapshot(
+  app: string,
+  id: string,
+  options: ClusterOptions,
+  printer: Printer,
+): Promise<number> {
+  return withCluster(options, async (client) => {
+    await client.databases.deleteSnapshot(app, id);
+    printer.result({ app, id }, () => `snapshot ${id} of ${app} is deleted`);
+    return EXIT.ok;
+  });
+}
+
+/** Throws APP_UNKNOWN where there is no such app, BLOB_BUCKET_MISSING where its log is gone. */
+async function openLog(
+  client: ControlClient,
+  session: NatsSession,
+  platform: string,
+  app: string,
+): Promise<SegmentLog> {
+  const { clock } = systemEnv();
+  try {
+    return new SegmentLog({ blobs: await session.blobs(`${platform}_${app}_wal`), clock });
+  } catch (error) {
+    if (hasCode(error, 'BLOB_BUCKET_MISSING')) await client.appStatus(app);
+    throw error;
+  }
+}
+
+/** Undefined: none was ever made. */
+async function namedSnapshots(session: NatsSession, platform: string, app: string): Promise<SnapshotStore | undefined> {
+  try {
+    return new SnapshotStore({ blobs: await session.blobs(snapshotBucket(platform, app)), env: systemEnv() });
+  } catch (error) {
+    if (hasCode(error, 'BLOB_BUCKET_MISSING')) return undefined;
+    throw error;
+  }
+}
+
+async function requireSnapshots(
+  session: NatsSession,
+  platform: string,
+  app: string,
+  id: string,
+): Promise<SnapshotStore> {
+  const store = await namedSnapshots(session, platform, app);
+  if (store === undefined) throw cliErrors.create('SNAPSHOT_UNKNOWN', { app, id });
+  return store;
+}
+
+/** The moments between which the log can be restored. */
+async function reach(log: SegmentLog): Promise<{ from: number; to: number; position: string } | undefined> {
+  const entries = await log.all();
+  const oldest = entries.find(({ level, minTxid }) => level === 9 || minTxid === 1);
+  const newest = entries.reduce<(typeof entries)[number] | undefined>(
+    (best, entry) => (best !== undefined && best.maxTxid >= entry.maxTxid ? best : entry),
+    undefined,
+  );
+  if (oldest === undefined || newest === undefined) return undefined;
+  const first = entries.reduce((at, entry) => Math.min(at, entry.level === 9 ? entry.timestamp : at), oldest.timestamp);
+  const position = formatPosition({ epoch: newest.epoch, txid: newest.maxTxid });
+  return { from: first, to: newest.timestamp, position };
+}
+
+function snapshotJson(snapshot: Snapshot): object {
+  return { ...snapshot, position: formatPosition(snapshot.position) };
+}
+
+function snapshotRow(snapshot: Snapshot): Cell[] {
+  const ago = formatDuration(Math.max(0, systemClock.wall() - snapshot.createdAt));
+  const { id, timestamp, position, node } = snapshot;
+  return [id, time(timestamp), formatPosition(position), sizeText(snapshot), `${ago} ago`, node];
+}
+
+function sizeText({ storedBytes, databaseBytes }: Snapshot): string {
+  return `${formatBytes(storedBytes)} stored${databaseBytes === undefined ? '' : ` (${formatBytes(databaseBytes)} restored)`}`;
+}
+
+function restoredJson(app: string, id: string | undefined, file: string, restored: Restored): object {
+  const { position, entry, bytes, ms, commit, pageSize } = restored;
+  const facts = { position: formatPosition(position), timestamp: entry.timestamp, sizeBytes: commit * pageSize };
+  return { app, id: id ?? null, file, ...facts, bytes, ms };
+}
+
+function restoredText(file: string, { position, entry, bytes, ms, commit, pageSize }: Restored, check: string): string {
+  return [
+    `restored ${file}: ${formatBytes(commit * pageSize)} as of ${time(entry.timestamp)}, transaction ${formatTxid(position.txid)}`,
+    `${formatBytes(bytes)} read in ${formatDuration(ms)}; check: ${check === 'none' ? 'none' : `${check}, ok`}`,
+  ].join('\n');
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString();
+}
