@@ -36,7 +36,7 @@ export function listParts(root: string): readonly Part[] {
     check('errors', ['scripts/errors.ts', '--check']),
     vitest('unit', 4 * MINUTE_MS),
     vitest('sim', 5 * MINUTE_MS),
-    { ...vitest('integration', 10 * MINUTE_MS), needsServer: true },
+    { ...vitest('integration', 20 * MINUTE_MS), needsServer: true },
     campaign('crash', ['--suite', 'platform']),
     campaign('crash-database', ['--suite', 'database', '--rounds', '30', '--within', '120']),
   ];

@@ -85,7 +85,7 @@ async function standAndRun(election: Election, runner: Runner, options: ElectOpt
   failed.catch(() => {});
   for (;;) {
     if (!election.isLeader) printer.note(`${id} stands for group ${group}`);
-    const wait = { signal: interruption.signal, ...(waitMs === undefined ? {} : { timeoutMs: waitMs }) };
+    const wait = { signal: interruption.signal, ...(waitMs === undefined ? {} : { timeout: waitMs }) };
     const led = election
       .lead((leadership) => runner.run(leadership), wait)
       .catch((error: unknown) => {
