@@ -55,6 +55,7 @@ export async function promoteReplica(
   context.onEvent({ type: 'promotion_started', epoch, position: file.position });
   const { base, claimed } = await catchUpAndClaim(context, mode, epoch, signal);
   await follower.stop();
+  file.checkUntouched();
   const commit = file.sizeBytes / file.pageSize;
   verify(context, file.connection, file.sizeBytes);
   await hearAbort(env, signal);
@@ -197,6 +198,8 @@ async function catchUpAndClaim(
   for (;;) {
     await catchUp(context, mode, epoch, signal);
     const taken = stopwatch(context.env);
+    // What a program has written into the copy is not in the log: the claim would make it everybody's truth.
+    file.checkUntouched();
     // Read without a pause in between: an apply comes whole before or after.
     const base = file.position;
     const claimed = { epoch, txid: base.txid + 1 };

@@ -125,7 +125,7 @@ export class ReplicaFile {
     this.#sinceTurn = 0;
     let journalled = false;
     try {
-      this.#checkUntouched();
+      this.checkUntouched();
       this.#checkPageSize(batch);
       const next = (this.#counter + 1) >>> 0;
       await this.#writeJournal(batch);
@@ -213,8 +213,11 @@ export class ReplicaFile {
     throw sqliteErrors.create('SQLITE_FILE_REPLACED', { path, how: now === undefined ? 'deleted' : 'replaced' });
   }
 
-  /** Under the exclusive lock: whoever wrote through SQLite has changed the counter, or the journal mode. */
-  #checkUntouched(): void {
+  /**
+   * Throws SQLITE_REPLICA_MODIFIED when somebody has written to the file: whoever does so through SQLite changes the counter,
+   * or the journal mode. Only under the exclusive lock does the answer hold for longer than the call.
+   */
+  checkUntouched(): void {
     const header = this.#header();
     if (header.mode === 'rollback' && header.counter === this.#counter) return;
     throw sqliteErrors.create('SQLITE_REPLICA_MODIFIED', { path: this.#options.path });

@@ -119,6 +119,21 @@ test('data that were there before a node joins a log are kept aside', async () =
   expect(rowsOf(join(directory, 'database.sqlite'))).toEqual([{ id: 1, writer: 'b', x: 'foreign' }]);
 });
 
+test('a standby that another program wrote to is not promoted as if nothing had happened', async () => {
+  const a = await cluster.started('a');
+  const b = await cluster.started('b');
+  await a.promote(1);
+  write(a.path, 'CREATE TABLE t(id INTEGER PRIMARY KEY)', 'INSERT INTO t VALUES (1)');
+  await b.database.waitFor(await a.database.sync());
+  await a.database.demote();
+  write(b.path, 'INSERT INTO t VALUES (666)');
+  await expect(b.promote(2)).rejects.toMatchObject({ code: 'SQLITE_REPLICA_MODIFIED' });
+  await b.event('divergence_kept');
+  await eventually(() => b.database.status().role === 'standby', { what: 'a standby again' });
+  await b.promote(3);
+  expect(rowsOf(b.path)).toEqual([{ id: 1 }]);
+});
+
 test('a standby that another program wrote to is kept aside and made anew', async () => {
   const a = await cluster.started('a');
   const b = await cluster.started('b');
