@@ -44,7 +44,7 @@ describe('canopy up', () => {
       expect([list.code, status.code, db.code]).toEqual([EXIT.failed, EXIT.failed, EXIT.failed]);
       expect(list.output).toContain('node "n2" does not answer');
       expect(status.output).toMatch(/n2 +no answer/);
-      expect(db.output).toMatch(/ledger +n2 +no answer/);
+      expect(db.output).toMatch(/n2 +no answer/);
     } finally {
       process.kill(pidOf('n2'), 'SIGCONT');
     }

@@ -1,0 +1,70 @@
+import { epoch } from '@canopy/core';
+import type { AppStatus } from '@canopy/platform';
+import { expect, it } from 'vitest';
+import { databaseText } from '../../src/commands/database-view.ts';
+
+const NOW = Date.parse('2026-05-04T12:00:00Z');
+type Database = NonNullable<AppStatus['database']>;
+
+function database(facts: Partial<Database>): Database {
+  return {
+    kind: 'sqlite',
+    role: 'standby',
+    path: '/data/a.db',
+    position: { epoch: epoch(3), txid: 18 },
+    logEnd: undefined,
+    lag: { tx: 0, ms: 0, bytes: 0 },
+    sizeBytes: undefined,
+    lastSnapshotAt: undefined,
+    lastVerifiedAt: undefined,
+    divergences: [],
+    problem: undefined,
+    ...facts,
+  };
+}
+
+function text(databases: Readonly<Record<string, Partial<Database> | undefined>>): string {
+  const instances = Object.entries(databases).map(([node, facts]) => ({
+    node,
+    status: facts === undefined ? undefined : ({ node, epoch: 3, database: database(facts) } as AppStatus),
+    error: undefined,
+  }));
+  const overview = { app: 'ledger', active: undefined, epoch: undefined, instances };
+  return databaseText({ overview, kept: [], snapshot: undefined, problems: [] }, NOW);
+}
+
+it('says who is primary, and how far behind everyone is; what is unknown is never shown as nothing', () => {
+  const said = text({
+    n1: { role: 'primary', sizeBytes: 12_000_000 },
+    n2: { lag: { tx: 12, ms: 3200, bytes: 40_000 } },
+    n3: { lag: { tx: 1, ms: undefined, bytes: undefined } },
+    n4: { lag: { tx: undefined, ms: undefined, bytes: undefined } },
+    n5: {},
+    n6: undefined,
+  });
+  expect(said).toMatch(/^ledger: n1 is primary under epoch 3, 12 MB\n/);
+  expect(said).toMatch(/n1 +primary +- \(the source\)/);
+  expect(said).toMatch(/n2 +standby +12 transactions, 3\.2s, 40 kB /);
+  expect(said).toMatch(/n3 +standby +1 transaction, unknown time, unknown bytes /);
+  expect(said).toMatch(/n4 +standby +unknown /);
+  expect(said).toMatch(/n5 +standby +nothing /);
+  expect(said).toMatch(/n6 +no answer +unknown /);
+  expect(said).toMatch(/restore last proven: +never, as far as is known/);
+});
+
+it('takes the newest of what the nodes know of snapshots and proofs', () => {
+  const said = text({
+    n1: { role: 'primary', lastSnapshotAt: NOW - 3_600_000, lastVerifiedAt: NOW - 7_200_000 },
+    n2: { lastSnapshotAt: NOW - 60_000 },
+  });
+  expect(said).toMatch(/last snapshot: +1m ago \(2026-05-04T11:59:00\.000Z\)/);
+  expect(said).toMatch(/restore last proven: +2h ago/);
+});
+
+it('without a primary says so; copies whose size is not known are still counted; a warning is said once', () => {
+  const warnings = [{ code: 'W', message: 'one copy', hint: 'three' }];
+  const said = text({ n1: { divergences: ['/d'], warnings }, n2: { warnings } });
+  expect(said).toMatch(/^ledger: no node is primary/);
+  expect(said).toMatch(/kept aside: +1 copy, size unknown; never removed by itself/);
+  expect(said.match(/note: one copy\n {2}→ three/g)).toHaveLength(1);
+});
