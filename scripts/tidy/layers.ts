@@ -16,7 +16,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   '@canopy/cli': ['core', 'nats', 'election', 'sqlite', 'backends', 'platform'],
   '@canopy/testkit': ['core', 'nats'],
   '@canopy/example-ledger': [],
-  '@canopy/example-library': ['sqlite', 'backends', 'platform'],
+  '@canopy/example-library': ['core', 'nats', 'sqlite', 'backends', 'platform'],
   '@canopy/example-election-basic': ['core', 'nats', 'election'],
   '@canopy/example-election-fencing': ['core', 'nats', 'election'],
   '@canopy/example-control-manager': ['core', 'nats', 'election'],
