@@ -115,9 +115,12 @@ export class TermSteps {
 
   async #promote({ leadership, signal }: StepContext): Promise<void> {
     if (this.#database === undefined) return;
-    this.#promotion = new Promotion(this.#database, { epoch: leadership.epoch, signal });
-    const position = await this.#promotion.position;
-    this.#deps.access.begin(leadership, this.#database);
+    const database = this.#database;
+    const promotion = new Promotion(database, { epoch: leadership.epoch, signal });
+    this.#promotion = promotion;
+    const position = await promotion.position;
+    // One that came too late is taken back, whenever that is: nobody may use what it gives.
+    if (!signal.aborted && this.#promotion === promotion) this.#deps.access.begin(leadership, database);
     // Lets the database's own events of this promotion be read first: the timeline is in order then.
     await this.#deps.clock.sleep(0);
     this.#deps.timeline.add('promoted', { epoch: leadership.epoch, detail: formatPosition(position) });

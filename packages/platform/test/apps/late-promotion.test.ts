@@ -23,6 +23,8 @@ let steps: TermSteps;
 let coordinator: Coordinator;
 let timeline: Timeline;
 let hooks: string[];
+/** Terms in which the app may use its database. */
+let usable: number[];
 beforeEach(async () => {
   clock = new VirtualClock();
   const env = systemEnv({ clock });
@@ -47,15 +49,16 @@ beforeEach(async () => {
   await keeper.start();
   timeline = new Timeline(clock, () => {});
   const sources = { app: 'x', node: 'n1', leader: () => undefined, member: () => undefined, members: () => [] };
+  const reach = { leader: () => undefined, database: () => keeper.database, hasDatabase: true };
+  const access = new DatabaseAccess({ app: 'x', node: 'n1', clock, ...reach });
+  const begin = access.begin.bind(access);
+  usable = [];
+  access.begin = (leadership, database) => {
+    usable.push(leadership.epoch);
+    begin(leadership, database);
+  };
   steps = new TermSteps({
-    access: new DatabaseAccess({
-      app: 'x',
-      node: 'n1',
-      clock,
-      leader: () => undefined,
-      database: () => keeper.database,
-      hasDatabase: true,
-    }),
+    access,
     options,
     keeper,
     backend: undefined,
@@ -114,6 +117,7 @@ describe('a promotion that resolves after its abort', () => {
     expect(coordinator.state).toEqual({ phase: 'active', epoch: 2 });
     expect(database).toMatchObject({ role: 'primary', epoch: 2 });
     expect(hooks).toEqual(['standby', 'active']);
+    expect(usable).toEqual([2]);
   });
 
   it('is taken back in the background when no term follows', async () => {
@@ -126,6 +130,7 @@ describe('a promotion that resolves after its abort', () => {
     expect(databases.latest.role).toBe('standby');
     expect(events()).toContain('demoted');
     expect(hooks).toEqual(['standby']);
+    expect(usable).toEqual([]);
   });
 
   it('that never resolves ends the next term soon, not after its full time', async () => {
