@@ -5,10 +5,12 @@
  */
 import type { DatabaseEvent, Env, TaskGroup } from '@canopy/core';
 
-/** Writers are let in and kept out in turn within one period. */
+/** How often the WAL is looked at. */
 const PERIOD_MS = 100;
-/** Writers that wait look now and then: a shorter gap than this they never meet. */
-const GAP_MS = 20;
+/** Writers that wait look at most 100 ms apart: a shorter gap than this they may never meet. */
+const GAP_MS = 120;
+/** Kept out for longer at a time, they would run into their own busy timeouts. */
+const HOLD_MAX_MS = 600;
 /** Of the soft limit. */
 const HARD_FACTOR = 4;
 
@@ -35,6 +37,11 @@ export interface PressureDeps {
 export function heldShare(usedBytes: number, softBytes: number): number {
   const hardBytes = softBytes * HARD_FACTOR;
   return Math.min(1, Math.max(0, (usedBytes - softBytes) / (hardBytes - softBytes)));
+}
+
+/** Between two gaps, so that the share comes out. */
+function holdMs(share: number): number {
+  return Math.min(HOLD_MAX_MS, (share / (1 - Math.min(share, 0.99))) * GAP_MS);
 }
 
 export class BackPressure {
@@ -87,14 +94,14 @@ export class BackPressure {
     this.#tell(share === 1 ? 'full' : 'slowed', cause, used);
     const release = hold();
     try {
-      if (release !== undefined) await env.clock.sleep(Math.max(1, share * PERIOD_MS), { signal });
+      if (release !== undefined) await env.clock.sleep(holdMs(share), { signal });
       // While it is full they stay out: looking again is all that the end of a period means.
       while (release !== undefined && heldShare(usedBytes(), softBytes) === 1)
         await env.clock.sleep(PERIOD_MS, { signal });
     } finally {
       release?.();
     }
-    await env.clock.sleep(Math.max(GAP_MS, (1 - share) * PERIOD_MS), { signal });
+    await env.clock.sleep(GAP_MS, { signal });
     return true;
   }
 
