@@ -76,6 +76,6 @@ describe('we restore a bucket of Litestream', () => {
     const cleaning = rig.replicate(binary, path, CLEANING);
     await eventually(async () => (await rig.log.entry(5)) === undefined, { what: `cleaning up; ${cleaning.output}` });
     await cleaning.stop();
-    expect(await compared(rig, binary, some.slice(-4))).toBeGreaterThan(1);
+    expect(await compared(rig, binary, some.slice(-4))).toBeGreaterThan(0);
   });
 });
