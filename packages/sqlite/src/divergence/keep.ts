@@ -14,6 +14,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Env, formatPosition, formatTxid, messageOf, type Position } from '@canopy/core';
@@ -71,7 +72,7 @@ export async function keepDivergence(options: DivergenceOptions): Promise<KeptDi
     const same = readable ? await sameAs(options, compared.position, scratch) : undefined;
     if (same !== undefined) return { same };
     if (options.refuse) return undefined;
-    return keep(
+    return await keep(
       options,
       readable ? compared : { position: undefined, problem: 'the kept file cannot be read' },
       scratch,
@@ -106,13 +107,15 @@ async function sameAs(
 }
 
 /** After a crash between the two renames of `keep`. */
-export function finishInterrupted(path: string, directory: string): void {
+export async function finishInterrupted(path: string, directory: string): Promise<void> {
   const temporary = join(directory, 'divergent');
   if (!existsSync(join(temporary, 'database.sqlite'))) {
     rmSync(temporary, { recursive: true, force: true });
     return;
   }
+  await flushFiles(temporary);
   renameSync(temporary, freeName(`${path}.divergent-interrupted`));
+  flushDirectory(dirname(path));
 }
 
 /** Directories kept beside the database, oldest first by their names. */
@@ -167,11 +170,11 @@ async function restoreFork(
   return { position: undefined, problem };
 }
 
-function keep(
+async function keep(
   options: DivergenceOptions,
   compared: { position: Position | undefined; problem: string | undefined },
   scratch: string,
-): KeptDivergence {
+): Promise<KeptDivergence> {
   const { path, directory, fork } = options;
   const temporary = join(directory, 'divergent');
   rmSync(temporary, { recursive: true, force: true });
@@ -182,10 +185,27 @@ function keep(
   for (const suffix of SIDE_FILES)
     if (existsSync(`${path}${suffix}`)) renameSync(`${path}${suffix}`, join(temporary, `database.sqlite${suffix}`));
   renameSync(path, join(temporary, 'database.sqlite'));
+  await flushFiles(temporary);
   const kept = freeName(`${path}.divergent-${fork.epoch}-${formatTxid(fork.txid)}`);
   renameSync(temporary, kept);
   flushDirectory(dirname(path));
   return { directory: kept, rows: changes?.rows };
+}
+
+/**
+ * What is kept is the only copy there is. A standby applies without flushing, because the log has it all; a file that
+ * leaves the log's care has to be on the disk before another one takes its place.
+ */
+async function flushFiles(directory: string): Promise<void> {
+  for (const name of readdirSync(directory)) {
+    const file = await open(join(directory, name), 'r');
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+  flushDirectory(directory);
 }
 
 function writeChanges(

@@ -105,7 +105,7 @@ export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | unde
   let session: NatsSession | undefined;
   try {
     readHeaderOf(spec.path);
-    finishInterrupted(spec.path, directory);
+    await finishInterrupted(spec.path, directory);
     const divergences = listDivergences(spec.path);
     // A node that has replicated before must find its log: making an empty one would hide that it was lost.
     const mayMake = readState(statePath) === undefined;
