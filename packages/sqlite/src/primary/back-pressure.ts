@@ -26,6 +26,8 @@ export interface PressureDeps {
   readonly softBytes: number;
   /** Bytes of the WAL's present generation. */
   usedBytes(): number;
+  /** Writers are kept out now. A hold can be lost while the WAL is begun anew. */
+  isHeld(): boolean;
   /** Keeps writers out until the returned function is called; undefined while one of them can't be kept out. */
   hold(): (() => void) | undefined;
   onEvent(event: DatabaseEvent): void;
@@ -87,17 +89,21 @@ export class BackPressure {
   }
 
   async #period(cause: string, signal: AbortSignal): Promise<boolean> {
-    const { env, softBytes, usedBytes, hold } = this.#deps;
+    const { env, softBytes, usedBytes, hold, isHeld } = this.#deps;
     const used = usedBytes();
     const share = heldShare(used, softBytes);
     if (share === 0) return false;
     this.#tell(share === 1 ? 'full' : 'slowed', cause, used);
-    const release = hold();
+    let release = hold();
     try {
       if (release !== undefined) await env.clock.sleep(holdMs(share), { signal });
       // While it is full they stay out: looking again is all that the end of a period means.
-      while (release !== undefined && heldShare(usedBytes(), softBytes) === 1)
+      while (release !== undefined && heldShare(usedBytes(), softBytes) === 1) {
         await env.clock.sleep(PERIOD_MS, { signal });
+        if (isHeld()) continue;
+        release();
+        release = hold();
+      }
     } finally {
       release?.();
     }

@@ -9,6 +9,7 @@ import type { ResolvedSqliteOptions } from '../database/options.ts';
 import { sqliteErrors } from '../errors.ts';
 import { wrapFileError } from '../process/system-errors.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
+import { RenewPatience } from './renew-patience.ts';
 import { imagePage, isStreamed, type PageReaders } from './segment-builder.ts';
 import { WalIndexFile } from './wal-index-file.ts';
 import { WalPin } from './wal-pin.ts';
@@ -20,8 +21,8 @@ const BARRIER_RETRY_MS = 250;
 const BLOCKED_RETRY = { initialMs: 1000, maxMs: 10_000 };
 /** File systems take a file's time of change from a clock that ticks every few ms. */
 const TIME_STAMP_MS = 50;
-/** The same while the WAL is too large. */
-const PRESSED_RETRY = { initialMs: 100, maxMs: 1000 };
+/** The same while the WAL is too large and writers are kept out. */
+const PRESSED_RETRY_MS = 50;
 
 export interface LiveOptions {
   readonly path: string;
@@ -53,8 +54,10 @@ export class LiveDatabase {
   readonly #tail: WalTail;
   #nextBarrierAt = 0;
   #holds = 0;
-  /** The last checkpoint was complete. */
-  #isCopied = false;
+  /** Bytes of the WAL when a checkpoint was complete; while it has no more, the file has everything. */
+  #copiedBytes = -1;
+  #renewAt = 0;
+  readonly #patience = new RenewPatience();
   #checkpointedPages = 0;
   /** Checkpoints in a row that a reader kept from completing. */
   #blocked = 0;
@@ -101,6 +104,11 @@ export class LiveDatabase {
     return this.#tail.usedBytes;
   }
 
+  /** Writers are kept out now. */
+  get isHeld(): boolean {
+    return this.#pin.isBarred;
+  }
+
   /** What was committed since the cursor. */
   next(): WalStep {
     return this.#tail.next();
@@ -142,10 +150,11 @@ export class LiveDatabase {
     return this.#behindBarrier(take, () => this.#freeze());
   }
 
-  /** Whether the WAL has grown by enough since the last checkpoint. */
-  get checkpointDue(): boolean {
+  /** Whether the WAL has grown by enough since the last checkpoint; while it has to be `renew`ed, that is always. */
+  isCheckpointDue(renew: boolean): boolean {
     const { env, options } = this.#live;
     if (env.clock.monotonic() < this.#nextBarrierAt) return false;
+    if (renew) return !this.#isCopied || env.clock.monotonic() >= this.#renewAt;
     return this.#blocked > 0 || this.#walPages() - this.#checkpointedPages >= options.checkpointPages;
   }
 
@@ -159,24 +168,31 @@ export class LiveDatabase {
     const { renew = false } = options;
     const { clock, random } = this.#live.env;
     this.#behindBarrier(take, (isCaptured) => {
-      if (renew && this.#isCopied && isCaptured) return this.#renew();
+      if (renew && isCaptured && this.#isCopied) return this.#renew();
       const { complete } = this.#pin.checkpoint();
       this.#tail.sealed(complete);
-      this.#isCopied = complete;
+      this.#copiedBytes = complete ? this.walBytesUsed : -1;
       this.#checkpointedPages = this.#walPages();
-      if (complete && !renew) this.#blocked = 0;
-      else
-        this.#nextBarrierAt =
-          clock.monotonic() + backoffMs(this.#blocked++, renew ? PRESSED_RETRY : BLOCKED_RETRY, random);
+      const now = clock.monotonic();
+      this.#renewAt = now + this.#patience.ms;
+      if (complete) this.#blocked = 0;
+      else this.#nextBarrierAt = now + (renew ? PRESSED_RETRY_MS : backoffMs(this.#blocked++, BLOCKED_RETRY, random));
+      // The barrier may itself be in the way: see there.
+      if (renew && !complete && !this.#pin.renewBarrier()) this.#holds = 0;
     });
+  }
+
+  /** Nothing was written since the whole WAL was copied into the file. */
+  get #isCopied(): boolean {
+    return this.#copiedBytes === this.walBytesUsed;
   }
 
   /** Where a reader is still in the way, our write is one more in the WAL: that is copied first, then the wait is longer. */
   #renew(): void {
     const before = this.walBytesUsed;
-    this.#isCopied = false;
+    this.#copiedBytes = -1;
     if (!this.#pin.renewWal()) this.#holds = 0;
-    if (this.walBytesUsed < before) this.#blocked = 0;
+    this.#patience.tried(this.walBytesUsed < before);
   }
 
   /** One page of a frozen image; `into` is one page long and given back. */

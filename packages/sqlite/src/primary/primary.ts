@@ -103,6 +103,7 @@ export class Primary {
       tasks: this.#tasks,
       softBytes: deps.options.maxWalBytes,
       usedBytes: () => this.#live.walBytesUsed,
+      isHeld: () => this.#live.isHeld,
       hold: () => this.#live.holdWriters(),
     });
     this.keeper = new LogKeeper({ ...deps, scratch: join(`${deps.path}-canopy`, 'compaction') });
@@ -220,8 +221,10 @@ export class Primary {
       const busy = await this.#pass(signal);
       if (this.#ended !== undefined) return;
       // The pages of an image that is being read must stay where they are.
-      if (this.#live.checkpointDue && !this.#snapshots.isStoring) this.#checkpoint();
+      if (this.#live.isCheckpointDue(this.#pressure.isFull) && !this.#snapshots.isStoring) this.#checkpoint();
       else if (this.#snapshotDue()) await this.#snapshot(signal);
+      // Writers wait for what is done here.
+      if (this.#pressure.isFull) this.#wakeUp.active();
       if (!busy && this.#pending === undefined && this.#waiters.length === 0) await this.#wakeUp.pause();
     }
   }

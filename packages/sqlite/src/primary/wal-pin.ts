@@ -74,13 +74,22 @@ export class WalPin {
   }
 
   /**
+   * Gives the barrier up for an instant and raises it again; false: a writer came in, and keeps it down. The barrier reads
+   * too: with all of SQLite's read marks in use it may have had to share an old one, and while it keeps that no checkpoint
+   * goes past it, however many readers end.
+   */
+  renewBarrier(): boolean {
+    this.dropBarrier();
+    return this.raiseBarrier();
+  }
+
+  /**
    * Under the barrier, after a complete checkpoint: writes page 1 as it is, which begins the WAL anew unless a reader still
    * uses it. The barrier falls for an instant before and after it; false: a writer came in, and keeps it down.
    */
   renewWal(): boolean {
     // A transaction that began while the WAL was not copied yet uses it itself.
-    this.dropBarrier();
-    if (!this.raiseBarrier()) return false;
+    if (!this.renewBarrier()) return false;
     const version = Number(this.#writer.prepare('PRAGMA user_version').get()?.user_version);
     this.#writer.exec(`PRAGMA user_version=${version}; COMMIT`);
     this.#barrier = false;

@@ -20,6 +20,7 @@ function rig() {
     tasks,
     softBytes: 100,
     usedBytes: () => wal.used,
+    isHeld: () => wal.since !== undefined,
     hold: () => {
       if (wal.isBusy) return undefined;
       const since = clock.monotonic();
@@ -64,6 +65,16 @@ test('at the hard limit nobody writes until it is shorter', async () => {
   await clock.advance(300);
   expect(wal.since).toBeUndefined();
   expect(pressure.problem).toContain('slowed');
+});
+
+test('a hold that was lost while the WAL was begun anew is taken again', async () => {
+  const { clock, wal, pressure } = rig();
+  wal.used = 400;
+  pressure.press(WAL_CAUSE.held);
+  await clock.advance(1000);
+  wal.since = undefined;
+  await clock.advance(200);
+  expect(wal.since).toBeDefined();
 });
 
 test('its end lets writers in; a writer that can not be kept out is tried again', async () => {
