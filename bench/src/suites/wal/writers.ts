@@ -88,7 +88,7 @@ function rate({ bytes, ms }: { readonly bytes: number; readonly ms: number }): n
   return bytes / 1e6 / (ms / 1000);
 }
 
-function median<T>(items: readonly T[], of: (item: T) => number): number {
+export function median<T>(items: readonly T[], of: (item: T) => number): number {
   const values = items.map(of).sort((a, b) => a - b);
   return values[Math.floor((values.length - 1) / 2)] as number;
 }
