@@ -25,8 +25,9 @@ export function measureCodec(report: Report, megabytes: number): void {
     const deflate = rate(rounds, () => pages.map(({ data }) => deflateRawSync(data, { level: 1 })));
     const inflate = rate(rounds, () => deflated.map((data) => inflateRawSync(data)));
     const size = deflated.reduce((sum, { length }) => sum + length, 0);
-    report.figure(`${prefix}_encode`, 'MB/s', encode, deflate);
-    report.figure(`${prefix}_decode`, 'MB/s', decode, inflate);
+    const target = { of: 'value', atLeast: 200 } as const;
+    report.figure(`${prefix}_encode`, 'MB/s', encode, deflate, target);
+    report.figure(`${prefix}_decode`, 'MB/s', decode, inflate, target);
     const pagesSize = SEGMENT_PAGES * PAGE_BYTES;
     report.figure(`${prefix}_size`, 'part', segment.length / pagesSize, size / pagesSize);
   }

@@ -30,8 +30,11 @@ export async function measureHandover(pair: Pair, report: Report, options: Hando
   const sizeMb = Math.round((pair.primary.status().sizeBytes ?? 0) / 1e6);
   report.note(`handed over ${rounds} times with ${sizeMb} MB; ${course.lost} commits were lost`);
   report.figure('handover_gap.p50', 'ms', gaps.p50, megabytes > 0 ? small.p50 : undefined);
-  report.figure('handover_gap.p99', 'ms', gaps.p99, megabytes > 0 ? small.p99 : undefined);
-  report.figure('handover_lost', 'commits', course.lost);
+  report.figure('handover_gap.p99', 'ms', gaps.p99, megabytes > 0 ? small.p99 : undefined, {
+    of: 'value',
+    atMost: 250,
+  });
+  report.figure('handover_lost', 'commits', course.lost, undefined, { of: 'value', atMost: 0 });
 }
 
 class Course {

@@ -16,8 +16,8 @@ export async function measureLag(pair: Pair, report: Report, options: LagOptions
   const { lags, written, size } = await lagsAt(pair, options);
   report.note(`${Math.round(written.perSecond)} transactions per second, ${lags.count} of ${written.count} seen`);
   const bare = await bareWay(pair, size, options);
-  report.figure('lag.p50', 'ms', lags.p50, bare.p50);
-  report.figure('lag.p99', 'ms', lags.p99, bare.p99);
+  report.figure('lag.p50', 'ms', lags.p50, bare.p50, { of: 'value', atMost: 5 });
+  report.figure('lag.p99', 'ms', lags.p99, bare.p99, { of: 'value', atMost: 25 });
 }
 
 /** What counts as sustained: a lag that does not grow, from a writer that gets its rate. */
@@ -47,7 +47,7 @@ export async function measureSustainedLag(
   if (best === undefined) return;
   report.figure('sustained_rate', 'tx/s', best.rate, (plain.transactions * 1000) / plain.ms);
   report.figure('sustained_lag.p50', 'ms', best.lags.p50);
-  report.figure('sustained_lag.p99', 'ms', best.lags.p99);
+  report.figure('sustained_lag.p99', 'ms', best.lags.p99, undefined, { of: 'value', atMost: SUSTAINED_MS });
 }
 
 interface Lags {

@@ -32,5 +32,5 @@ export async function measureRestore(pair: Pair, report: Report, turns: number):
     if (turn === 0) report.note(`restored ${restored.files} objects of ${Math.round(restored.bytes / 1e6)} MB`);
   }
   const middle = (values: readonly number[]): number => median(values, (value) => value);
-  report.figure('restore', 'MB/s', middle(rates.restored), middle(rates.fetched));
+  report.figure('restore', 'MB/s', middle(rates.restored), middle(rates.fetched), { of: 'ratio', atLeast: 0.5 });
 }
