@@ -6,6 +6,7 @@ const SUITES: Readonly<Record<string, () => Promise<{ suite: Suite }>>> = {
   election: () => import('./suites/election.ts'),
   'election-scale': () => import('./suites/election-scale.ts'),
   wal: () => import('./suites/wal.ts'),
+  'sqlite-scale': () => import('./suites/sqlite-scale.ts'),
   failover: () => import('./suites/failover.ts'),
   idle: () => import('./suites/idle.ts'),
 };

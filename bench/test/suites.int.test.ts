@@ -37,3 +37,23 @@ it('the herd tells its time and writes, the groups their cost, and etcd why it i
   expect(value('groups_20.cpu')).toBeGreaterThan(0);
   expect(bench.output).toMatch(/beside etcd: skipped|beside_etcd/);
 }, 90_000);
+
+it('replication: every figure of both suites, with targets and baselines', async () => {
+  await using bench = await spawnNode(MAIN, ['wal', 'sqlite-scale', '--quick']);
+  expect(await bench.exited, bench.output).toMatchObject({ code: 0 });
+  const figures = bench.lines
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as { metric: string; value: number; baseline?: number; target?: string });
+  const of = (metric: string) => figures.find((figure) => figure.metric === metric);
+  for (const metric of ['lag.p99', 'sustained_lag.p99', 'handover_gap.p99', 'handover_lost', 'ltx_encode', 'ltx_decode'])
+    expect(of(metric), metric).toMatchObject({ target: expect.any(String), value: expect.any(Number) });
+  const against = ['replicated_commit_to_publish.p50', 'steady_1000_writes', 'bulk_writes', 'shipped', 'restore'];
+  for (const metric of [...against, 'r3.replicated_commit_to_publish.p50'])
+    expect(of(metric), metric).toMatchObject({ target: expect.stringContaining('ratio'), baseline: expect.any(Number) });
+  expect(of('handover_lost')?.value).toBe(0);
+  expect(of('objects_200.entry.requests')?.value).toBe(1);
+  expect(of('idle_2_databases.cpu')?.target).toBe('value <= 2');
+  for (const who of ['primary', 'standby', 'compacting_primary', 'restore'])
+    expect(of(`large.${who}.peak`)?.value, who).toBeGreaterThan(10);
+  expect(bench.output).toMatch(/beside Litestream: skipped|beside_litestream/);
+}, 90_000);

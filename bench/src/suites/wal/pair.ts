@@ -1,9 +1,9 @@
-/** A primary and a standby of one database on one nats-server. */
+/** A primary and a standby of one database, on one nats-server or on a cluster of them. */
 import { join } from 'node:path';
 import { type Env, epoch, noGuard, type Promotable, systemEnv } from '@canopy/core';
 import { type Blobs, connectNats, type Kv, type NatsSession } from '@canopy/nats';
-import { sqlite } from '@canopy/sqlite';
-import { temporaryDirectory, testNatsServer } from '@canopy/testkit';
+import { SegmentLog, sqlite } from '@canopy/sqlite';
+import { temporaryDirectory, testNatsCluster, testNatsServer } from '@canopy/testkit';
 
 const PLATFORM = 'bench';
 const APP = 'app';
@@ -14,6 +14,11 @@ interface Parts {
   readonly primary: Promotable;
   readonly standby: Promotable;
   readonly log: Blobs;
+}
+
+export interface PairOptions {
+  /** Default 1. Of a cluster the log has three copies. */
+  readonly servers?: 1 | 3;
 }
 
 export class Pair implements AsyncDisposable {
@@ -34,11 +39,12 @@ export class Pair implements AsyncDisposable {
   }
 
   /** Both follow, and the primary is promoted. */
-  static async start(): Promise<Pair> {
+  static async start({ servers = 1 }: PairOptions = {}): Promise<Pair> {
     const env = systemEnv();
     await using stack = new AsyncDisposableStack();
     const { path: directory } = stack.use(await temporaryDirectory('bench'));
-    const { connection } = stack.use(await testNatsServer({ syncAlways: true }));
+    const nats = { syncAlways: true };
+    const { connection } = stack.use(await (servers === 1 ? testNatsServer(nats) : testNatsCluster(nats)));
     const session = stack.use(await connectNats(connection, { name: 'bench', env }));
     const open = (node: string): Promotable => {
       const context = { platform: PLATFORM, app: APP, node, connection, env, guard: noGuard };
@@ -64,6 +70,16 @@ export class Pair implements AsyncDisposable {
   /** A database file that nobody replicates, beside the others on the same disk. */
   plainPath(name: string): string {
     return join(this.directory, `plain-${name}.db`);
+  }
+
+  /** The log as a reader of its own sees it. */
+  segmentLog(): SegmentLog {
+    return new SegmentLog({ blobs: this.#parts.log, clock: this.env.clock });
+  }
+
+  /** The log's bucket. */
+  get logBlobs(): Blobs {
+    return this.#parts.log;
   }
 
   /** A bucket for bare puts. */

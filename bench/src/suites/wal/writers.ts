@@ -34,7 +34,11 @@ export async function measureSmallWrites(
   const steadyPlain = await runWriter({ path: pair.plainPath('small'), ...steady });
   const steadyReplicated = await runWriter({ path: pair.primaryPath, ...steady });
   await pair.settle();
-  report.figure('steady_1000_writes', 'tx/s', perSecond(steadyReplicated), perSecond(steadyPlain));
+  report.figure('steady_1000_writes', 'tx/s', perSecond(steadyReplicated), perSecond(steadyPlain), {
+    of: 'ratio',
+    atLeast: 0.9,
+  });
+  report.figure('steady_1000_write.p50', 'ms', steadyReplicated.p50Ms, steadyPlain.p50Ms);
   report.figure('steady_1000_write.p99', 'ms', steadyReplicated.p99Ms, steadyPlain.p99Ms);
 }
 
@@ -77,8 +81,8 @@ export async function measureBulk(
     );
   }
   const middle = (name: Rate): number => median(rates[name], (value) => value);
-  report.figure('bulk_writes', 'MB/s', middle('written'), middle('plain'));
-  report.figure('shipped', 'MB/s', middle('shipped'), middle('bare'));
+  report.figure('bulk_writes', 'MB/s', middle('written'), middle('plain'), { of: 'ratio', atLeast: 0.85 });
+  report.figure('shipped', 'MB/s', middle('shipped'), middle('bare'), { of: 'ratio', atLeast: 0.6 });
   report.figure('applied', 'MB/s', middle('applied'), middle('bare'));
 }
 
@@ -88,7 +92,7 @@ function rate({ bytes, ms }: { readonly bytes: number; readonly ms: number }): n
   return bytes / 1e6 / (ms / 1000);
 }
 
-function median<T>(items: readonly T[], of: (item: T) => number): number {
+export function median<T>(items: readonly T[], of: (item: T) => number): number {
   const values = items.map(of).sort((a, b) => a - b);
   return values[Math.floor((values.length - 1) / 2)] as number;
 }

@@ -70,7 +70,7 @@ export class BlobsAdapter implements Blobs {
     // Only an overwriting put needs to know what it replaces; it learns that while the chunks travel.
     const before = options.createOnly ? undefined : this.#entry(name, operation, this.#left(budget, operation));
     before?.catch(() => {});
-    const upload = await this.#upload(operation, data, budget);
+    const upload = await this.#upload(operation, data, budget, options.sha256);
     try {
       const replaced = await before;
       const expectedSeq = options.createOnly ? 0 : undefined;
@@ -86,11 +86,11 @@ export class BlobsAdapter implements Blobs {
   }
 
   /** The chunks. Nothing is visible yet, so a failure here is never an unknown outcome. */
-  async #upload(operation: string, data: BlobSource, budget: Budget): Promise<Upload> {
+  async #upload(operation: string, data: BlobSource, budget: Budget, sha256?: Uint8Array): Promise<Upload> {
     for (;;) {
       const id = nuid.next();
       try {
-        return await this.#translate(() => uploadChunks(this.#api, this.bucket, operation, id, data, budget));
+        return await this.#translate(() => uploadChunks(this.#api, this.bucket, operation, id, data, budget, sha256));
       } catch (error) {
         this.#purgeLater(chunkSubject(this.bucket, id));
         if (!isTransient(error)) throw error;

@@ -22,6 +22,8 @@ export interface BlobPutOptions extends BlobCallOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Throws BLOB_EXISTS when the name is taken; the object there is untouched. */
   readonly createOnly?: boolean;
+  /** SHA-256 of bytes in memory, for who has it already: it is not computed again. A wrong one makes the object unreadable. */
+  readonly sha256?: Uint8Array;
 }
 
 export type BlobSource = Uint8Array | AsyncIterable<Uint8Array>;

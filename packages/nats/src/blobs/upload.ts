@@ -36,11 +36,12 @@ export async function uploadChunks(
   id: string,
   source: BlobSource,
   budget: Budget,
+  sha256?: Uint8Array,
 ): Promise<Upload> {
   const chunkBytes = chunkBytesFor(api);
   if (source instanceof Uint8Array && source.length <= chunkBytes)
-    return uploadSmall(api, bucket, operation, id, source, budget);
-  const hash = createHash('sha256');
+    return uploadSmall(api, bucket, operation, id, source, budget, sha256);
+  const hash = sha256 === undefined || !(source instanceof Uint8Array) ? createHash('sha256') : undefined;
   const subject = chunkSubject(bucket, id);
   const flight: Promise<number>[] = [];
   let size = 0;
@@ -51,11 +52,15 @@ export async function uploadChunks(
     if (seq <= lastSeq) throw new Error(`chunks of ${operation} were stored out of order`);
     lastSeq = seq;
   };
+  const pieces =
+    source instanceof Uint8Array
+      ? slices(source, chunkBytes)
+      : inChunks(bounded(api, operation, source, budget), chunkBytes);
   try {
-    for await (const chunk of inChunks(bounded(api, operation, source, budget), chunkBytes)) {
+    for await (const chunk of pieces) {
       if (budget.spent) throw budget.expired(operation);
       if (flight.length >= IN_FLIGHT) await settleOne();
-      hash.update(chunk);
+      hash?.update(chunk);
       size += chunk.length;
       chunks += 1;
       const timeoutMs = Math.max(1, Math.min(budget.leftMs, CHUNK_TIMEOUT_MS));
@@ -69,7 +74,7 @@ export async function uploadChunks(
     await Promise.allSettled(flight);
     throw error;
   }
-  return { nuid: id, size, chunks, sha256: hash.digest() };
+  return { nuid: id, size, chunks, sha256: hash?.digest() ?? (sha256 as Uint8Array) };
 }
 
 async function uploadSmall(
@@ -79,8 +84,9 @@ async function uploadSmall(
   id: string,
   data: Uint8Array,
   budget: Budget,
+  known: Uint8Array | undefined,
 ): Promise<Upload> {
-  const sha256 = createHash('sha256').update(data).digest();
+  const sha256 = known ?? createHash('sha256').update(data).digest();
   if (data.length === 0) return { nuid: id, size: 0, chunks: 0, sha256 };
   await api.publish(operation, chunkSubject(bucket, id), data, {
     stream: blobStream(bucket),
@@ -95,13 +101,9 @@ async function uploadSmall(
 async function* bounded(
   api: JetStreamApi,
   operation: string,
-  source: BlobSource,
+  source: AsyncIterable<Uint8Array>,
   budget: Budget,
 ): AsyncGenerator<Uint8Array> {
-  if (source instanceof Uint8Array) {
-    yield source;
-    return;
-  }
   const pieces = source[Symbol.asyncIterator]();
   let ended = false;
   try {
@@ -115,6 +117,11 @@ async function* bounded(
   } finally {
     if (!ended) void pieces.return?.()?.catch(() => {});
   }
+}
+
+/** Bytes in memory are sent from where they are: they must not change until the put settles. */
+function* slices(bytes: Uint8Array, chunkBytes: number): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
 }
 
 /** Cuts whatever sizes come into chunks of one size; holds at most one chunk. */

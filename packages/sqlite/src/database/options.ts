@@ -27,7 +27,10 @@ export interface SqliteOptions {
    * database beside it. 0 turns it off. Default 24h.
    */
   readonly verifyInterval?: Duration;
-  /** The longest pause between looks at the WAL of an idle database; changes are noticed at once anyway. Default 250ms. */
+  /**
+   * The longest pause between looks at the WAL of an idle database, or eight times as long while the file watch is known to
+   * work; changes are noticed at once anyway. Default 250ms.
+   */
   readonly pollInterval?: Duration;
   /** What a promotion checks: `quick` (PRAGMA quick_check up to 64 MiB), `full` (integrity_check), `none`. Default quick. */
   readonly verify?: 'quick' | 'full' | 'none';

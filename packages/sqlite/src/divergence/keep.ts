@@ -20,6 +20,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type Env, formatPosition, formatTxid, messageOf, type Position } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
+import { changeMode } from '../process/file-mode.ts';
 import { flushDirectory } from '../process/state-file.ts';
 import { isBusy } from '../process/system-errors.ts';
 import { restore } from '../restore/restore.ts';
@@ -137,8 +138,7 @@ async function settleFile({ path, env, lockTimeoutMs, signal }: DivergenceOption
     try {
       const connection = new DatabaseSync(path, { timeout: 200 });
       try {
-        const row = connection.prepare('PRAGMA journal_mode=DELETE').get();
-        return row?.journal_mode === 'delete';
+        return changeMode(connection, 'DELETE') === 'delete';
       } finally {
         connection.close();
       }

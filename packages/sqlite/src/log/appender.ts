@@ -62,7 +62,8 @@ export class Appender {
     assert(header.walOffset >= 32, 'a segment must have a WAL offset of at least 32');
     assert(input.epoch > 0, 'an append needs an epoch');
     const before = await this.#predecessor(input, tail, options);
-    const digest = whole ? createHash('sha256').update(bytes).digest('hex') : undefined;
+    const sha256 = whole ? createHash('sha256').update(bytes).digest() : undefined;
+    const digest = sha256?.toString('hex');
     const headers = entryHeaders({
       epoch: input.epoch,
       node: input.node,
@@ -76,7 +77,7 @@ export class Appender {
     const seen = before === undefined || !isSmall(bytes) ? undefined : this.#isThere(before, options);
     seen?.catch(() => {});
     try {
-      const entry = await this.#putSegment(input, digest, headers, options);
+      const entry = await this.#putSegment(input, sha256, headers, options);
       await this.#guard(before, entry, input, seen, options);
       return entry;
     } catch (error) {
@@ -107,7 +108,7 @@ export class Appender {
 
   async #putSegment(
     input: AppendInput,
-    digest: string | undefined,
+    sha256: Buffer | undefined,
     headers: Record<string, string>,
     options: CallOptions,
   ): Promise<LogEntry> {
@@ -115,8 +116,8 @@ export class Appender {
     try {
       const put = { createOnly: true, headers, signal: options.signal };
       if (input.bytes instanceof Uint8Array) {
-        const timeoutMs = transferMs(input.bytes.length);
-        return asEntry(await this.#blobs.put(name, input.bytes, { ...put, timeoutMs }));
+        const hint = { timeoutMs: transferMs(input.bytes.length), ...(sha256 === undefined ? {} : { sha256 }) };
+        return asEntry(await this.#blobs.put(name, input.bytes, { ...put, ...hint }));
       }
       return asEntry(await this.#blobs.put(name, input.bytes.chunks(), { ...put, timeoutMs: STREAM_TIMEOUT_MS }));
     } catch (error) {
@@ -130,7 +131,7 @@ export class Appender {
         // Absent now does not mean that it won't land still.
         throw this.#unknown(input.txid, error);
       }
-      const ours = there.epoch === input.epoch && there.node === input.node && there.digest === digest;
+      const ours = there.epoch === input.epoch && there.node === input.node && there.digest === sha256?.toString('hex');
       if (!ours) throw this.#fenced(input, there);
       return there;
     }

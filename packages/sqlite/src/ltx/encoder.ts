@@ -22,6 +22,12 @@ import { FRAME_OVERHEAD, lz4FrameEncode } from './lz4-frame.ts';
 
 const BLOCK_HEADER_SIZE = PAGE_HEADER_SIZE + 4;
 const STREAM_CHUNK = 256 * 1024;
+/** Three numbers of at most ten bytes. */
+const INDEX_ENTRY_MAX = 30;
+/** Header, ends and trailer, with room to spare. */
+const TAIL_BYTES = 1024;
+/** Bytes of pages, encoded in about two milliseconds. */
+const STEP_BYTES = 512 * 1024;
 
 /** The last segment's buffer, for the next one; away while in use. */
 let spare: Uint8Array | undefined;
@@ -32,17 +38,55 @@ const lz4 = new Lz4Encoder();
 
 /**
  * One LTX file in memory. Pages must ascend, fit the header's page size, not lie beyond `commit`, and not be the lock
- * page; with minTxid 1 they must be all pages. The result is the caller's own. Default encoding `block`.
+ * page; with minTxid 1 they must be all pages. The result is the caller's own. Default encoding `block`. `pageCount`, for who
+ * knows it, spares a large file from growing by copies.
  */
-export function encodeLtx(header: LtxHeader, pages: Iterable<LtxPage>, encoding: PageEncoding = 'block'): Uint8Array {
+export function encodeLtx(
+  header: LtxHeader,
+  pages: Iterable<LtxPage>,
+  encoding: PageEncoding = 'block',
+  pageCount = 0,
+): Uint8Array {
+  const writer = new LtxWriter(header, bufferFor(header, pageCount), encoding);
+  for (const page of pages) writer.page(page.pgno, page.data);
+  return whole(writer);
+}
+
+/** As `encodeLtx`, a few hundred KB at a time: `rest` is awaited between them. The pages must stay as they are meanwhile. */
+export async function encodeLtxInSteps(
+  header: LtxHeader,
+  pages: Iterable<LtxPage>,
+  encoding: PageEncoding,
+  pageCount: number,
+  rest: () => Promise<void>,
+): Promise<Uint8Array> {
+  const writer = new LtxWriter(header, bufferFor(header, pageCount), encoding);
+  let sinceRest = 0;
+  for (const page of pages) {
+    writer.page(page.pgno, page.data);
+    sinceRest += page.data.length;
+    if (sinceRest < STEP_BYTES) continue;
+    sinceRest = 0;
+    await rest();
+  }
+  return whole(writer);
+}
+
+/** Memory that is not written to costs nothing, so a large one is as large as it can get. */
+function bufferFor({ pageSize }: LtxHeader, pageCount: number): Uint8Array {
+  if (pageCount * pageSize > SPARE_MAX) return new Uint8Array(pageCount * largestPage(pageSize) + TAIL_BYTES);
   const buffer = spare ?? new Uint8Array(64 * 1024);
   spare = undefined;
-  const writer = new LtxWriter(header, buffer, encoding);
-  for (const page of pages) writer.page(page.pgno, page.data);
+  return buffer;
+}
+
+/** A small file leaves its buffer to the next one. A large one is handed out in it: a copy would cost as much as its checksum. */
+function whole(writer: LtxWriter): Uint8Array {
   writer.finish();
   for (const piece of writer.tail()) writer.append(piece);
+  if (writer.buffer.length > SPARE_MAX) return writer.buffer.subarray(0, writer.length);
   const bytes = writer.take();
-  if (writer.buffer.length <= SPARE_MAX) spare = writer.buffer;
+  spare = writer.buffer;
   return bytes;
 }
 
@@ -116,6 +160,10 @@ function* ending(writer: LtxWriter): Generator<Uint8Array> {
   yield writer.take();
 }
 
+function largestPage(pageSize: number): number {
+  return BLOCK_HEADER_SIZE + lz4Bound(pageSize) + FRAME_OVERHEAD + INDEX_ENTRY_MAX;
+}
+
 class LtxWriter {
   readonly #header: LtxHeader;
   readonly #lockPage: number;
@@ -149,7 +197,7 @@ class LtxWriter {
 
   page(pgno: number, data: Uint8Array): void {
     this.#check(pgno, data);
-    this.#reserve(BLOCK_HEADER_SIZE + lz4Bound(data.length) + FRAME_OVERHEAD);
+    this.#reserve(largestPage(data.length));
     const start = this.#length;
     this.#view.setUint32(start, pgno);
     this.#view.setUint16(start + 4, this.#encoding === 'block' ? PAGE_FLAG_SIZE : 0);

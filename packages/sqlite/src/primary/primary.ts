@@ -21,12 +21,12 @@ import {
 import type { ResolvedSqliteOptions } from '../database/options.ts';
 import { sqliteErrors } from '../errors.ts';
 import { LogKeeper } from '../levels/keeper.ts';
-import type { LtxChunks } from '../log/appender.ts';
 import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
 import { BackPressure, WAL_CAUSE } from './back-pressure.ts';
 import { LiveDatabase } from './live-database.ts';
+import { type PendingEntry, prepareNext } from './pending-entry.ts';
 import { encodeFrames, encodeImage } from './segment-builder.ts';
 import { SnapshotKeeper } from './snapshot-keeper.ts';
 import { WakeUp } from './wake-up.ts';
@@ -62,13 +62,6 @@ export interface PrimaryStart {
 interface Waiter {
   resolve(position: Position): void;
   reject(error: Error): void;
-}
-
-interface PendingEntry {
-  readonly txid: number;
-  readonly kind: 'claim' | 'commit' | 'snapshot';
-  readonly bytes: Uint8Array | LtxChunks;
-  readonly commit: number;
 }
 
 export class Primary {
@@ -219,7 +212,8 @@ export class Primary {
     signal.addEventListener('abort', () => this.#wakeUp.now(), { once: true });
     while (!signal.aborted && this.#ended === undefined) {
       const busy = await this.#pass(signal);
-      if (this.#ended !== undefined) return;
+      // With an entry prepared there is more in the WAL than a checkpoint could wait for.
+      if (this.#ended !== undefined || this.#pending !== undefined) continue;
       // The pages of an image that is being read must stay where they are.
       if (this.#live.isCheckpointDue(this.#pressure.isFull) && !this.#snapshots.isStoring) this.#checkpoint();
       else if (this.#snapshotDue()) await this.#snapshot(signal);
@@ -234,6 +228,12 @@ export class Primary {
     this.#covered = this.#waiters.splice(0);
     try {
       if (this.#pending !== undefined) await this.#put(signal);
+      if (this.#pending !== undefined) {
+        // The one prepared meanwhile is next; a backlog must not keep a replaced file from being noticed.
+        this.#live.check();
+        this.#waiters.unshift(...this.#covered.splice(0));
+        return true;
+      }
       const step = this.#live.next();
       if (step.type === 'lost') this.#live.check();
       // A full image must not move pages that a snapshot is reading: it waits for the snapshot.
@@ -247,7 +247,7 @@ export class Primary {
         await this.#prepareImage('commit', signal);
       } else if (step.type === 'frames') this.#prepareFrames(step.batch, 'commit');
       if (step.type !== 'nothing') {
-        this.#wakeUp.active();
+        this.#wakeUp.found();
         await this.#put(signal);
       }
       // What was committed to another file in this one's place is not in the log: nobody may be told so.
@@ -267,10 +267,11 @@ export class Primary {
 
   #prepareFrames(batch: WalBatch, kind: 'claim' | 'commit'): void {
     assert(batch.commit !== undefined, 'a batch with frames has a size');
+    assert(this.#pending === undefined, 'an entry waits to be stored: another one must not take its place');
     const txid = this.#position.txid + 1;
     const found = { ...batch, commit: batch.commit };
     const bytes = encodeFrames(txid, this.#deps.env.clock.wall(), found, this.#commit, this.#live.readers);
-    this.#pending = { txid, kind, bytes, commit: batch.commit };
+    this.#pending = { txid, kind, bytes, commit: batch.commit, more: kind === 'commit' && batch.more };
     this.#live.advance(batch.end);
   }
 
@@ -280,18 +281,33 @@ export class Primary {
     const txid = this.#position.txid + 1;
     const whole = { ...image, end: this.#live.cursor };
     const bytes = encodeImage(txid, this.#deps.env.clock.wall(), whole, this.#live.readers);
-    this.#pending = { txid, kind, bytes, commit: image.commit };
+    this.#pending = { txid, kind, bytes, commit: image.commit, more: false };
   }
 
-  /** Puts the prepared entry, again and again until the outcome is known. Throws SQLITE_FENCED. */
+  /** Puts the prepared entry; the one that follows it may be prepared afterwards. Throws SQLITE_FENCED. */
   async #put(signal: AbortSignal): Promise<void> {
     const entry = this.#pending;
     if (entry === undefined) return;
+    const [stored, next] = await Promise.allSettled([
+      this.#append(entry, signal),
+      entry.more ? prepareNext(entry, this.#live, this.#deps.env.clock, signal) : undefined,
+    ]);
+    if (stored.status === 'rejected') throw stored.reason;
+    this.#pending = next.status === 'fulfilled' ? next.value : undefined;
+    this.#problem = undefined;
+    this.#snapshots.entryStored(stored.value.size);
+    this.#position = { epoch: this.#deps.epoch, txid: entry.txid };
+    this.#commit = entry.commit;
+    this.#deps.onChange();
+    if (next.status === 'rejected') throw next.reason;
+  }
+
+  /** Again and again until the outcome is known. */
+  async #append(entry: PendingEntry, signal: AbortSignal): Promise<LogEntry> {
     const { env, log, epoch, node } = this.#deps;
-    let stored: LogEntry | undefined;
-    for (let attempt = 0; stored === undefined; attempt++) {
+    for (let attempt = 0; ; attempt++) {
       try {
-        stored = await log.append({ txid: entry.txid, epoch, node, kind: entry.kind, bytes: entry.bytes }, { signal });
+        return await log.append({ txid: entry.txid, epoch, node, kind: entry.kind, bytes: entry.bytes }, { signal });
       } catch (error) {
         signal.throwIfAborted();
         if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST')) throw error;
@@ -299,12 +315,6 @@ export class Primary {
         await env.clock.sleep(backoffMs(attempt, RETRY, env.random), { signal });
       }
     }
-    this.#pending = undefined;
-    this.#problem = undefined;
-    this.#snapshots.entryStored(stored.size);
-    this.#position = { epoch, txid: entry.txid };
-    this.#commit = entry.commit;
-    this.#deps.onChange();
   }
 
   #shipFailed(error: unknown, attempt: number): void {

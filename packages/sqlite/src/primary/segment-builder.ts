@@ -4,8 +4,8 @@
  */
 import { readSync } from 'node:fs';
 import type { LtxChunks } from '../log/appender.ts';
-import { encodeLtx, encodeLtxPages, encodeLtxSnapshot } from '../ltx/encoder.ts';
-import { type LtxPage, lockPage, type PageEncoding } from '../ltx/header.ts';
+import { encodeLtx, encodeLtxInSteps, encodeLtxPages, encodeLtxSnapshot } from '../ltx/encoder.ts';
+import { type LtxHeader, type LtxPage, lockPage, type PageEncoding } from '../ltx/header.ts';
 import { stampWal } from '../standby/page-one.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
 
@@ -40,12 +40,36 @@ export function encodeFrames(
   oldCommit: number,
   readers: PageReaders,
 ): Uint8Array | LtxChunks {
-  const { from, end, commit } = batch;
   const pgnos = ascendingPages(batch, oldCommit);
-  const wal = { walOffset: from.offset, walSize: end.offset - from.offset, walSalt1: end.salt1, walSalt2: end.salt2 };
-  const header = { pageSize: readers.pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...wal };
-  if (!isStreamed(batch)) return encodeLtx(header, pagesOf(pgnos, batch.pages, readers), readers.pageEncoding);
+  const header = framesHeader(txid, timestamp, batch, readers.pageSize);
+  if (!isStreamed(batch))
+    return encodeLtx(header, pagesOf(pgnos, batch.pages, readers), readers.pageEncoding, pgnos.length);
   return { header, chunks: () => encodeLtxPages(header, pagesOf(pgnos, batch.pages, readers), readers.pageEncoding) };
+}
+
+/** As `encodeFrames`, for a batch that is not streamed: `rest` is awaited now and then. The WAL must not begin anew meanwhile. */
+export function encodeFramesInSteps(
+  txid: number,
+  timestamp: number,
+  batch: WalBatch & { commit: number },
+  oldCommit: number,
+  readers: PageReaders,
+  rest: () => Promise<void>,
+): Promise<Uint8Array> {
+  const pgnos = ascendingPages(batch, oldCommit);
+  const header = framesHeader(txid, timestamp, batch, readers.pageSize);
+  return encodeLtxInSteps(header, pagesOf(pgnos, batch.pages, readers), readers.pageEncoding, pgnos.length, rest);
+}
+
+function framesHeader(
+  txid: number,
+  timestamp: number,
+  batch: WalBatch & { commit: number },
+  pageSize: number,
+): LtxHeader {
+  const { from, end, commit } = batch;
+  const wal = { walOffset: from.offset, walSize: end.offset - from.offset, walSalt1: end.salt1, walSalt2: end.salt2 };
+  return { pageSize, commit, minTxid: txid, maxTxid: txid, timestamp, ...wal };
 }
 
 function ascendingPages(batch: WalBatch & { commit: number }, oldCommit: number): Uint32Array {

@@ -1,7 +1,8 @@
 /**
  * When to look at the WAL again: at once when it was written to or somebody asks, else after a pause that is short while
- * commits come and long while none do. The watch is what notices; the pause covers for a watch that misses something. A
- * commit counts a little after the last write to the WAL, and nothing tells of that moment: looks are close then.
+ * commits come and long while none do. The watch is what notices; the pause covers for a watch that misses something: it
+ * grows only while the watch is known to work, which is when it told of the last commit that was found. A commit counts a
+ * little after the last write to the WAL, and nothing tells of that moment: looks are close then.
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -11,6 +12,8 @@ const ACTIVE_POLL_MS = 20;
 const ACTIVE_FOR_MS = 1000;
 /** The first pause after the WAL was written to; each further one is twice as long. */
 const PUBLISH_POLL_MS = 1;
+/** With a watch that works, pauses grow to so many times the idle one, each twice as long as the one before. */
+const WATCHED_FACTOR = 8;
 
 export class WakeUp {
   readonly #env: Env;
@@ -21,6 +24,11 @@ export class WakeUp {
   #woken = false;
   #activeAt = 0;
   #pauseMs = ACTIVE_POLL_MS;
+  /** Of the idle pause. */
+  #factor = 1;
+  /** The watch has told of a write since the last commit was found. */
+  #heard = false;
+  #isWatchGood = false;
 
   /** `onWrite` hears of each write to the WAL that the watch notices. */
   constructor(env: Env, idleMs: number, onWrite: () => void) {
@@ -35,7 +43,8 @@ export class WakeUp {
     try {
       this.#watcher = watch(dirname(path), { persistent: false }, (_event, changed) => {
         if (changed !== null && changed !== name) return;
-        this.active();
+        this.#heard = true;
+        this.#active();
         this.#pauseMs = PUBLISH_POLL_MS;
         this.now();
         this.#onWrite();
@@ -53,18 +62,20 @@ export class WakeUp {
     this.#wake();
   }
 
-  /** Something was found: pauses are short for a while. */
-  active(): void {
-    this.#activeAt = this.#env.clock.monotonic();
-    this.#pauseMs = ACTIVE_POLL_MS;
+  /** Commits were found: pauses are short for a while. */
+  found(): void {
+    this.#isWatchGood = this.#heard;
+    this.#heard = false;
+    this.#active();
   }
 
   async pause(): Promise<void> {
     if (!this.#woken) {
       const { clock } = this.#env;
       const active = clock.monotonic() - this.#activeAt < ACTIVE_FOR_MS;
+      const ms = active ? Math.min(this.#pauseMs, this.#idleMs) : this.#idlePauseMs();
       await new Promise<void>((resolve) => {
-        const timer = clock.timer(active ? Math.min(this.#pauseMs, this.#idleMs) : this.#idleMs, resolve);
+        const timer = clock.timer(ms, resolve);
         this.#pauseMs = Math.min(this.#pauseMs * 2, ACTIVE_POLL_MS);
         this.#wake = () => {
           timer.cancel();
@@ -79,5 +90,17 @@ export class WakeUp {
   close(): void {
     this.#watcher?.close();
     this.#watcher = undefined;
+  }
+
+  #active(): void {
+    this.#activeAt = this.#env.clock.monotonic();
+    this.#pauseMs = ACTIVE_POLL_MS;
+    this.#factor = 1;
+  }
+
+  #idlePauseMs(): number {
+    const factor = this.#isWatchGood && this.#watcher !== undefined ? this.#factor : 1;
+    this.#factor = Math.min(this.#factor * 2, WATCHED_FACTOR);
+    return this.#idleMs * factor;
   }
 }

@@ -5,6 +5,7 @@
  */
 import { DatabaseSync } from 'node:sqlite';
 import type { Clock } from '@canopy/core';
+import { changeMode } from '../process/file-mode.ts';
 import { isBusy } from '../process/system-errors.ts';
 
 export interface CheckpointResult {
@@ -138,8 +139,7 @@ export class WalPin {
     if (!this.#writerClosed) this.#writer.close();
     this.#writerClosed = true;
     try {
-      const row = this.#reader.prepare('PRAGMA journal_mode=DELETE').get();
-      return row?.journal_mode === 'delete';
+      return changeMode(this.#reader, 'DELETE') === 'delete';
     } catch (error) {
       if (isBusy(error)) return false;
       throw error;

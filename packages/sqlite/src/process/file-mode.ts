@@ -60,6 +60,17 @@ export function endsAt(fd: number, cursor: WalCursor): boolean {
   return scan.type === 'batch' && scan.transactions === 0;
 }
 
+/**
+ * The mode that the connection's file is in afterwards. SQLite writes page 1 for it, and takes that from its cache unless
+ * the file's version number has moved; but the commits of one writer in WAL mode all carry the same number. What another
+ * connection committed since this one read page 1 would be undone: so the cache is emptied last of all.
+ */
+export function changeMode(connection: DatabaseSync, mode: 'WAL' | 'DELETE'): string {
+  const change = connection.prepare(`PRAGMA journal_mode=${mode}`);
+  connection.exec('PRAGMA shrink_memory');
+  return String(change.get()?.journal_mode);
+}
+
 async function setMode(options: ModeOptions, mode: 'WAL' | 'DELETE'): Promise<string> {
   const { path, env, lockTimeoutMs, signal } = options;
   const deadline = env.clock.monotonic() + lockTimeoutMs;
@@ -67,7 +78,7 @@ async function setMode(options: ModeOptions, mode: 'WAL' | 'DELETE'): Promise<st
     try {
       const connection = new DatabaseSync(path, { timeout: options.busyTimeoutMs });
       try {
-        return String(connection.prepare(`PRAGMA journal_mode=${mode}`).get()?.journal_mode);
+        return changeMode(connection, mode);
       } finally {
         connection.close();
       }

@@ -340,3 +340,15 @@ test('what was committed and truncated away while nothing was pinned any more is
   expect(await database.leave()).toBe(false);
   application = new DatabaseSync(path);
 });
+
+test('what was committed last stays when the file leaves WAL mode, though its version number did not move', async () => {
+  application.exec('PRAGMA user_version=1');
+  // The pin reads page 1 here, and the commits of one connection all give it the same number.
+  const database = open({ cursor: undefined, restartable: true });
+  application.exec('PRAGMA user_version=2');
+  take(database);
+  application.close();
+  expect(await database.leave()).toBe(true);
+  application = new DatabaseSync(path);
+  expect(application.prepare('PRAGMA user_version').get()).toEqual({ user_version: 2 });
+});
