@@ -218,7 +218,7 @@ export class Primary {
       if (this.#live.isCheckpointDue(this.#pressure.isFull) && !this.#snapshots.isStoring) this.#checkpoint();
       else if (this.#snapshotDue()) await this.#snapshot(signal);
       // Writers wait for what is done here.
-      if (this.#pressure.isFull) this.#wakeUp.active();
+      if (this.#pressure.isFull) this.#wakeUp.hurry();
       if (!busy && this.#pending === undefined && this.#waiters.length === 0) await this.#wakeUp.pause();
     }
   }

@@ -62,6 +62,11 @@ export class WakeUp {
     this.#wake();
   }
 
+  /** Somebody waits for what is looked at: pauses are short for a while. */
+  hurry(): void {
+    this.#active();
+  }
+
   /** Commits were found: pauses are short for a while. */
   found(): void {
     this.#isWatchGood = this.#heard;
