@@ -37,6 +37,7 @@ export type {
 export { type GuardedKind, type GuardedProcess, noGuard, type ProcessGuard } from './ports/process-guard.ts';
 export type {
   AdminRequest,
+  BootstrapProgress,
   DatabaseContext,
   DatabaseEvent,
   DatabaseLag,

@@ -4,6 +4,7 @@ export type {
   BlobBucketInfo,
   BlobBucketOptions,
   BlobCallOptions,
+  BlobDeleteOptions,
   BlobInfo,
   BlobPutOptions,
   BlobSource,

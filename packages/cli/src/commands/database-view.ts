@@ -2,6 +2,7 @@
 import { formatDuration, formatPosition } from '@canopy/core';
 import type { AppOverview, AppStatus, NodeDivergences, Snapshot } from '@canopy/platform';
 import { formatBytes } from '../output/bytes.ts';
+import { progressText } from '../output/progress.ts';
 import { renderFacts, renderTable } from '../output/table.ts';
 
 type Database = NonNullable<AppStatus['database']>;
@@ -36,7 +37,7 @@ export function databaseText({ overview, kept, snapshot, problems }: DatabaseVie
     renderTable(['NODE', 'ROLE', 'BEHIND', 'POSITION', 'FILE'], rows),
     '',
     renderFacts([
-      ['last snapshot', snapshotText(newest(databases, 'lastSnapshotAt'), snapshot, now)],
+      ['last snapshot', snapshotText(databases, snapshot, now)],
       ['restore last proven', ago(newest(databases, 'lastVerifiedAt'), now) ?? 'never, as far as is known'],
       ['kept aside', keptText(databases, kept)],
     ]),
@@ -51,7 +52,8 @@ function nodeRow(node: string, database: Database): (string | undefined)[] {
 }
 
 /** Transactions, time and bytes; only what is known. */
-function behind({ role, lag }: Database): string {
+function behind({ role, lag, bootstrap }: Database): string {
+  if (bootstrap !== undefined) return `making its copy: ${progressText(bootstrap)}`;
   if (role === 'primary')
     return lag.tx === undefined || lag.tx === 0 ? '- (the source)' : `${lagText(lag)} not yet in the log`;
   if (lag.tx === undefined) return 'unknown';
@@ -70,13 +72,19 @@ function sizeText({ sizeBytes }: Database): string {
   return sizeBytes === undefined ? 'size unknown' : formatBytes(sizeBytes);
 }
 
-function newest(databases: readonly Database[], field: 'lastSnapshotAt' | 'lastVerifiedAt'): number | undefined {
+type Moment = 'lastSnapshotAt' | 'firstCopyAt' | 'lastVerifiedAt';
+
+function newest(databases: readonly Database[], field: Moment): number | undefined {
   const known = databases.map((database) => database[field]).filter((at) => at !== undefined);
   return known.length === 0 ? undefined : Math.max(...known);
 }
 
-function snapshotText(lastSnapshotAt: number | undefined, named: Snapshot | undefined, now: number): string {
-  const automatic = ago(lastSnapshotAt, now) ?? 'none that is known of';
+/** Before the first snapshot the log is whole already: it begins with a copy of everything. */
+function snapshotText(databases: readonly Database[], named: Snapshot | undefined, now: number): string {
+  const copy = ago(newest(databases, 'firstCopyAt'), now);
+  const none =
+    copy === undefined ? 'none that is known of' : `none yet; the log begins with a full copy, stored ${copy}`;
+  const automatic = ago(newest(databases, 'lastSnapshotAt'), now) ?? none;
   return named === undefined
     ? automatic
     : `${automatic}; the last named one: ${named.id}, ${ago(named.createdAt, now)}`;

@@ -5,6 +5,7 @@ import { Interruption } from '../elect/interruption.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
 import type { Printer } from '../output/printer.ts';
+import { progressText } from '../output/progress.ts';
 
 export interface ReplicationOptions {
   readonly store: StoreOption;
@@ -89,7 +90,7 @@ function textOf(event: DatabaseEvent): string | undefined {
     case 'snapshot_created':
       return `snapshot of ${at(event.position)} stored: ${formatBytes(event.bytes)} in ${formatDuration(event.ms)}`;
     case 'bootstrap_progress':
-      return `making the copy: ${formatBytes(event.doneBytes)}${event.totalBytes === undefined ? '' : ` of ${formatBytes(event.totalBytes)}`}`;
+      return `making the copy: ${progressText(event)}`;
     case 'stalled':
       return `stalled: nothing was applied since ${at(event.position)} for ${formatDuration(event.sinceMs)}, though the log moved`;
     case 'failed':

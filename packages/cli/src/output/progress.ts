@@ -8,7 +8,7 @@ const PROGRESS_MS = 1000;
 
 export interface ByteProgress {
   readonly doneBytes: number;
-  readonly totalBytes: number;
+  readonly totalBytes: number | undefined;
   /** Unknown in the first moments. */
   readonly bytesPerSecond?: number | undefined;
   readonly leftMs?: number | undefined;
@@ -17,12 +17,18 @@ export interface ByteProgress {
 export function progressLines(printer: Printer): (progress: ByteProgress) => void {
   const { clock } = systemEnv();
   let toldAt = clock.monotonic();
-  return ({ doneBytes, totalBytes, bytesPerSecond, leftMs }) => {
+  return (progress) => {
     const now = clock.monotonic();
-    if (now - toldAt < PROGRESS_MS || doneBytes === 0) return;
+    if (now - toldAt < PROGRESS_MS || progress.doneBytes === 0) return;
     toldAt = now;
-    const rate = bytesPerSecond === undefined ? '' : `, ${formatBytes(bytesPerSecond)}/s`;
-    const left = leftMs === undefined ? '' : `, ${formatDuration(leftMs)} left`;
-    printer.note(`${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}${rate}${left}`);
+    printer.note(progressText(progress));
   };
+}
+
+/** "1.2 GB of 4 GB, 80 MB/s, 35s left"; only what is known. */
+export function progressText({ doneBytes, totalBytes, bytesPerSecond, leftMs }: ByteProgress): string {
+  const total = totalBytes === undefined ? '' : ` of ${formatBytes(totalBytes)}`;
+  const rate = bytesPerSecond === undefined ? '' : `, ${formatBytes(bytesPerSecond)}/s`;
+  const left = leftMs === undefined ? '' : `, ${formatDuration(leftMs)} left`;
+  return `${formatBytes(doneBytes)}${total}${rate}${left}`;
 }

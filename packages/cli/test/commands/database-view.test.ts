@@ -61,6 +61,23 @@ it('takes the newest of what the nodes know of snapshots and proofs', () => {
   expect(said).toMatch(/restore last proven: +2h ago/);
 });
 
+it('before the first snapshot tells of the full copy that the log begins with, and of copies that are being made', () => {
+  const said = text({
+    n1: { role: 'primary', firstCopyAt: NOW - 7_200_000 },
+    n2: { role: 'opening', bootstrap: { doneBytes: 3_000_000, totalBytes: 12_000_000 } },
+    n3: {
+      role: 'opening',
+      bootstrap: { doneBytes: 3_000_000, totalBytes: 12_000_000, bytesPerSecond: 1_000_000, leftMs: 9000 },
+    },
+  });
+  expect(said).toMatch(
+    /last snapshot: +none yet; the log begins with a full copy, stored 2h ago \(2026-05-04T10:00:00/,
+  );
+  expect(said).toMatch(/n2 +opening +making its copy: 3.0 MB of 12 MB {2,}/);
+  expect(said).toMatch(/n3 +opening +making its copy: 3.0 MB of 12 MB, 1.0 MB\/s, 9s left /);
+  expect(text({ n1: {} })).toMatch(/last snapshot: +none that is known of/);
+});
+
 it('without a primary says so; copies whose size is not known are still counted; a warning is said once', () => {
   const warnings = [{ code: 'W', message: 'one copy', hint: 'three' }];
   const said = text({ n1: { divergences: ['/d'], warnings }, n2: { warnings } });

@@ -58,7 +58,7 @@ describe('a database that is well', () => {
     expect(told, told.output).toMatchObject({ code: EXIT.ok });
     expect(told.output).toMatch(/^ledger: n[12] is primary under epoch \d+, /);
     expect(told.output).toMatch(/n[12] +standby +nothing /);
-    expect(told.output).toMatch(/last snapshot: +(none that is known of|\d+)/);
+    expect(told.output).toMatch(/last snapshot: +(none yet; the log begins with a full copy, stored |)\d+/);
     expect(told.output).toMatch(/restore last proven: +(never, as far as is known|\d+)/);
     expect(told.output).toMatch(/kept aside: +nothing/);
   });

@@ -43,6 +43,15 @@ export interface DatabaseWarning {
   readonly hint: string;
 }
 
+/** How far the making of a file from the log is, in the bytes that are read. */
+export interface BootstrapProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number | undefined;
+  /** Of the last seconds. Unknown in the first moments. */
+  readonly bytesPerSecond?: number | undefined;
+  readonly leftMs?: number | undefined;
+}
+
 /** Always answers at once, from memory. */
 export interface DatabaseStatus {
   readonly role: DatabaseRole;
@@ -54,6 +63,13 @@ export interface DatabaseStatus {
   readonly sizeBytes: number | undefined;
   /** When the newest full snapshot was stored, Unix ms. */
   readonly lastSnapshotAt: number | undefined;
+  /**
+   * When the full copy was stored that the log itself begins with, Unix ms: a restore can begin with it as with a snapshot.
+   * Absent: there is none, or it is not known.
+   */
+  readonly firstCopyAt?: number | undefined;
+  /** Present while the file is made from the log. */
+  readonly bootstrap?: BootstrapProgress;
   /** When a restore from the log was last proven to give a sound database, by any node, Unix ms. */
   readonly lastVerifiedAt: number | undefined;
   /** What is not as it should be without being a problem yet, each with what to do. Absent: nothing. */
@@ -84,14 +100,7 @@ export type DatabaseEvent =
       readonly rows: number | undefined;
     }
   | { readonly type: 'snapshot_created'; readonly position: Position; readonly bytes: number; readonly ms: number }
-  | {
-      readonly type: 'bootstrap_progress';
-      readonly doneBytes: number;
-      readonly totalBytes: number | undefined;
-      /** Unknown in the first moments. */
-      readonly bytesPerSecond?: number | undefined;
-      readonly leftMs?: number | undefined;
-    }
+  | ({ readonly type: 'bootstrap_progress' } & BootstrapProgress)
   /** The log was restored into a scratch file, which passed its checks. */
   | {
       readonly type: 'restore_verified';

@@ -11,12 +11,14 @@ import { listOnce } from '../jetstream/consumer.ts';
 import { isConflict, isFull, isPassing, JS, refusedWith, transportFault } from '../jetstream/failures.ts';
 import { Budget, LinkBroken } from '../session/link.ts';
 import { SharedFeed } from '../watch/shared-feed.ts';
+import { type DeletionDeps, deleteInOrder, deleteOne } from './deletion.ts';
 import { downloadChunks } from './download.ts';
 import { blobFeedSource, decodeEntry, toWatchEvent } from './feed-source.ts';
 import type {
   Blob,
   BlobBucketInfo,
   BlobCallOptions,
+  BlobDeleteOptions,
   BlobInfo,
   BlobPutOptions,
   BlobSource,
@@ -26,16 +28,7 @@ import type {
 } from './port.ts';
 import { sweepOrphans } from './sweep.ts';
 import { publishMeta, type Upload, uploadChunks } from './upload.ts';
-import {
-  type BlobMeta,
-  blobStream,
-  chunkSubject,
-  decodeMeta,
-  encodeTombstone,
-  metaFilter,
-  metaSubject,
-  toBlobInfo,
-} from './wire.ts';
+import { type BlobMeta, blobStream, chunkSubject, decodeMeta, metaFilter, metaSubject, toBlobInfo } from './wire.ts';
 
 const TIMEOUT_MS = 10_000;
 const TRANSFER_MS = 60_000;
@@ -172,38 +165,21 @@ export class BlobsAdapter implements Blobs {
   }
 
   async delete(name: string, options: BlobCallOptions = {}): Promise<void> {
-    const operation = `delete ${this.bucket}/${name}`;
-    const budget = this.#budget(options, TIMEOUT_MS);
-    for (;;) {
-      const entry = await this.#lastEntry(name, operation, this.#left(budget, operation));
-      if (entry === undefined) return;
-      const seq = entry.meta.deleted ? entry.info.revision : await this.#bury(entry, operation, budget);
-      if (seq === undefined) continue;
-      await this.#purge(operation, metaSubject(this.bucket, name), budget, seq + 1);
-      await this.#purge(operation, chunkSubject(this.bucket, entry.meta.nuid), budget);
-      return;
-    }
+    await deleteOne(this.#deletion(options), name);
   }
 
-  /** Writes the tombstone that watchers see. Undefined when the entry has changed: look again. */
-  async #bury(entry: Entry, operation: string, budget: Budget): Promise<number | undefined> {
-    const subject = metaSubject(this.bucket, entry.info.name);
-    try {
-      const ack = await this.#translate(() =>
-        this.#api.publish(operation, subject, encodeTombstone(entry.meta), {
-          stream: this.#stream,
-          ...this.#left(budget, operation),
-          headers: { 'Nats-Rollup': 'sub' },
-          expectedSeq: entry.info.revision,
-        }),
-      );
-      return ack.seq;
-    } catch (error) {
-      if (isConflict(error)) return undefined;
-      // A full bucket must still be emptied: without a tombstone watchers learn of it at their next comparison.
-      if (hasCode(error, 'BUCKET_FULL')) return entry.info.revision;
-      throw error;
-    }
+  async deleteInOrder(names: AsyncIterable<string> | Iterable<string>, options: BlobDeleteOptions = {}): Promise<void> {
+    await deleteInOrder(this.#deletion(options), names, options.onDeleted);
+  }
+
+  #deletion(options: BlobCallOptions): DeletionDeps {
+    return {
+      api: this.#api,
+      bucket: this.bucket,
+      budget: () => this.#budget(options, TIMEOUT_MS),
+      entryOf: async (name, operation, budget) => this.#lastEntry(name, operation, this.#left(budget, operation)),
+      translate: (work) => this.#translate(work),
+    };
   }
 
   watch(prefix: string, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<BlobWatchEvent> {

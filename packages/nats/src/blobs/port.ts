@@ -26,6 +26,11 @@ export interface BlobPutOptions extends BlobCallOptions {
   readonly sha256?: Uint8Array;
 }
 
+export interface BlobDeleteOptions extends BlobCallOptions {
+  /** Called when the object can't be seen any more, in the given order. */
+  readonly onDeleted?: (name: string) => void;
+}
+
 export type BlobSource = Uint8Array | AsyncIterable<Uint8Array>;
 
 /** As KvWatchEvent: present objects, `synced`, then changes; after an interruption the differences. */
@@ -93,6 +98,11 @@ export interface Blobs {
   list(prefix?: string, options?: BlobCallOptions): Promise<BlobInfo[]>;
   /** Removes the object and every trace of its name (no tombstone stays). Absent is fine. */
   delete(name: string, options?: BlobCallOptions): Promise<void>;
+  /**
+   * Removes many objects as `delete` does, in the given order: wherever it stops, what is gone is a prefix. Up to 16 names
+   * are taken ahead; when taking one throws, none that was not deleted by then is. `timeoutMs` bounds each object.
+   */
+  deleteInOrder(names: AsyncIterable<string> | Iterable<string>, options?: BlobDeleteOptions): Promise<void>;
   /**
    * See BlobWatchEvent; as Kv's watch. A deletion by `delete` is told at once, an object that other tools purged
    * without a message within about ten seconds.

@@ -27,11 +27,20 @@ export async function sweepOrphans(
     return { timeoutMs: budget.leftMs, signal: budget.signal };
   };
   const uploads = await streamSubjects(api, stream, chunkSubject(bucket, '>'), left());
-  for (const message of await listOnce(api, operation, { stream, filter: metaFilter(bucket), ...left() })) {
-    const nuid = decodeMeta(message.data)?.nuid;
-    if (nuid !== undefined) uploads.delete(chunkSubject(bucket, nuid));
-  }
   const before = api.env.clock.wall() - Math.max(olderThanMs, AGE_MIN_MS);
+  for (const message of await listOnce(api, operation, { stream, filter: metaFilter(bucket), ...left() })) {
+    const meta = decodeMeta(message.data);
+    if (meta === undefined) continue;
+    if (!meta.deleted) uploads.delete(chunkSubject(bucket, meta.nuid));
+    // A deletion that was cut off.
+    else if (message.writtenAt <= before)
+      await api.call(
+        operation,
+        `STREAM.PURGE.${stream}`,
+        { filter: message.subject, seq: message.streamSeq + 1 },
+        left(),
+      );
+  }
   let orphans = 0;
   for (const subject of uploads) {
     const last = await api.message(operation, stream, { last_by_subj: subject }, left());

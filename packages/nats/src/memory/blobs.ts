@@ -4,6 +4,7 @@ import type {
   Blob,
   BlobBucketInfo,
   BlobCallOptions,
+  BlobDeleteOptions,
   BlobInfo,
   BlobPutOptions,
   BlobSource,
@@ -83,6 +84,13 @@ export class MemoryBlobs implements Blobs {
   async delete(name: string, options: BlobCallOptions = {}): Promise<void> {
     checkName(name);
     await this.#call('delete', name, options, (table) => table.purge(name));
+  }
+
+  async deleteInOrder(names: AsyncIterable<string> | Iterable<string>, options: BlobDeleteOptions = {}): Promise<void> {
+    for await (const name of names) {
+      await this.delete(name, options);
+      options.onDeleted?.(name);
+    }
   }
 
   watch(prefix: string, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<BlobWatchEvent> {

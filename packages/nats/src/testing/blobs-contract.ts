@@ -139,6 +139,26 @@ export function describeBlobsContract(name: string, makeSystem: () => Promise<Co
       expect(text((await blobs.read('a'))?.bytes)).toBe('again');
     });
 
+    test('many are deleted in order; where taking names fails, what is gone is a prefix', async () => {
+      const blobs = await fresh();
+      const names = Array.from({ length: 40 }, (_, i) => `ltx/0/${i + 10}`);
+      for (const object of names) await blobs.put(object, bytes(object));
+      await blobs.put('other', bytes('other'));
+      const broken = (async function* () {
+        yield* names.slice(0, 30);
+        throw new Error('no more names');
+      })();
+      const told: string[] = [];
+      const onDeleted = (object: string): void => void told.push(object);
+      await expect(blobs.deleteInOrder(broken, { onDeleted })).rejects.toThrow('no more names');
+      const left = async (): Promise<string[]> => (await blobs.list('ltx/')).map((info) => info.name).sort();
+      expect(await left()).toEqual(names.slice(told.length));
+      await blobs.deleteInOrder([...names, 'ltx/0/never'], { onDeleted });
+      expect(told).toEqual([...names.slice(0, told.length - 41), ...names, 'ltx/0/never']);
+      expect((await blobs.list()).map((info) => info.name)).toEqual(['other']);
+      expect(text((await blobs.read('other'))?.bytes)).toBe('other');
+    });
+
     test('a missing bucket is an error', async () => {
       expect(await codeOf(sessions().a.blobs('never-made'))).toBe('BLOB_BUCKET_MISSING');
     });

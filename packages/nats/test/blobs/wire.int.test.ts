@@ -99,21 +99,24 @@ test('a watcher learns of what was purged without a message', async () => {
   expect(seen).not.toContain('deleted b');
 }, 40_000);
 
-test('bytes of an upload that was cut off are swept once they are old, and nothing else', async () => {
+test('what uploads and deletions that were cut off left is swept once it is old, and nothing else', async () => {
   const { blobs, nc, url } = await setup();
   await blobs.put('a', new Uint8Array(1_500_000));
   await blobs.put('b', bytes('b'));
   await nc.request('$O.b.C.CUTOFF', bytes('half of something'));
   await nc.request('$O.b.C.CUTOFF', bytes('another half'));
+  const tombstone = { name: 'c', bucket: 'b', nuid: 'BURIED', size: 0, chunks: 0, mtime: '', deleted: true };
+  await nc.request('$O.b.C.BURIED', bytes('of c'));
+  await nc.request(`$O.b.M.${Buffer.from('c').toString('base64')}`, JSON.stringify(tombstone));
   const kept = async (): Promise<number> => (await subjectsOf(url, 'OBJ_b')).length;
   expect(await blobs.sweep({ olderThanMs: 60_000 })).toEqual({ orphans: 0 });
-  expect(await kept()).toBe(5);
+  expect(await kept()).toBe(7);
   const env = systemEnv();
   const { clock: now } = env;
   const clock = Object.assign(Object.create(now) as typeof now, { wall: () => now.wall() + 120_000 });
   const session = await connectNats({ servers: [url] }, { name: 'later', env: { ...env, clock } });
   onTestFinished(() => session.close());
-  expect(await (await session.blobs('b')).sweep({ olderThanMs: 60_000 })).toEqual({ orphans: 1 });
+  expect(await (await session.blobs('b')).sweep({ olderThanMs: 60_000 })).toEqual({ orphans: 2 });
   expect(await kept()).toBe(4);
   expect((await blobs.read('a'))?.bytes.length).toBe(1_500_000);
 });

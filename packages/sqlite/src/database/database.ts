@@ -6,6 +6,7 @@
 import { resolve } from 'node:path';
 import {
   type AdminRequest,
+  type BootstrapProgress,
   Broadcast,
   backoffMs,
   type DatabaseContext,
@@ -68,6 +69,7 @@ export class SqliteDatabase implements Promotable {
   #startedAt = 0;
   #restarts = 0;
   #status: DatabaseStatus;
+  #bootstrap: BootstrapProgress | undefined;
 
   constructor(spec: DatabaseSpec, context: Pick<DatabaseContext, 'env' | 'guard'>) {
     this.#spec = spec;
@@ -116,7 +118,7 @@ export class SqliteDatabase implements Promotable {
   }
 
   status(): DatabaseStatus {
-    return this.#status;
+    return this.#bootstrap === undefined ? this.#status : { ...this.#status, bootstrap: this.#bootstrap };
   }
 
   /** The present role first, then events as they happen. */
@@ -143,7 +145,10 @@ export class SqliteDatabase implements Promotable {
       onStatus: (status) => {
         this.#status = status;
       },
-      onEvent: (event) => this.#events.send(event),
+      onEvent: (event) => {
+        this.#noteBootstrap(event);
+        this.#events.send(event);
+      },
       onDeath: (error) => this.#onDeath(error),
     });
     this.#child = child;
@@ -157,8 +162,16 @@ export class SqliteDatabase implements Promotable {
     }
   }
 
+  #noteBootstrap(event: DatabaseEvent): void {
+    if (event.type === 'role_changed') this.#bootstrap = undefined;
+    if (event.type !== 'bootstrap_progress') return;
+    const { type: _, ...progress } = event;
+    this.#bootstrap = progress;
+  }
+
   #onDeath(error: Error): void {
     this.#child = undefined;
+    this.#bootstrap = undefined;
     this.#setFailed(error);
     const { clock, random, log } = this.#context.env;
     if (clock.monotonic() - this.#startedAt > RESTART_WINDOW_MS) this.#restarts = 0;

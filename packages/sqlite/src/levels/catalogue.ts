@@ -3,13 +3,14 @@
  * puts create-only, and asks for the very objects that a deletion rests on.
  */
 import { type Clock, hasCode, type Logger, messageOf } from '@canopy/core';
-import { entryOf, type LogEntry, ROOT } from '../log/names.ts';
+import { entryOf, firstCopyAt, isFirstCopy, type LogEntry, ROOT } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 
 const RETRY_MS = 2000;
 
 export class Catalogue {
   readonly #entries = new Map<string, LogEntry>();
+  readonly #firstCopies = new Map<string, LogEntry>();
   #isComplete = false;
   #version = 0;
 
@@ -27,12 +28,19 @@ export class Catalogue {
     return [...this.#entries.values()];
   }
 
+  /** When the full copy was stored that the log itself begins with; undefined: there is none, or it is not known. */
+  get firstCopyAt(): number | undefined {
+    return firstCopyAt([...this.#firstCopies.values()]);
+  }
+
   add(entry: LogEntry): void {
+    if (isFirstCopy(entry)) this.#firstCopies.set(entry.name, entry);
     this.#entries.set(entry.name, entry);
     this.#version++;
   }
 
   remove(name: string): void {
+    this.#firstCopies.delete(name);
     if (this.#entries.delete(name)) this.#version++;
   }
 
@@ -47,6 +55,7 @@ export class Catalogue {
       }
       this.#isComplete = false;
       this.#entries.clear();
+      this.#firstCopies.clear();
       if (!signal.aborted) await clock.sleep(RETRY_MS, { signal }).catch(() => {});
     }
   }

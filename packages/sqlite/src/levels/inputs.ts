@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { assert } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import type { LogEntry } from '../log/names.ts';
+import { type FetchedEntry, readAhead } from '../log/read-ahead.ts';
 import { decodeLtxStream, type LtxStream } from '../ltx/decoder.ts';
 import { encodeLtxStream } from '../ltx/encoder.ts';
 import type { LtxHeader, LtxPage } from '../ltx/header.ts';
@@ -15,9 +16,6 @@ import { onDisk } from '../restore/page-file.ts';
 import type { RestoreSource } from '../restore/restore.ts';
 import { mergedHeader, mergePages, type PageStream } from './merge-stream.ts';
 
-/** Objects up to this size (compressed) are gathered, and fetched this many at a time. */
-const SMALL_BYTES = 1024 * 1024;
-const AHEAD = 4;
 /** Pages gathered in memory before they become a scratch file. */
 const RUN_BYTES = 16 * 1024 * 1024;
 /** Streams that a merge reads at once; each has a few chunks in memory. */
@@ -45,14 +43,10 @@ export class MergeInputs implements AsyncDisposable {
 
   /** Takes in the entries, which are consecutive and in order. Throws SQLITE_LOG_GAP (`vanished`) when one is gone. */
   async load(entries: readonly LogEntry[]): Promise<{ header: LtxHeader; streams: readonly PageStream[] }> {
-    const ahead = new Map<LogEntry, ReturnType<RestoreSource['readEntry']>>();
-    for (const [i, entry] of entries.entries()) {
-      this.#deps.signal.throwIfAborted();
-      for (const soon of entries.slice(i, i + AHEAD)) if (soon.size <= SMALL_BYTES) this.#prefetch(ahead, soon);
-      const small = ahead.get(entry);
-      ahead.delete(entry);
-      if (small === undefined) await this.#addLarge(entry);
-      else await this.#addSmall(entry, await small);
+    const { log, signal } = this.#deps;
+    for await (const { entry, fetched } of readAhead(log, entries, { signal })) {
+      if (fetched === undefined) await this.#addLarge(entry);
+      else await this.#addSmall(entry, await fetched);
       this.#deps.onInput?.(entry.size);
     }
     if (!this.#run.isEmpty) this.#push(this.#takeRun());
@@ -71,17 +65,11 @@ export class MergeInputs implements AsyncDisposable {
     return this.close();
   }
 
-  #prefetch(ahead: Map<LogEntry, ReturnType<RestoreSource['readEntry']>>, entry: LogEntry): void {
-    if (ahead.has(entry)) return;
-    const reading = this.#deps.log.readEntry(entry.name, { signal: this.#deps.signal });
-    reading.catch(() => {});
-    ahead.set(entry, reading);
-  }
-
-  async #addSmall(entry: LogEntry, read: Awaited<ReturnType<RestoreSource['readEntry']>>): Promise<void> {
-    if (read === undefined) throw vanished(this.#deps.log.bucket, entry);
-    this.#checkPageSize(read.ltx.header, entry.name);
-    this.#run.add(read.ltx.header, read.ltx.pages(), entry.name);
+  async #addSmall(entry: LogEntry, fetched: FetchedEntry | undefined): Promise<void> {
+    if (fetched === undefined) throw vanished(this.#deps.log.bucket, entry);
+    const ltx = fetched.decode();
+    this.#checkPageSize(ltx.header, entry.name);
+    this.#run.add(ltx.header, ltx.pages(), entry.name);
     if (this.#run.bytes >= RUN_BYTES) await this.#spill([this.#takeRun()]);
   }
 

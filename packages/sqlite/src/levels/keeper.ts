@@ -94,6 +94,11 @@ export class LogKeeper {
     return { ...this.#counts, objects: this.#catalogue.isComplete ? countByLevel(this.#catalogue.entries) : undefined };
   }
 
+  /** See Catalogue. */
+  get firstCopyAt(): number | undefined {
+    return this.#catalogue.firstCopyAt;
+  }
+
   /** Until the signal aborts; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { log, env, scratch } = this.#deps;

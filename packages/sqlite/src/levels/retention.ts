@@ -65,21 +65,34 @@ export async function applyRetention(
   onDeleted: (entry: LogEntry) => void = () => {},
 ): Promise<RetentionResult> {
   const result = { segments: 0, snapshots: 0, merged: 0 };
+  const entries = new Map(plan.map(({ entry }) => [entry.name, entry]));
+  const told = (name: string): void => {
+    const entry = entries.get(name) as LogEntry;
+    onDeleted(entry);
+    if (entry.level === 0) result.segments++;
+    else if (entry.level === SNAPSHOT_LEVEL) result.snapshots++;
+    else result.merged++;
+  };
+  await log.store.deleteInOrder(provenNames(plan, proofs, signal), { signal, onDeleted: told });
+  return result;
+}
+
+/** Until a cover is gone. */
+async function* provenNames(
+  plan: readonly Deletion[],
+  proofs: Proofs,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<string> {
   const proven = new Set<string>();
   for (const { entry, coveredBy } of plan) {
     signal?.throwIfAborted();
     for (const cover of coveredBy) {
       if (proven.has(cover.name)) continue;
-      if (!(await proofs.prove(cover, signal))) return result;
+      if (!(await proofs.prove(cover, signal))) return;
       proven.add(cover.name);
     }
-    await log.store.delete(entry.name, { signal });
-    onDeleted(entry);
-    if (entry.level === 0) result.segments++;
-    else if (entry.level === SNAPSHOT_LEVEL) result.snapshots++;
-    else result.merged++;
+    yield entry.name;
   }
-  return result;
 }
 
 /** Plans and carries out from a listing of the bucket; see SegmentLog.trim. */

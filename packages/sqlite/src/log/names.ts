@@ -130,3 +130,14 @@ function walEndOf(text: string | undefined): WalEnd | undefined {
   if (match === null) return undefined;
   return { salt1: Number(match[1]), salt2: Number(match[2]), offset: Number(match[3]) };
 }
+
+/** The beginning of the history, alone or merged: a full copy of the database that is no snapshot. */
+export function isFirstCopy({ minTxid, level }: LogEntry): boolean {
+  return minTxid === 1 && level < SNAPSHOT_LEVEL;
+}
+
+/** When the newest of them was stored, Unix ms. */
+export function firstCopyAt(entries: readonly LogEntry[]): number | undefined {
+  const copies = entries.filter(isFirstCopy);
+  return copies.length === 0 ? undefined : Math.max(...copies.map(({ storedAt }) => storedAt));
+}

@@ -23,6 +23,7 @@ import {
   segmentName,
   type WalEnd,
 } from './names.ts';
+import type { FetchedEntry, FetchOptions } from './read-ahead.ts';
 import type { CallOptions, LogView } from './view.ts';
 
 const LIST_TIMEOUT_MS = 60_000;
@@ -70,10 +71,7 @@ export interface Segment {
   readonly ltx: DecodedLtx;
 }
 
-export interface ReadOptions extends CallOptions {
-  readonly maxBytes?: number;
-  readonly size?: number;
-}
+export type ReadOptions = FetchOptions;
 
 /** One stretch of the log written under one epoch. */
 export interface EpochSpan {
@@ -142,14 +140,24 @@ export class SegmentLog implements LogView {
 
   /** As `read`, for any object of the log by its name. */
   async readEntry(name: string, options: ReadOptions = {}): Promise<Segment | undefined> {
+    const fetched = await this.fetchEntry(name, options);
+    return fetched && { entry: fetched.entry, bytes: fetched.bytes, ltx: fetched.decode() };
+  }
+
+  /** As `readEntry`; what is in it is verified when it is decoded. */
+  async fetchEntry(name: string, options: ReadOptions = {}): Promise<FetchedEntry | undefined> {
     const { maxBytes = READ_MAX, size = 0, signal } = options;
     const timeoutMs = Math.max(READ_TIMEOUT_MS, transferMs(size));
     const found = await this.#blobs.read(name, { maxBytes, timeoutMs, signal });
     if (found === undefined) return undefined;
+    const { bytes } = found;
     const entry = asEntry(found.info);
-    const ltx = decodeLtx(found.bytes, `${this.bucket}/${name}`);
-    checkHeader(entry, ltx.header, this.bucket);
-    return { entry, bytes: found.bytes, ltx };
+    const decode = (): DecodedLtx => {
+      const ltx = decodeLtx(bytes, `${this.bucket}/${name}`);
+      checkHeader(entry, ltx.header, this.bucket);
+      return ltx;
+    };
+    return { entry, bytes, decode };
   }
 
   /** Opens any object of the log as a stream; undefined when it is not there. See decodeLtxStream for when to trust it. */

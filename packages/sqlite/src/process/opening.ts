@@ -6,6 +6,7 @@ import type { Blobs, NatsSession } from '@canopy/nats';
 import { finishInterrupted, listDivergences } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
 import { type BucketFinding, checkBucket } from '../levels/bucket-check.ts';
+import { firstCopyAt, SNAPSHOT_LEVEL } from '../log/names.ts';
 import { SegmentLog } from '../log/segment-log.ts';
 import { snapshotBucket } from '../snapshots/snapshot.ts';
 import { DirectoryStore } from '../store/directory-store.ts';
@@ -81,6 +82,7 @@ export interface OpenedDatabase {
   readonly log: SegmentLog;
   readonly divergences: readonly string[];
   readonly lastSnapshotAt: number | undefined;
+  readonly firstCopyAt: number | undefined;
   /** What is not right with the log's bucket. */
   readonly findings: readonly BucketFinding[];
   /** Opens the bucket of named snapshots, made when missing. */
@@ -112,10 +114,11 @@ export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | unde
     if (spec.store?.kind !== 'directory') session = await deps.connect();
     const { log, findings } =
       session === undefined ? openDirectory(spec, env, mayMake) : await openBucket(session, spec, env, mayMake, signal);
-    const lastSnapshotAt = (await log.snapshots({ signal })).at(-1)?.storedAt;
+    const entries = await log.all({ signal });
+    const lastSnapshotAt = entries.filter(({ level }) => level === SNAPSHOT_LEVEL).at(-1)?.storedAt;
     const opened = session;
     const snapshots = (): Promise<Blobs> => openSnapshots(opened, spec, env);
-    return { lock, session, log, divergences, lastSnapshotAt, findings, snapshots };
+    return { lock, session, log, divergences, lastSnapshotAt, firstCopyAt: firstCopyAt(entries), findings, snapshots };
   } catch (error) {
     await session?.close();
     lock.release();

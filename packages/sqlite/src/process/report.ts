@@ -16,7 +16,7 @@ export interface DatabaseFacts {
   readonly lastSnapshotAt: number | undefined;
   readonly divergences: readonly string[];
   readonly problem: string | undefined;
-  readonly upkeep: Pick<Upkeep, 'lastVerifiedAt' | 'problem' | 'warnings'> | undefined;
+  readonly upkeep: Pick<Upkeep, 'firstCopyAt' | 'lastVerifiedAt' | 'problem' | 'warnings'> | undefined;
 }
 
 export function describeDatabase(facts: DatabaseFacts): DatabaseStatus {
@@ -31,6 +31,7 @@ export function describeDatabase(facts: DatabaseFacts): DatabaseStatus {
     lag: lagOf(mode, known),
     sizeBytes: sizeOf(mode) ?? facts.sizeBytes,
     lastSnapshotAt: (mode.kind === 'primary' ? mode.primary.lastSnapshotAt : undefined) ?? facts.lastSnapshotAt,
+    firstCopyAt: facts.upkeep?.firstCopyAt,
     lastVerifiedAt: facts.upkeep?.lastVerifiedAt,
     warnings: facts.upkeep?.warnings ?? [],
     divergences: facts.divergences,

@@ -29,6 +29,8 @@ export interface UpkeepLog {
   readonly log: SegmentLog;
   /** Opens the bucket of named snapshots, made when missing. */
   snapshots(): Promise<Blobs>;
+  /** When the full copy was stored that the log began with at opening. */
+  readonly firstCopyAt: number | undefined;
   /** What was found at opening. */
   readonly findings: readonly BucketFinding[];
 }
@@ -68,6 +70,12 @@ export class Upkeep {
 
   get lastVerifiedAt(): number | undefined {
     return this.#verifier.last?.at;
+  }
+
+  /** The primary knows the present log, others what was there at the opening. */
+  get firstCopyAt(): number | undefined {
+    const mode = this.#deps.mode();
+    return (mode.kind === 'primary' ? mode.primary.keeper.firstCopyAt : undefined) ?? this.#opened.firstCopyAt;
   }
 
   get problem(): string | undefined {

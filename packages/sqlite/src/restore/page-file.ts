@@ -1,6 +1,7 @@
 /**
  * A database file being put together from pages: sequential runs are gathered into large writes, jumps go where they
- * belong. Disk-full is recognised here. One writer; nothing else may have the file open.
+ * belong; of many small files the newest images are collected first. What was given later wins, however it was given.
+ * Disk-full is recognised here. One writer; nothing else may have the file open.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { sqliteErrors } from '../errors.ts';
@@ -8,6 +9,8 @@ import type { LtxHeader, LtxPage } from '../ltx/header.ts';
 import { lockPage } from '../ltx/header.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
+/** Pages taken in by `gather` before they are written, replaced ones included: they hold on to what they were inflated in. */
+const GATHER_BYTES = 8 * 1024 * 1024;
 
 export class PageFile {
   readonly path: string;
@@ -19,6 +22,8 @@ export class PageFile {
   /** File offset of the buffer's first byte, and how much is in it. */
   #start = 0;
   #used = 0;
+  #gathered = new Map<number, Uint8Array>();
+  #gatheredBytes = 0;
   #grown = 0;
   #before = 0;
 
@@ -51,18 +56,43 @@ export class PageFile {
     this.commit = header.commit;
   }
 
+  /** Pages whose data are valid until the call settles. */
   async write(page: LtxPage): Promise<void> {
-    const offset = (page.pgno - 1) * this.pageSize;
+    if (this.#gathered.size > 0) await this.#writeGathered();
     if (page.pgno > this.#before) this.#grown++;
+    await this.#place(page.pgno, page.data);
+  }
+
+  /** Pages whose data stay valid: they are written later, once there are many. */
+  async gather(pages: Iterable<LtxPage>): Promise<void> {
+    for (const { pgno, data } of pages) {
+      if (pgno > this.#before) this.#grown++;
+      this.#gathered.set(pgno, data);
+      this.#gatheredBytes += data.length;
+      if (this.#gatheredBytes < GATHER_BYTES) continue;
+      await this.#writeGathered();
+      // Left to itself, what fetching and inflating leave behind is collected at 64 MB; our own processes allow it sooner.
+      globalThis.gc?.();
+    }
+  }
+
+  async #writeGathered(): Promise<void> {
+    const pages = [...this.#gathered].sort((a, b) => a[0] - b[0]);
+    this.#gathered = new Map();
+    this.#gatheredBytes = 0;
+    for (const [pgno, data] of pages) await this.#place(pgno, data);
+  }
+
+  async #place(pgno: number, data: Uint8Array): Promise<void> {
+    const offset = (pgno - 1) * this.pageSize;
     if (offset !== this.#start + this.#used || this.#used + this.pageSize > this.#buffer.length)
       await this.#flush(offset);
-    this.#buffer.set(page.data, this.#used);
+    this.#buffer.set(data, this.#used);
     this.#used += this.pageSize;
   }
 
   /** Ends one LTX file: a database that grows must have been given every new page, or zeros would pass for data. */
-  async end(object: string): Promise<void> {
-    await this.#flush(0);
+  end(object: string): void {
     const lock = lockPage(this.pageSize);
     const locked = lock > this.#before && lock <= this.commit ? 1 : 0;
     const expected = Math.max(0, this.commit - this.#before - locked);
@@ -71,6 +101,13 @@ export class PageFile {
         object,
         problem: `it lets the database grow to ${this.commit} pages, but has ${this.#grown} of the ${expected} new ones`,
       });
+  }
+
+  /** After the last file: everything is in its place, and the size is right. A page that a shrinking took away and a growth
+   * brought back was brought with its contents. */
+  async complete(): Promise<void> {
+    await this.#writeGathered();
+    await this.#flush(0);
     await onDisk(this.path, this.#handle.truncate(this.commit * this.pageSize));
   }
 

@@ -7,24 +7,21 @@ import { dirname, resolve } from 'node:path';
 import { type Clock, type Env, epoch, hasCode, type Position, systemEnv } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
+import { type EntrySource, type FetchedEntry, readAhead } from '../log/read-ahead.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { checkIntegrity, type IntegrityMethod } from './integrity.ts';
 import { onDisk, PageFile } from './page-file.ts';
 import { planRestore, type RestoreTarget } from './plan.ts';
 import { RateMeter, type TransferRate } from './transfer-rate.ts';
 
-/** Entries up to this size are fetched ahead, this many at a time; larger ones are streamed. */
-const SMALL_BYTES = 1024 * 1024;
-const AHEAD = 4;
 /** A trim that runs meanwhile may take an object of the plan away; a newer plan does without it. */
 const ATTEMPTS = 3;
 const DAMAGE = ['BLOB_CORRUPT', 'SQLITE_LTX_INVALID'] as const;
 
 /** What a restore reads from: a log, or anything else that holds LTX objects. */
-export interface RestoreSource {
+export interface RestoreSource extends EntrySource {
   readonly bucket: string;
   all(options?: { signal?: AbortSignal | undefined }): Promise<LogEntry[]>;
-  readEntry: SegmentLog['readEntry'];
   open: SegmentLog['open'];
 }
 
@@ -165,20 +162,18 @@ class Assembly {
   }
 
   async run(): Promise<PageFile> {
-    const ahead = new Map<LogEntry, ReturnType<RestoreSource['readEntry']>>();
-    for (const [i, entry] of this.#plan.entries()) {
-      this.#options.signal?.throwIfAborted();
-      for (const soon of this.#plan.slice(i, i + AHEAD)) if (soon.size <= SMALL_BYTES) this.#prefetch(ahead, soon);
-      const small = ahead.get(entry);
-      ahead.delete(entry);
+    const { log, signal } = this.#options;
+    for await (const { entry, fetched } of readAhead(log, this.#plan, { signal })) {
       try {
-        if (small === undefined) await this.#stream(entry);
-        else await this.#whole(entry, await small);
+        if (fetched === undefined) await this.#stream(entry);
+        else await this.#whole(entry, await fetched);
       } catch (error) {
         throw entry.level === SNAPSHOT_LEVEL && hasCode(error, ...DAMAGE) ? new DamagedImage(entry, error) : error;
       }
     }
-    return this.#file as PageFile;
+    const file = this.#file as PageFile;
+    await file.complete();
+    return file;
   }
 
   /** Ends with the temporary file gone. */
@@ -187,19 +182,13 @@ class Assembly {
     for (const path of [this.#path, ...sidecars(this.#path)]) await rm(path, { force: true }).catch(() => {});
   }
 
-  #prefetch(ahead: Map<LogEntry, ReturnType<RestoreSource['readEntry']>>, entry: LogEntry): void {
-    if (ahead.has(entry)) return;
-    const reading = this.#options.log.readEntry(entry.name, { signal: this.#options.signal });
-    reading.catch(() => {});
-    ahead.set(entry, reading);
-  }
-
-  async #whole(entry: LogEntry, segment: Awaited<ReturnType<RestoreSource['readEntry']>>): Promise<void> {
-    if (segment === undefined) throw this.#vanished(entry);
-    const file = await this.#open(segment.ltx.header.pageSize);
-    file.begin(segment.ltx.header, entry.name);
-    for (const page of segment.ltx.pages()) await file.write(page);
-    await file.end(entry.name);
+  async #whole(entry: LogEntry, fetched: FetchedEntry | undefined): Promise<void> {
+    if (fetched === undefined) throw this.#vanished(entry);
+    const ltx = fetched.decode();
+    const file = await this.#open(ltx.header.pageSize);
+    file.begin(ltx.header, entry.name);
+    await file.gather(ltx.pages());
+    file.end(entry.name);
     this.#progress(entry.size);
   }
 
@@ -215,7 +204,7 @@ class Assembly {
       for (const page of batch) await file.write(page);
       this.#progress(before + stream.consumedBytes() - this.#doneBytes);
     }
-    await file.end(entry.name);
+    file.end(entry.name);
     this.#progress(before + entry.size - this.#doneBytes);
   }
 

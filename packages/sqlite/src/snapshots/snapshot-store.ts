@@ -11,8 +11,8 @@ import { politely } from '../levels/compactor.ts';
 import { MergeInputs } from '../levels/inputs.ts';
 import { mergePages } from '../levels/merge-stream.ts';
 import type { LogEntry } from '../log/names.ts';
-import type { ReadOptions, Segment } from '../log/segment-log.ts';
-import { decodeLtx, decodeLtxStream, type LtxStream } from '../ltx/decoder.ts';
+import type { FetchedEntry, FetchOptions } from '../log/read-ahead.ts';
+import { type DecodedLtx, decodeLtx, decodeLtxStream, type LtxStream } from '../ltx/decoder.ts';
 import { encodeLtxStream } from '../ltx/encoder.ts';
 import type { PageEncoding } from '../ltx/header.ts';
 import { planRestore, type RestoreTarget } from '../restore/plan.ts';
@@ -188,12 +188,16 @@ class SnapshotSource implements RestoreSource {
     return [this.#entry];
   }
 
-  async readEntry(name: string, options: ReadOptions = {}): Promise<Segment | undefined> {
+  async fetchEntry(name: string, options: FetchOptions = {}): Promise<FetchedEntry | undefined> {
     const found = await this.#blobs.read(name, { timeoutMs: STREAM_TIMEOUT_MS, signal: options.signal });
     if (found === undefined) return undefined;
-    const ltx = decodeLtx(found.bytes, `${this.bucket}/${name}`);
-    this.#check(ltx.header);
-    return { entry: this.#entry, bytes: found.bytes, ltx };
+    const { bytes } = found;
+    const decode = (): DecodedLtx => {
+      const ltx = decodeLtx(bytes, `${this.bucket}/${name}`);
+      this.#check(ltx.header);
+      return ltx;
+    };
+    return { entry: this.#entry, bytes, decode };
   }
 
   async open(name: string, options: CallOptions = {}): Promise<{ entry: LogEntry; stream: LtxStream } | undefined> {

@@ -6,6 +6,7 @@
 import { hasCode } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import type { LogEntry } from '../log/names.ts';
+import { type FetchedEntry, readAhead } from '../log/read-ahead.ts';
 import type { Segment, SegmentLog } from '../log/segment-log.ts';
 import { type LtxHeader, type LtxPage, lockPage } from '../ltx/header.ts';
 import { requireRoom } from './disk-room.ts';
@@ -16,9 +17,6 @@ import { Spool } from './spool.ts';
 export const SPOOL_BYTES = 4 * 1024 * 1024;
 /** Pages in memory at which a batch is full; one entry with more goes through a spool. */
 const MEMORY_BYTES = 32 * 1024 * 1024;
-/** Entries fetched at a time, and what they may have together unless it is one. */
-const AHEAD = 8;
-const AHEAD_BYTES = 1024 * 1024;
 const DAMAGE = ['BLOB_CORRUPT', 'SQLITE_LTX_INVALID'] as const;
 
 export interface GatherDeps {
@@ -50,24 +48,26 @@ export async function gather(deps: GatherDeps, entries: readonly LogEntry[]): Pr
   const growth = new Growth(deps);
   let last: Segment | undefined;
   let taken = 0;
-  while (taken < entries.length && pages.size * deps.pageSize < MEMORY_BYTES) {
-    const segments = await fetchAhead(deps, entries.slice(taken));
-    for (const segment of segments) {
-      const { ltx, entry } = segment;
-      if (ltx.pageCount * ltx.header.pageSize > MEMORY_BYTES) {
-        // Pages that compress well: its size did not tell.
-        if (last === undefined) return spooled(deps, first);
-        return inMemory(last, pages, taken);
-      }
-      growth.begin(ltx.header);
-      for (const page of ltx.pages()) {
-        growth.add(page);
-        pages.set(page.pgno, page.data);
-      }
-      damaging(deps, entry, () => growth.end());
-      last = segment;
-      taken++;
+  const { log, signal } = deps;
+  for await (const turn of readAhead(log, entries, { signal, smallBytes: SPOOL_BYTES })) {
+    // One that is to go through a spool is the next batch.
+    if (turn.fetched === undefined) break;
+    const segment = await segmentOf(log, turn.entry, turn.fetched);
+    const { ltx, entry } = segment;
+    if (ltx.pageCount * ltx.header.pageSize > MEMORY_BYTES) {
+      // Pages that compress well: its size did not tell.
+      if (last === undefined) return spooled(deps, first);
+      break;
     }
+    growth.begin(ltx.header);
+    for (const page of ltx.pages()) {
+      growth.add(page);
+      pages.set(page.pgno, page.data);
+    }
+    damaging(deps, entry, () => growth.end());
+    last = segment;
+    taken++;
+    if (pages.size * deps.pageSize >= MEMORY_BYTES) break;
   }
   return inMemory(last as Segment, pages, taken);
 }
@@ -78,24 +78,18 @@ function inMemory(last: Segment, pages: ReadonlyMap<number, Uint8Array>, taken: 
   return { batch: { to, pageSize, commit, changes: new MemoryPages(pages) }, taken, close: () => {} };
 }
 
-async function fetchAhead(deps: GatherDeps, entries: readonly LogEntry[]): Promise<Segment[]> {
-  let bytes = 0;
-  let count = 0;
-  for (const { size } of entries.slice(0, AHEAD)) {
-    bytes += size;
-    if (count > 0 && (bytes > AHEAD_BYTES || size > SPOOL_BYTES)) break;
-    count++;
-  }
-  return Promise.all(entries.slice(0, count).map((entry) => fetchOne(deps, entry)));
-}
-
-async function fetchOne({ log, signal }: GatherDeps, entry: LogEntry): Promise<Segment> {
-  const read = log.readEntry(entry.name, { signal, size: entry.size, maxBytes: SPOOL_BYTES });
-  const segment = await read.catch((error: unknown) => {
+async function segmentOf(
+  log: SegmentLog,
+  entry: LogEntry,
+  fetching: Promise<FetchedEntry | undefined>,
+): Promise<Segment> {
+  try {
+    const fetched = await fetching;
+    if (fetched !== undefined) return { entry: fetched.entry, bytes: fetched.bytes, ltx: fetched.decode() };
+  } catch (error) {
     throw asDamage(log, entry, error);
-  });
-  if (segment === undefined) throw gone(log, entry);
-  return segment;
+  }
+  throw gone(log, entry);
 }
 
 async function spooled(deps: GatherDeps, entry: LogEntry): Promise<Gathered> {

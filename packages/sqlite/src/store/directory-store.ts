@@ -12,6 +12,7 @@ import {
   type Blob,
   type BlobBucketInfo,
   type BlobCallOptions,
+  type BlobDeleteOptions,
   type BlobInfo,
   type BlobPutOptions,
   type BlobSource,
@@ -122,6 +123,13 @@ export class DirectoryStore implements Blobs {
     // Left behind by a crash here it is a file that nobody knows; the next object of its name takes its place.
     const path = gone && join(this.#path, gone.file);
     if (path !== undefined && existsSync(path)) unlinkSync(path);
+  }
+
+  async deleteInOrder(names: AsyncIterable<string> | Iterable<string>, options: BlobDeleteOptions = {}): Promise<void> {
+    for await (const name of names) {
+      await this.delete(name, options);
+      options.onDeleted?.(name);
+    }
   }
 
   watch(prefix: string, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<BlobWatchEvent> {

@@ -74,11 +74,22 @@ test('a new node starts from a snapshot and the entries after it', async () => {
   write(a.path, `INSERT INTO t(writer, x) VALUES ('a', 'after the snapshot')`);
   const end = await a.database.sync();
   expect(end.txid).toBeGreaterThan(position.txid);
-  const late = await cluster.started('late');
-  expect(late.events.some((event) => event.type === 'bootstrap_progress')).toBe(true);
+  const late = cluster.node('late');
+  const shown: unknown[] = [];
+  const watching = (async () => {
+    for await (const { type } of late.database.watch())
+      if (type === 'bootstrap_progress') shown.push(late.database.status().bootstrap);
+  })();
+  await late.database.start();
+  const progress = await late.event('bootstrap_progress');
+  expect(progress.doneBytes).toBe(progress.totalBytes);
+  expect(shown).toContainEqual(expect.objectContaining({ doneBytes: progress.doneBytes }));
+  expect(late.database.status().bootstrap).toBeUndefined();
   await late.database.waitFor(end);
   expect(rowsOf(late.path)).toEqual(rowsOf(a.path));
   expect(late.database.status().lastSnapshotAt).toBeGreaterThan(0);
+  await late.database.stop();
+  await watching;
 });
 
 test('a database that was there before is replicated as it is', async () => {

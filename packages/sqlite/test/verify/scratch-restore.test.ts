@@ -53,7 +53,7 @@ describe('proveRestore', () => {
     const huge: RestoreSource = {
       bucket: log.bucket,
       all: (o) => log.all(o),
-      readEntry: (...a) => log.readEntry(...a),
+      fetchEntry: (...a) => log.fetchEntry(...a),
       open,
     };
     const scratch = join(source.directory, 'verify.db');
