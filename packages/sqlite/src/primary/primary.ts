@@ -26,6 +26,7 @@ import type { SegmentLog } from '../log/segment-log.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
 import { BackPressure, WAL_CAUSE } from './back-pressure.ts';
 import { LiveDatabase } from './live-database.ts';
+import { PassWaiters } from './pass-waiters.ts';
 import { type PendingEntry, prepareNext } from './pending-entry.ts';
 import { encodeFrames, encodeImage } from './segment-builder.ts';
 import { SnapshotKeeper } from './snapshot-keeper.ts';
@@ -59,11 +60,6 @@ export interface PrimaryStart {
   readonly claim: 'done' | 'frames' | 'image';
 }
 
-interface Waiter {
-  resolve(position: Position): void;
-  reject(error: Error): void;
-}
-
 export class Primary {
   readonly #deps: PrimaryDeps;
   readonly #live: LiveDatabase;
@@ -71,9 +67,7 @@ export class Primary {
   readonly #tasks: TaskGroup;
   #position: Position;
   #commit: number;
-  readonly #waiters: Waiter[] = [];
-  /** Those whose commits the pass under way contains. */
-  #covered: Waiter[] = [];
+  readonly #waiters = new PassWaiters<Position>();
   #pending: PendingEntry | undefined;
   #ended: CanopyError | undefined;
   #problem: string | undefined;
@@ -143,8 +137,7 @@ export class Primary {
   /** Everything committed before the call is in the log when this resolves. Callers share passes. Throws SQLITE_FENCED. */
   sync(signal?: AbortSignal): Promise<Position> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    const passed = new Promise<Position>((resolve, reject) => this.#waiters.push({ resolve, reject }));
-    passed.catch(() => {});
+    const passed = this.#waiters.add();
     this.#wakeUp.now();
     return abortable(passed, signal);
   }
@@ -219,26 +212,26 @@ export class Primary {
       else if (this.#snapshotDue()) await this.#snapshot(signal);
       // Writers wait for what is done here.
       if (this.#pressure.isFull) this.#wakeUp.hurry();
-      if (!busy && this.#pending === undefined && this.#waiters.length === 0) await this.#wakeUp.pause();
+      if (!busy && this.#pending === undefined && this.#waiters.isEmpty) await this.#wakeUp.pause();
     }
   }
 
   /** Reads what is there and puts it into the log. False when there was nothing. */
   async #pass(signal: AbortSignal): Promise<boolean> {
-    this.#covered = this.#waiters.splice(0);
+    this.#waiters.begin();
     try {
       if (this.#pending !== undefined) await this.#put(signal);
       if (this.#pending !== undefined) {
         // The one prepared meanwhile is next; a backlog must not keep a replaced file from being noticed.
         this.#live.check();
-        this.#waiters.unshift(...this.#covered.splice(0));
+        this.#waiters.again();
         return true;
       }
       const step = this.#live.next();
       if (step.type === 'lost') this.#live.check();
       // A full image must not move pages that a snapshot is reading: it waits for the snapshot.
       if (step.type === 'unsettled' || (step.type === 'lost' && this.#snapshots.isStoring)) {
-        this.#waiters.unshift(...this.#covered.splice(0));
+        this.#waiters.again();
         await this.#deps.env.clock.sleep(RETRY.initialMs, { signal });
         return false;
       }
@@ -252,9 +245,8 @@ export class Primary {
       }
       // What was committed to another file in this one's place is not in the log: nobody may be told so.
       this.#live.check();
-      const covered = this.#covered.splice(0);
-      if (step.type === 'frames' && step.batch.more) this.#waiters.unshift(...covered);
-      else for (const waiter of covered) waiter.resolve(this.#position);
+      if (step.type === 'frames' && step.batch.more) this.#waiters.again();
+      else this.#waiters.end(this.#position);
       return step.type !== 'nothing';
     } catch (error) {
       if (!hasCode(error, 'SQLITE_FENCED')) throw error;
@@ -324,7 +316,7 @@ export class Primary {
     if (this.#pressure.problem !== undefined) this.#problem += `; ${this.#pressure.problem}`;
     this.#deps.onChange();
     // Somebody has to do something before it can go on: those who wait are told, the work is tried again all the same.
-    if (hasCode(error, ...REFUSALS)) this.#rejectWaiters(error);
+    if (hasCode(error, ...REFUSALS)) this.#waiters.fail(error);
     if (attempt !== 1) return;
     const code = CanopyError.is(error) ? error.code : 'SHIP_FAILED';
     this.#deps.onEvent({ type: 'warning', code, message: this.#problem });
@@ -383,13 +375,9 @@ export class Primary {
     this.#keeping.abort(error);
     if (this.#ended !== undefined) return;
     this.#ended = error;
-    this.#rejectWaiters(error);
+    this.#waiters.fail(error);
     this.#wakeUp.now();
     this.#deps.onChange();
-  }
-
-  #rejectWaiters(error: Error): void {
-    for (const waiter of [...this.#covered.splice(0), ...this.#waiters.splice(0)]) waiter.reject(error);
   }
 
   #fail(error: Error, task: string): void {
