@@ -120,7 +120,10 @@ export class CrashNode {
 
   /** A new life of everything on the node, as after its machine or its platform has started again. */
   async launch(): Promise<void> {
-    this.disk?.settle();
+    if (this.disk?.isLong) {
+      await this.killReader();
+      this.disk.settle();
+    }
     this.#lives += 1;
     const { connection, env, options } = this.#context;
     const guard = {

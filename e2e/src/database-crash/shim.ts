@@ -71,12 +71,15 @@ export class Disk {
     this.#reboot();
   }
 
-  /** Keeps the record short. The node's programs must be gone. */
+  /** The record is long enough to be begun anew. */
+  get isLong(): boolean {
+    return (statSync(`${this.directory}.log`, { throwIfNoEntry: false })?.size ?? 0) >= LOG_BYTES_MAX;
+  }
+
+  /** Begins the record anew. The node's programs must be gone: what one of them has open would not be in the new one. */
   settle(): void {
-    const log = `${this.directory}.log`;
-    if ((statSync(log, { throwIfNoEntry: false })?.size ?? 0) < LOG_BYTES_MAX) return;
     this.#first = this.#files();
-    rmSync(log, { force: true });
+    rmSync(`${this.directory}.log`, { force: true });
   }
 
   /** The very files where they still exist, with other content and names. */
