@@ -97,6 +97,10 @@ export const platformErrors = defineErrors({
     message: 'control request "{method}": {problem}',
     hint: 'Send a JSON object with the fields that the method needs.',
   },
+  SYNC_REQUEST_INVALID: {
+    message: 'sync request: {problem}',
+    hint: 'POST /apps/APP/sync, with applied=N and timeout=5s where wanted.',
+  },
   CONTROL_REPLY_INVALID: {
     message: 'node "{node}" answered "{method}" with something that is no control reply',
     hint: 'Something else answers on that subject, or versions differ.',

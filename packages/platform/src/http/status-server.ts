@@ -1,7 +1,14 @@
-/** What a node says over HTTP: /health (is it alive), /ready (may it be sent work), /status (everything), /metrics. */
+/**
+ * What a node says over HTTP: /health (is it alive), /ready (may it be sent work), /status (everything), /metrics; and what a
+ * program in any language asks of it: /apps/{app}/sync.
+ */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type Env, Lifecycle, messageOf } from '@canopy/core';
+import type { DatabaseSynced } from '../control/protocol.ts';
 import { listen } from './listen.ts';
+import { answerSync, isSyncPath, type SyncCall } from './sync-request.ts';
+
+const PATHS = ['/health', '/ready', '/status', '/metrics', '/apps/{app}/sync'];
 
 export interface StatusSource {
   /** Undefined when alive, else what is wrong. */
@@ -11,6 +18,8 @@ export interface StatusSource {
   status(): unknown;
   /** Undefined when the metrics go elsewhere. */
   metrics(): Promise<{ text: string; contentType: string }> | undefined;
+  /** What is committed in the app's database, on whatever node, is safe when it resolves. */
+  sync(call: SyncCall): Promise<DatabaseSynced>;
 }
 
 export interface StatusServerOptions {
@@ -51,17 +60,24 @@ export class StatusServer extends Lifecycle {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? '/').split('?')[0];
     try {
-      if (request.method !== 'GET' && request.method !== 'HEAD') answer(response, 405, { error: 'only GET' });
+      if (isSyncPath(path as string)) await this.#sync(request, response);
+      else if (request.method !== 'GET' && request.method !== 'HEAD') answer(response, 405, { error: 'only GET' });
       else if (path === '/health') this.#health(response);
       else if (path === '/ready') this.#ready(response);
       else if (path === '/status') answer(response, 200, this.#options.source.status());
       else if (path === '/metrics') await this.#metrics(response);
-      else answer(response, 404, { error: 'not found', paths: ['/health', '/ready', '/status', '/metrics'] });
+      else answer(response, 404, { error: 'not found', paths: PATHS });
     } catch (error) {
       this.#env.log.error('status_request_failed', { path, error: messageOf(error) });
       if (response.headersSent) response.destroy();
       else answer(response, 500, { error: 'failed; see the log of the node' });
     }
+  }
+
+  async #sync({ method, url = '' }: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (method !== 'POST') return answer(response, 405, { error: 'only POST' }, { allow: 'POST' });
+    const { status, headers, body } = await answerSync(url, (call) => this.#options.source.sync(call));
+    answer(response, status, body, headers);
   }
 
   #health(response: ServerResponse): void {
@@ -91,7 +107,12 @@ export class StatusServer extends Lifecycle {
   }
 }
 
-function answer(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json' });
+function answer(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): void {
+  response.writeHead(status, { ...headers, 'content-type': 'application/json' });
   response.end(`${JSON.stringify(body, null, 2)}\n`);
 }

@@ -30,11 +30,7 @@ export function databaseHandlers(app: DataApp, node: string, clock: Clock): Hand
     return ask(op, argument);
   };
   return {
-    db_sync: async (request): Promise<DatabaseSynced> => {
-      const startedAt = clock.monotonic();
-      const position = await app.wal.sync({ durability: durabilityOf(request), timeout: timeoutOf(request) });
-      return { node, position: formatPosition(position), ms: Math.round(clock.monotonic() - startedAt) };
-    },
+    db_sync: (request) => syncHere(app, node, clock, request),
     wal: async (): Promise<WalView> => {
       const [position, lag] = [formatPosition(app.wal.position()), app.wal.lag()];
       return { node, position, lag, stats: await app.wal.stats() };
@@ -51,6 +47,13 @@ export function databaseHandlers(app: DataApp, node: string, clock: Clock): Hand
       ask('divergence.show', { id: textOf('divergence_show', request, 'id'), offset: offsetOf(request) }),
     divergence_delete: (request) => ask('divergence.delete', { id: textOf('divergence_delete', request, 'id') }),
   };
+}
+
+/** Everything that was committed before is in the log, and with `applied` in that many standbys' files. */
+export async function syncHere(app: DataApp, node: string, clock: Clock, request: Request): Promise<DatabaseSynced> {
+  const startedAt = clock.monotonic();
+  const position = await app.wal.sync({ durability: durabilityOf(request), timeout: timeoutOf(request) });
+  return { node, position: formatPosition(position), ms: Math.round(clock.monotonic() - startedAt) };
 }
 
 function durabilityOf({ applied }: Request): Durability {

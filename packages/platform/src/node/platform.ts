@@ -22,6 +22,7 @@ import { Warden } from '@canopy/election';
 import { connectNats, type NatsSession } from '@canopy/nats';
 import { App, type AppHost } from '../apps/app.ts';
 import { type AppOptions, resolveAppOptions } from '../apps/options.ts';
+import { ControlClient } from '../control/client.ts';
 import type { MemberView, NodeStatus } from '../control/protocol.ts';
 import { ControlServer } from '../control/server.ts';
 import { platformErrors } from '../errors.ts';
@@ -35,6 +36,7 @@ import type { MemberRecord } from '../members/record.ts';
 import { thisProcess } from '../members/this-process.ts';
 import { membersBucket } from '../resources.ts';
 import { appHandlers, memberViews } from './answers.ts';
+import { syncHere } from './database-answers.ts';
 import { type PlatformOptions, type ResolvedPlatformOptions, resolvePlatformOptions } from './options.ts';
 
 /** Records of nodes that never came back are forgotten by the server after this long. */
@@ -311,6 +313,11 @@ export class Platform extends Lifecycle {
         metrics instanceof PromMetrics
           ? metrics.render().then((text) => ({ text, contentType: metrics.contentType }))
           : undefined,
+      sync: ({ app: name, ...request }) => {
+        const app = this.#apps.get(name);
+        if (app?.role === 'active') return syncHere(app, this.node, this.#env.clock, request);
+        return new ControlClient(this.#session as NatsSession, this.name).databases.sync(name, request);
+      },
     };
   }
 

@@ -1,5 +1,6 @@
 import { systemEnv } from '@canopy/core';
 import { afterEach, describe, expect, it } from 'vitest';
+import { platformErrors } from '../../src/errors.ts';
 import { PromMetrics } from '../../src/http/prom-metrics.ts';
 import { StatusServer, type StatusSource } from '../../src/http/status-server.ts';
 
@@ -8,6 +9,7 @@ const good: StatusSource = {
   notReady: () => undefined,
   status: () => ({ fine: true }),
   metrics: () => undefined,
+  sync: async () => ({ node: 'n1', position: '3.000000000000002a', ms: 2 }),
 };
 
 const servers: StatusServer[] = [];
@@ -26,6 +28,74 @@ async function get(server: StatusServer, path: string): Promise<{ status: number
   const response = await fetch(`http://127.0.0.1:${server.port}${path}`);
   return { status: response.status, body: await response.text() };
 }
+
+async function post(server: StatusServer, path: string) {
+  const response = await fetch(`http://127.0.0.1:${server.port}${path}`, { method: 'POST' });
+  const retryAfter = response.headers.get('retry-after');
+  return { status: response.status, retryAfter, body: (await response.json()) as Record<string, unknown> };
+}
+
+describe('a sync over HTTP', () => {
+  it('passes on what is asked for, and says what is safe', async () => {
+    const calls: unknown[] = [];
+    const server = await serve({
+      sync: async (call) => {
+        calls.push(call);
+        return { node: 'n1', position: '3.000000000000002a', ms: 2 };
+      },
+    });
+    expect(await post(server, '/apps/ledger/sync?applied=2&timeout=3s')).toEqual({
+      status: 200,
+      retryAfter: null,
+      body: { app: 'ledger', node: 'n1', position: '3.000000000000002a', ms: 2, applied: 2 },
+    });
+    await post(server, '/apps/ledger/sync');
+    expect(calls).toEqual([
+      { app: 'ledger', applied: 2, timeoutMs: 3000 },
+      { app: 'ledger', timeoutMs: 10_000 },
+    ]);
+  });
+
+  it.each([
+    ['?applied=0', 'applied must be'],
+    ['?applied=x', 'applied must be'],
+    ['?timeout=soon', 'timeout must be'],
+    ['?timeout=11m', 'timeout must be'],
+    ['?wait=1', 'no parameter wait'],
+  ])('refuses %s', async (query, problem) => {
+    const { status, body } = await post(await serve({}), `/apps/ledger/sync${query}`);
+    expect([status, JSON.stringify(body)]).toEqual([400, expect.stringContaining(problem)]);
+  });
+
+  it('says which app it does not know, and when to ask again', async () => {
+    const failing = (code: 'APP_UNKNOWN' | 'APP_DB_NOT_PRIMARY') =>
+      serve({
+        sync: async () => {
+          throw platformErrors.create(code, {
+            app: 'x',
+            platform: 'p',
+            known: 'a',
+            node: 'n',
+            role: 'r',
+            primary: 'q',
+          });
+        },
+      });
+    expect(await post(await failing('APP_UNKNOWN'), '/apps/x/sync')).toMatchObject({ status: 404, retryAfter: null });
+    expect(await post(await failing('APP_DB_NOT_PRIMARY'), '/apps/x/sync')).toMatchObject({
+      status: 503,
+      retryAfter: '1',
+      body: { error: { code: 'APP_DB_NOT_PRIMARY' } },
+    });
+    expect((await post(await failing('APP_UNKNOWN'), '/apps/A%ZZ/sync')).status).toBe(400);
+  });
+
+  it('is no GET, and nothing else is a POST', async () => {
+    const server = await serve({});
+    expect((await get(server, '/apps/ledger/sync')).status).toBe(405);
+    expect((await post(server, '/status')).status).toBe(405);
+  });
+});
 
 describe('the status server', () => {
   it('says 503 with the reason when unhealthy or not ready', async () => {

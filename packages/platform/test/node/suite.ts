@@ -31,6 +31,25 @@ export function platformSuite(connect: () => Promise<NatsSession>): void {
       expect(others.every((node) => !node.backends.latest.isRunning)).toBe(true);
     });
 
+    it('answer a sync over HTTP wherever it is asked for', async () => {
+      await using cluster = await TestCluster.open(connect);
+      const nodes = [await cluster.started('n1'), await cluster.started('n2')];
+      const active = await cluster.serving();
+      for (const { platform } of nodes) {
+        const sync = await fetch(`${platform.httpAddress}/apps/ledger/sync?timeout=5s`, { method: 'POST' });
+        expect([sync.status, await sync.json()]).toEqual([
+          200,
+          expect.objectContaining({
+            app: 'ledger',
+            node: active.platform.node,
+            position: expect.stringMatching(/^\d+\./),
+          }),
+        ]);
+        const other = await fetch(`${platform.httpAddress}/apps/nothing/sync`, { method: 'POST' });
+        expect([other.status, await other.json()]).toMatchObject([404, { error: { code: 'APP_UNKNOWN' } }]);
+      }
+    });
+
     it('hand over on purpose without losing or failing a request', async () => {
       await using cluster = await TestCluster.open(connect);
       for (const id of ['n1', 'n2', 'n3']) await cluster.started(id);
