@@ -20,7 +20,7 @@ import { Departure } from './departure.ts';
 import { Driver } from './driver.ts';
 import { electionErrors } from './errors.ts';
 import { FailsafeLink } from './failsafe/failsafe-link.ts';
-import { type DemoteHook, Hooks, type PromoteHook } from './hooks.ts';
+import { type DemoteHook, type HookOptions, Hooks, type PromoteHook } from './hooks.ts';
 import { LeaseKey } from './lease-key.ts';
 import { isHolding } from './machine/holding.ts';
 import { observedEpoch } from './machine/standing.ts';
@@ -171,20 +171,20 @@ export class Election extends Lifecycle {
   }
 
   /**
-   * Runs `hook` at the start of each term, for as long as it likes; it ends its work when `leadership.signal` aborts.
-   * Returns a function that unregisters it. What it throws is logged.
+   * Runs `hook` at the start of each term, for as long as it likes; it ends its work when `leadership.signal` aborts, within
+   * `options.timeout`. Returns a function that unregisters it. What it throws is logged. OPTIONS_INVALID.
    */
-  onPromote(hook: PromoteHook): () => void {
-    return this.#hooks.onPromote(hook);
+  onPromote(hook: PromoteHook, options?: HookOptions): () => void {
+    return this.#hooks.onPromote(hook, options);
   }
 
   /**
    * Runs `hook` once at the end of each term, after its signal aborted and its work ended. On a planned departure the
-   * lease is renewed until the hook has ended, then released. A hook that rejects, or takes longer than `hookTimeout`,
-   * leaves the lease to run out instead. The next term of this instance begins after it.
+   * lease is renewed until the hook has ended, then released. A hook that rejects, or takes longer than its `timeout`,
+   * leaves the lease to run out instead. The next term of this instance begins after it, or after the timeout.
    */
-  onDemote(hook: DemoteHook): () => void {
-    return this.#hooks.onDemote(hook);
+  onDemote(hook: DemoteHook, options?: HookOptions): () => void {
+    return this.#hooks.onDemote(hook, options);
   }
 
   /**
@@ -288,10 +288,10 @@ export class Election extends Lifecycle {
 
   protected async onStop(): Promise<void> {
     const { deleteKey = true, waitForDemote = true } = this.#stopOptions;
-    const { hookTimeoutMs, requestTimeoutMs } = this.#options;
+    const { requestTimeoutMs } = this.#options;
     const { clock } = this.#env;
     // A stop is no place to fail for an odd number.
-    const timeoutMs = parseDuration(this.#stopOptions.timeout) ?? hookTimeoutMs + 5 * requestTimeoutMs;
+    const timeoutMs = parseDuration(this.#stopOptions.timeout) ?? this.#hooks.boundMs + 5 * requestTimeoutMs;
     const until = clock.monotonic() + timeoutMs;
     this.#departure.begin({ reason: 'stop', keepKey: !deleteKey, final: true });
     const done = this.#driver.until((s) => s.phase === 'stopped');

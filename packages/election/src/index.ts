@@ -29,7 +29,7 @@ export { FencedKey } from './fencing/fenced-key.ts';
 export type { FencedValue } from './fencing/fenced-value.ts';
 export { EpochGuard, type GuardOptions, guard } from './fencing/guard.ts';
 export type { HealthCheck, HealthChecker } from './health.ts';
-export type { DemoteHook, Demotion, PromoteHook } from './hooks.ts';
+export type { DemoteHook, Demotion, HookOptions, PromoteHook } from './hooks.ts';
 export { decodeLease, encodeLease, epochOf, type LeaseValue } from './lease/lease-value.ts';
 export { type ElectionOptions, type FailsafeChoice, marginOf } from './options.ts';
 export { CircuitBreaker, type CircuitBreakerOptions, type CircuitState } from './retry/circuit-breaker.ts';
