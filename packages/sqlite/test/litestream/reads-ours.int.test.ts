@@ -35,7 +35,9 @@ interface Written {
 async function written(app: string, pageSize: number, pageEncoding: PageEncoding): Promise<Written> {
   const path = join(cluster.directory.path, `${app}.db`);
   createDatabase(path, pageSize);
-  const options = { pageEncoding, checkpointPages: 10, snapshotInterval: '1s', pollInterval: 5 } as const;
+  // Merged is later, all at once.
+  const once = { compactionLevels: [] };
+  const options = { pageEncoding, checkpointPages: 10, snapshotInterval: '1s', pollInterval: 5, ...once };
   const node = cluster.node('a', options, { path, app });
   await node.database.start();
   await node.promote(1);
