@@ -5,8 +5,8 @@ import type { PageEncoding } from '../../src/ltx/header.ts';
 import type { RestoreTarget } from '../../src/restore/plan.ts';
 import { TestCluster, write } from '../database/cluster.ts';
 import { BUILD_TIMEOUT_MS, type Generation, type LitestreamBinaries, litestreamBinaries } from './binaries.ts';
-import { compact } from './compaction.ts';
 import { contentOf, LitestreamRig } from './rig.ts';
+import { keep } from './upkeep.ts';
 import { createDatabase, STEPS } from './workload.ts';
 
 let binaries: LitestreamBinaries;
@@ -22,6 +22,8 @@ beforeAll(
 
 afterAll(() => cluster[Symbol.asyncDispose]());
 
+const SINGLES = 20;
+
 interface Written {
   readonly rig: LitestreamRig;
   /** The database's contents at transactions. */
@@ -33,16 +35,26 @@ interface Written {
 async function written(app: string, pageSize: number, pageEncoding: PageEncoding): Promise<Written> {
   const path = join(cluster.directory.path, `${app}.db`);
   createDatabase(path, pageSize);
-  const options = { pageEncoding, checkpointPages: 10, snapshotInterval: '1s', pollInterval: 5 } as const;
+  // Merged is later, all at once.
+  const once = { compactionLevels: [] };
+  const options = { pageEncoding, checkpointPages: 10, snapshotInterval: '1s', pollInterval: 5, ...once };
   const node = cluster.node('a', options, { path, app });
   await node.database.start();
   await node.promote(1);
   const states = new Map<number, string>();
+  write(path, 'CREATE TABLE singles(x)');
+  await node.database.sync();
   for (const [i, step] of STEPS.entries()) {
     write(path, step);
     const { txid } = await node.database.sync();
     states.set(txid, contentOf(path));
     if (i === 6) await node.event('snapshot_created');
+  }
+  // More than the single transactions that the upkeep leaves in any case.
+  for (let i = 0; i < SINGLES; i++) {
+    write(path, `INSERT INTO singles VALUES (${i})`);
+    const { txid } = await node.database.sync();
+    states.set(txid, contentOf(path));
   }
   await node.database.stop();
   const rig = await LitestreamRig.open(cluster.nats, `test_${app}_wal`);
@@ -100,12 +112,22 @@ describe('Litestream restores our bucket', () => {
     const moment = { timestamp: (await rig.log.entry(8))?.timestamp ?? 0 };
     expect(await compared(log, binary, [...at(1, 3, 6, 8, 9, 12), moment])).toBe(8);
 
-    await compact(rig, 1, 2, 4, encoding);
-    await compact(rig, 2, 5, 9, encoding);
-    await compact(rig, 1, 10, log.end - 2, encoding);
-    const kept = at(1, 4, 9, log.end - 2, log.end - 1, log.end);
-    expect(await compared(log, binary, kept)).toBe(kept.length + 1);
-    await compared(log, binary, at(3, 6));
+    const kept = await keep(rig, encoding);
+    const ends = (level: number): number[] =>
+      kept.filter((entry) => entry.level === level).map((entry) => entry.maxTxid);
+    expect(ends(1).length).toBeGreaterThan(1);
+    expect(ends(2).length).toBeGreaterThan(1);
+    const first = kept.find(({ level }) => level === 0)?.minTxid ?? 0;
+    expect(first).toBeGreaterThan(1);
+    const chosen = new Set([ends(1)[0], ends(1)[1], ends(2)[0], ends(2)[1], log.end] as number[]);
+    expect(await compared(log, binary, at(...chosen))).toBe(chosen.size + 1);
+    // What a merge reaches over can't be restored by itself once it is gone.
+    const images = ends(9);
+    const within = kept.find(
+      ({ level, minTxid, maxTxid }) => level === 1 && minTxid < maxTxid && maxTxid < first && !images.includes(minTxid),
+    );
+    expect(within).toBeDefined();
+    expect(await compared(log, binary, at(within?.minTxid ?? 0))).toBe(1);
   });
 
   test('frame generation does not read block pages: what the option is for', async () => {

@@ -1,16 +1,21 @@
 /**
  * A program for the crash test. It moves money in a private source database and applies the page differences to a
- * replica file, over and over, until it is killed. At its start it checks that the replica is where its state says.
+ * replica file, over and over, until it is killed, or stands still where it was told to. At its start it checks that the
+ * replica is where its state says.
  */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { epoch, seededRandom, systemEnv } from '@canopy/core';
 import { bootId, readState } from '../../src/process/state-file.ts';
 import { MemoryPages } from '../../src/standby/page-changes.ts';
 import { ReplicaFile } from '../../src/standby/replica-file.ts';
 import { locateReplica } from '../../src/standby/replica-state.ts';
+import { type StoppingPoint, stopAt } from './stopping-point.ts';
 
-const [path, statePath, sourcePath, seed] = process.argv.slice(2) as [string, string, string, string];
+const [path, statePath, sourcePath, seed, point] = process.argv.slice(2) as [string, string, string, string, string];
+let to = 0;
+const wanted = JSON.parse(point) as StoppingPoint;
+const stop = stopAt(wanted, () => `${replica.position.txid} ${to}`);
 const random = seededRandom(seed);
 const env = systemEnv();
 const source = new DatabaseSync(sourcePath);
@@ -51,7 +56,8 @@ function change(): number {
   return at;
 }
 
-for (;;) {
+for (let done = 0; ; done++) {
+  if (done >= wanted.apply) fail('nothing was called that it should have stopped at');
   let at = Number((source.prepare('SELECT seq FROM meta').get() as { seq: number }).seq);
   for (let i = 0; i < 1 + random.int(3); i++) at = change();
   // Other descriptors of the source are closed here, which is fine: nobody holds a lock on it.
@@ -63,8 +69,7 @@ for (;;) {
     const page = now.subarray((pgno - 1) * pageSize, pgno * pageSize);
     if (pgno > replica.sizeBytes / pageSize || !page.equals(replica.readPage(pgno))) pages.set(pgno, page);
   }
+  to = at;
+  stop.nextApply();
   await replica.apply({ to: { epoch: epoch(1), txid: at }, pageSize, commit, changes: new MemoryPages(pages) });
-  const log = openSync(`${sourcePath}.applied`, 'a');
-  writeSync(log, '.');
-  closeSync(log);
 }

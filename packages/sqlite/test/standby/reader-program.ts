@@ -2,7 +2,7 @@
 import { DatabaseSync } from 'node:sqlite';
 
 const path = process.argv[2] as string;
-const connection = new DatabaseSync(path, { timeout: 10_000 });
+const connection = new DatabaseSync(path, { timeout: 60_000 });
 connection.exec('PRAGMA query_only=1');
 let checks = 0;
 let stop = false;
@@ -32,6 +32,7 @@ while (!stop && problems.length < 5) {
     problems.push(String(error));
     if (connection.isTransaction) connection.exec('ROLLBACK');
   }
-  await new Promise((resolve) => setImmediate(resolve));
+  // The processor is the appliers' too.
+  await new Promise((resolve) => setTimeout(resolve, 5));
 }
 process.stdout.write(JSON.stringify({ checks, problems }));
