@@ -39,6 +39,11 @@ export function addDatabaseVerbs(db: Command, { verb, printer, done }: VerbConte
     )
     .addHelpText('after', RESTORE_HELP)
     .action(async (options) => done(await (await import('./commands/log.ts')).restoreLog(options, printer())));
+  findsLog(verb(db, 'verify', 'prove that a log can be restored, and note in it that it was'))
+    .option('--scratch <directory>', 'with room for the whole database (default: where temporary files go)')
+    .option('--node <name>', 'names who proved it (default: the host name)')
+    .addHelpText('after', VERIFY_HELP)
+    .action(async (options) => done(await (await import('./commands/log.ts')).verifyLog(options, printer())));
   findsLog(verb(db, 'ltx', 'what a log consists of'))
     .addOption(new Option('--level <level>', 'only this level').choices([...'0123456789']))
     .addHelpText('after', LTX_HELP)
@@ -72,6 +77,15 @@ Examples:
   canopy db restore --store /mnt/backup/orders --to /tmp/orders.db --time 2026-11-21T03:00:00Z
 
 The file appears when it is complete and checked, or not at all. litestream restore reads the same bucket.`;
+
+const VERIFY_HELP = `
+Examples:
+  canopy db verify --store nats://127.0.0.1:4222/orders
+  canopy db verify --store /mnt/backup/orders --scratch /var/tmp --output json
+
+Restores the end of the log into a scratch file, runs SQLite's integrity_check over it and removes it; nothing else is
+touched. The log then says when that was: canopy db status shows it. Exit code 1 when what the log gives is no sound
+database; 3 when it is empty, 4 when it can't be reached, 7 when there is no room: those prove nothing.`;
 
 const LTX_HELP = `
 Examples:

@@ -81,6 +81,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   SQLITE_UNWRITABLE: EXIT.storage,
   NATS_DATA_DIR_UNWRITABLE: EXIT.storage,
   SQLITE_DISK_FULL: EXIT.storage,
+  SQLITE_VERIFY_NO_SPACE: EXIT.storage,
   DISK_FULL: EXIT.storage,
   OUTPUT_UNWRITABLE: EXIT.storage,
   ASSERTION_FAILED: EXIT.bug,

@@ -12,7 +12,7 @@ import { addDatabaseVerbs } from './database-verbs.ts';
 import { addElectionVerbs } from './election-verbs.ts';
 import { cliErrors } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
-import { createPrinter, type OutputFormat, type Streams } from './output/printer.ts';
+import { createPrinter, type OutputFormat, type Printer, type Streams } from './output/printer.ts';
 import { VERSION } from './version.ts';
 
 export interface Invocation {
@@ -148,11 +148,12 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
   );
 
   const db = verb(program, 'db', 'look at databases');
-  findsCluster(
+  const status = findsCluster(
     verb(db, 'status [app]', 'who is primary, how far behind everyone is, last snapshot, last proven restore'),
-  ).action(async (name, options) =>
-    done(await (await import('./commands/db.ts')).databaseStatus(name, cluster(options), printer())),
   );
+  status
+    .option('--store <place>', 'of a log without a platform instead: nats://host:4222/bucket, or a directory')
+    .action(async (name, options) => done(await databaseStatus(name, cluster(options), options.store, printer())));
   addDatabaseVerbs(db, { verb, printer, cluster, done });
   addDataVerbs(program, db, { verb, printer, cluster, done, findsCluster });
 
@@ -165,6 +166,21 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
 
   addElectionVerbs(program, { verb, printer, cluster, done });
   return program;
+}
+
+async function databaseStatus(
+  app: string | undefined,
+  options: ClusterOptions,
+  store: string | undefined,
+  printer: Printer,
+): Promise<number> {
+  if (store === undefined) return (await import('./commands/db.ts')).databaseStatus(app, options, printer);
+  if (app !== undefined)
+    throw cliErrors.create('USAGE', {
+      command: 'npx canopy db status',
+      problem: 'give an app or --store, not both: a log that is found by its place has no app',
+    });
+  return (await import('./commands/log-status.ts')).logStatus({ store }, printer);
 }
 
 function wantsJson(given: readonly string[]): boolean {
@@ -270,15 +286,20 @@ Examples:
   canopy db sync ledger --applied 1
   canopy db divergence list ledger
   canopy db replicate app.db --store nats://127.0.0.1:4222/app
+  canopy db status --store nats://127.0.0.1:4222/app
+  canopy db verify --store nats://127.0.0.1:4222/app
   canopy db restore --store nats://127.0.0.1:4222/app --to /tmp/app.db`,
 
   'status [app]': `
 Examples:
   canopy db status
   canopy db status ledger --output json
+  canopy db status --store nats://127.0.0.1:4222/orders
 
 Unknown is said to be unknown. Exit code 1 when something needs a look: no node is primary, a node does not answer, a
-database has a problem, or commits were kept aside.`,
+database has a problem, or commits were kept aside. With --store it is what the log says of itself: who wrote last, its
+end, its levels, the newest snapshot, the last proven restore. Whether that writer runs now a log can't tell; exit code 1
+when the log has lost something or its bucket is about to.`,
 
   'stepdown <app>': `
 Examples:

@@ -155,7 +155,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_VERIFY_NO_SPACE: {
     message: 'a restore of {path} was not tried: it needs {needed} bytes of disk, {free} are free',
-    hint: 'Free some space on the disk of the database, or turn the proof off on this node with verifyInterval: 0. Replication is not affected.',
+    hint: 'Free some space on the disk of the database (canopy db verify: where --scratch points), or turn the proof off on this node with verifyInterval: 0. Replication is not affected.',
     retryable: true,
   },
   SQLITE_VERIFY_FAILED: {

@@ -1,6 +1,7 @@
 /** One app's database in plain words, as `canopy db status` says it. Pure. */
 import { formatDuration, formatPosition } from '@canopy/core';
 import type { AppOverview, AppStatus, NodeDivergences, Snapshot } from '@canopy/platform';
+import { ago } from '../output/ago.ts';
 import { formatBytes } from '../output/bytes.ts';
 import { progressText } from '../output/progress.ts';
 import { renderFacts, renderTable } from '../output/table.ts';
@@ -88,10 +89,6 @@ function snapshotText(databases: readonly Database[], named: Snapshot | undefine
   return named === undefined
     ? automatic
     : `${automatic}; the last named one: ${named.id}, ${ago(named.createdAt, now)}`;
-}
-
-function ago(at: number | undefined, now: number): string | undefined {
-  return at === undefined ? undefined : `${formatDuration(Math.max(0, now - at))} ago (${new Date(at).toISOString()})`;
 }
 
 function keptText(databases: readonly Database[], kept: readonly NodeDivergences[]): string {

@@ -1,6 +1,6 @@
-/** `canopy db restore|ltx`: a log looked at and restored from, without a platform. */
+/** `canopy db restore|verify|ltx`: a log looked at and restored from, without a platform. */
 import { formatDuration, formatPosition, formatTxid } from '@canopy/core';
-import { type LogEntry, openLog, restore, type StoreOption } from '@canopy/sqlite';
+import { type LogEntry, openLog, restore, type StoreOption, verify } from '@canopy/sqlite';
 import { Interruption } from '../elect/interruption.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
@@ -38,6 +38,27 @@ export async function restoreLog(options: RestoreVerbOptions, printer: Printer):
     [
       `restored ${to}: ${formatBytes(commit * pageSize)} as of ${new Date(restored.entry.timestamp).toISOString()}, transaction ${formatTxid(position.txid)}`,
       `${files} object(s), ${formatBytes(bytes)}, in ${formatDuration(ms)}; check: ${check === 'none' ? 'none' : `${check}, ok`}`,
+    ].join('\n'),
+  );
+  return EXIT.ok;
+}
+
+export async function verifyLog(
+  options: {
+    readonly store: StoreOption;
+    readonly scratch?: string | undefined;
+    readonly node?: string | undefined;
+  },
+  printer: Printer,
+): Promise<number> {
+  using interruption = new Interruption();
+  const { store, scratch, node } = options;
+  printer.note('restoring the end of the log into a scratch file, to check it in full');
+  const { position, ...proof } = await verify({ store, scratch, node, signal: interruption.signal });
+  printer.result({ position: formatPosition(position), ...proof }, () =>
+    [
+      `the log can be restored up to its end, transaction ${formatTxid(position.txid)}: ${formatBytes(proof.bytes)}, sound`,
+      `restored and checked (${proof.method}) in ${formatDuration(proof.ms)}; the log says so from now on`,
     ].join('\n'),
   );
   return EXIT.ok;

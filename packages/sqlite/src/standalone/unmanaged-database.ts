@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { type DatabaseEvent, type DatabaseStatus, type Env, type ProcessGuard, systemEnv } from '@canopy/core';
 import { SqliteDatabase } from '../database/database.ts';
 import { resolveSqliteOptions, type SqliteOptions } from '../database/options.ts';
+import type { DatabaseSpec } from '../process/protocol.ts';
 import { parseStore, type StoreOption } from './store-option.ts';
 
 export interface UnmanagedOptions extends SqliteOptions {
@@ -20,9 +21,14 @@ export interface UnmanagedOptions extends SqliteOptions {
 const NO_GUARD: ProcessGuard = { register: async () => {}, unregister: async () => {} };
 
 export function unmanagedDatabase(options: UnmanagedOptions): SqliteDatabase {
-  const { db, store, node = hostname(), env = systemEnv(), ...rest } = options;
+  return new SqliteDatabase(unmanagedSpec(options), { env: options.env ?? systemEnv(), guard: NO_GUARD });
+}
+
+/** Throws SQLITE_STORE_INVALID, OPTIONS_INVALID. */
+export function unmanagedSpec(options: UnmanagedOptions): DatabaseSpec {
+  const { db, store, node = hostname(), env: _, ...rest } = options;
   const place = parseStore(store);
-  const spec = {
+  return {
     path: resolve(db),
     platform: 'canopy',
     app: place.store.kind === 'nats' ? place.store.bucket : 'directory',
@@ -32,7 +38,6 @@ export function unmanagedDatabase(options: UnmanagedOptions): SqliteDatabase {
     store: place.store,
     unmanaged: true,
   };
-  return new SqliteDatabase(spec, { env, guard: NO_GUARD });
 }
 
 /** What both offer of the database behind them. */

@@ -1,0 +1,81 @@
+/** `canopy db status --store`: what a log says of itself, where no platform knows of it. */
+import { formatDuration, formatPosition, formatTxid, systemClock } from '@canopy/core';
+import { describeLog, type LogDescription, type LogEntry, type StoreOption } from '@canopy/sqlite';
+import { Interruption } from '../elect/interruption.ts';
+import { EXIT } from '../exit-codes.ts';
+import { ago } from '../output/ago.ts';
+import { formatBytes } from '../output/bytes.ts';
+import type { Printer } from '../output/printer.ts';
+import { renderFacts, renderTable } from '../output/table.ts';
+
+export async function logStatus({ store }: { readonly store: StoreOption }, printer: Printer): Promise<number> {
+  using interruption = new Interruption();
+  const described = await describeLog({ store, signal: interruption.signal });
+  const now = systemClock.wall();
+  printer.result(logJson(described, now), () => logText(described, now));
+  return described.problems.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+function logJson({ label, end, snapshot, levels, verified, problems, warnings }: LogDescription, now: number): object {
+  return {
+    store: label,
+    lastWriter: { node: end.node ?? null, epoch: end.epoch },
+    end: {
+      position: positionOf(end),
+      kind: end.kind,
+      writtenAt: end.timestamp,
+      ageMs: Math.max(0, now - end.timestamp),
+    },
+    snapshot:
+      snapshot === undefined ? null : { txid: snapshot.maxTxid, writtenAt: snapshot.timestamp, bytes: snapshot.size },
+    verified: verified === undefined ? null : { ...verified, position: formatPosition(verified.position) },
+    levels,
+    problems,
+    warnings,
+  };
+}
+
+/** Pure. */
+export function logText(described: LogDescription, now: number): string {
+  const { label, end, snapshot, levels, verified, problems, warnings } = described;
+  const objects = levels.reduce((sum, level) => sum + level.objects, 0);
+  const bytes = levels.reduce((sum, level) => sum + level.bytes, 0);
+  return [
+    `${label}: ${end.epoch > 0 ? `${end.node} wrote last, under epoch ${end.epoch}` : 'another program than Canopy wrote last'}`,
+    '',
+    renderFacts([
+      ['end', `${positionOf(end)}, written ${ago(end.timestamp, now)}`],
+      ['newest snapshot', snapshotText(snapshot, now)],
+      [
+        'restore last proven',
+        verified === undefined
+          ? 'never (canopy db verify does)'
+          : `${ago(verified.at, now)} by ${verified.node || 'somebody'}, up to ${formatTxid(verified.position.txid)}: ${formatBytes(verified.bytes)} in ${formatDuration(verified.ms)}`,
+      ],
+      ['in all', `${objects} object${objects === 1 ? '' : 's'}, ${formatBytes(bytes)}`],
+    ]),
+    '',
+    renderTable(
+      ['LEVEL', 'OBJECTS', 'SIZE', 'FROM', 'TO'],
+      levels.map((level) => [
+        level.level,
+        level.objects,
+        formatBytes(level.bytes),
+        formatTxid(level.minTxid),
+        formatTxid(level.maxTxid),
+      ]),
+    ),
+    ...warnings.flatMap(({ message, hint }) => ['', `note: ${message}`, `  → ${hint}`]),
+    ...problems.flatMap(({ problem, action }) => ['', `! ${problem}`, `  → ${action}`]),
+  ].join('\n');
+}
+
+function positionOf({ epoch, maxTxid: txid }: LogEntry): string {
+  return formatPosition({ epoch, txid });
+}
+
+/** One that the log began with does as well as a later one; it is only longer ago. */
+function snapshotText(snapshot: LogEntry | undefined, now: number): string {
+  if (snapshot === undefined) return 'none';
+  return `${ago(snapshot.timestamp, now)}, transaction ${formatTxid(snapshot.maxTxid)}, ${formatBytes(snapshot.size)}`;
+}

@@ -1,0 +1,138 @@
+/**
+ * A log judged by its listing alone: where it ends and who wrote there, what each level holds, and what is wrong with the
+ * chain. Nothing is decoded: that what is there can be read only a restore proves. Pure.
+ */
+import { formatTxid, messageOf, type Position } from '@canopy/core';
+import { planRestore } from '../restore/plan.ts';
+import { type LogEntry, SNAPSHOT_LEVEL } from './names.ts';
+
+/** Holes that are told one by one; more are counted. */
+const HOLES_TOLD = 3;
+
+export interface LevelSummary {
+  readonly level: number;
+  readonly objects: number;
+  /** Compressed. */
+  readonly bytes: number;
+  readonly minTxid: number;
+  readonly maxTxid: number;
+}
+
+export interface LogSummary {
+  /** The newest entry; undefined when the log is empty. */
+  readonly end: LogEntry | undefined;
+  /** The newest full image of any level. */
+  readonly snapshot: LogEntry | undefined;
+  /** Those that hold something, level 0 first. */
+  readonly levels: readonly LevelSummary[];
+  readonly problems: readonly LogProblem[];
+}
+
+export interface LogProblem {
+  readonly problem: string;
+  /** What to do. */
+  readonly action: string;
+}
+
+/** `entries` by transaction, as SegmentLog.all gives them; `proven`: up to where a restore was proven once. */
+export function summarizeLog(bucket: string, entries: readonly LogEntry[], proven?: Position): LogSummary {
+  const end = entries.reduce<LogEntry | undefined>((best, entry) => (isNewer(entry, best) ? entry : best), undefined);
+  const images = entries.filter(({ minTxid }) => minTxid === 1);
+  return {
+    end,
+    snapshot: images.findLast(({ level }) => level === SNAPSHOT_LEVEL) ?? images.at(-1),
+    levels: levelsOf(entries),
+    problems: [
+      ...restoreProblem(bucket, entries),
+      ...holeProblems(entries),
+      ...epochProblem(entries),
+      ...lostProblem(end, proven),
+    ],
+  };
+}
+
+/** Of equal reach the single transaction: it says who wrote it. */
+function isNewer(entry: LogEntry, than: LogEntry | undefined): boolean {
+  if (than === undefined || entry.maxTxid !== than.maxTxid) return entry.maxTxid > (than?.maxTxid ?? 0);
+  return entry.level < than.level;
+}
+
+function levelsOf(entries: readonly LogEntry[]): LevelSummary[] {
+  const levels = new Map<number, LevelSummary>();
+  for (const { level, size, minTxid, maxTxid } of entries) {
+    const known = levels.get(level) ?? { level, objects: 0, bytes: 0, minTxid, maxTxid };
+    levels.set(level, {
+      level,
+      objects: known.objects + 1,
+      bytes: known.bytes + size,
+      minTxid: Math.min(known.minTxid, minTxid),
+      maxTxid: Math.max(known.maxTxid, maxTxid),
+    });
+  }
+  return [...levels.values()].sort((a, b) => a.level - b.level);
+}
+
+function restoreProblem(bucket: string, entries: readonly LogEntry[]): LogProblem[] {
+  try {
+    planRestore(bucket, entries);
+    return [];
+  } catch (error) {
+    const action =
+      'a running primary stores a full image within its snapshot interval once something is committed; see who deleted the rest';
+    return entries.length === 0
+      ? []
+      : [{ problem: `the end of the log can't be restored: ${messageOf(error)}`, action }];
+  }
+}
+
+/** Retention takes single transactions from the oldest on, so between two of them nothing may be missing. */
+function holeProblems(entries: readonly LogEntry[]): LogProblem[] {
+  const merged = entries.filter(({ level }) => level > 0 && level < SNAPSHOT_LEVEL);
+  const segments = entries.filter(({ level, minTxid, maxTxid }) => level === 0 && minTxid === maxTxid);
+  const holes = segments.flatMap(({ maxTxid }, i) => {
+    const next = segments[i + 1]?.minTxid ?? maxTxid + 1;
+    return next <= maxTxid + 1 || isCovered(merged, maxTxid + 1, next - 1) ? [] : [{ from: maxTxid + 1, to: next - 1 }];
+  });
+  if (holes.length === 0) return [];
+  const told = holes.slice(0, HOLES_TOLD).map(({ from, to }) => `${formatTxid(from)} to ${formatTxid(to)}`);
+  const more = holes.length > HOLES_TOLD ? ` and ${holes.length - HOLES_TOLD} more` : '';
+  return [
+    {
+      problem: `the history has holes: ${told.join(', ')}${more} are missing`,
+      action: 'moments within them are lost; see who deletes from the bucket, and that its settings drop nothing',
+    },
+  ];
+}
+
+function isCovered(merged: readonly LogEntry[], from: number, to: number): boolean {
+  let reached = from - 1;
+  for (const { minTxid, maxTxid } of merged) if (minTxid <= reached + 1) reached = Math.max(reached, maxTxid);
+  return reached >= to;
+}
+
+/** Who is fenced stops: a lower epoch behind a higher one was put by something that does not keep to that. */
+function epochProblem(entries: readonly LogEntry[]): LogProblem[] {
+  let highest: LogEntry | undefined;
+  for (const entry of entries) {
+    if (entry.level !== 0 || entry.epoch === 0) continue;
+    if (highest !== undefined && entry.epoch < highest.epoch)
+      return [
+        {
+          problem: `transaction ${formatTxid(entry.maxTxid)} has epoch ${entry.epoch} (node ${entry.node}), behind epoch ${highest.epoch} (node ${highest.node})`,
+          action: 'two histories may be mixed: see whether the bucket was restored over itself, and verify it',
+        },
+      ];
+    highest = entry;
+  }
+  return [];
+}
+
+function lostProblem(end: LogEntry | undefined, proven: Position | undefined): LogProblem[] {
+  if (proven === undefined || proven.txid <= (end?.maxTxid ?? 0)) return [];
+  return [
+    {
+      problem: `the log ends before transaction ${formatTxid(proven.txid)}, up to which it was restored once: it has lost its end`,
+      action: 'bring the bucket back as it was, or start the primary: it tells what it knows to be missing',
+    },
+  ];
+}
