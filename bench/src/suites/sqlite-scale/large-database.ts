@@ -1,8 +1,8 @@
 /**
  * A database far larger than the memory that anybody may take for it: its first image into the log, a standby made from
  * that, a commit that the standby follows, a merge of the log by its primary, and a restore by a process of its own. The
- * file is nearly all hole, so what is stored is small: what is measured is memory, and that it ends. Peaks are VmHWM: all
- * that was resident at once, the program's own text and libraries included.
+ * file is nearly all hole, so what is stored is small: what is measured is memory, and that it ends. A peak is that of
+ * RssAnon, a resident peak that of everything (VmHWM), the program's text and libraries included.
  */
 import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { connectNats } from '@canopy/nats';
 import { SegmentLog } from '@canopy/sqlite';
 import { eventually, spawnNode, temporaryDirectory, testNatsServer } from '@canopy/testkit';
 import type { Report } from '../../harness.ts';
-import { openDatabase, peakMb } from './databases.ts';
+import { MemoryPeak, openDatabase } from './databases.ts';
 
 const BOUND = { of: 'value', atMost: 200 } as const;
 const PAGE_BYTES = 4096;
@@ -34,19 +34,27 @@ export async function measureLargeDatabase(report: Report, gigabytes: number): P
     report.figure(`large.${name}`, 's', (clock.monotonic() - from) / 1000);
   };
 
+  const peakOf = (pid: number): MemoryPeak => stack.use(new MemoryPeak(pid, clock));
+  const told = (who: string, peak: MemoryPeak): void => {
+    report.figure(`large.${who}.peak`, 'MB', peak.anonMb, undefined, BOUND);
+    report.figure(`large.${who}.resident_peak`, 'MB', peak.residentMb);
+  };
+
   // A check would read every page, and find that most belong to nobody.
   const options = { verify: 'none', verifyInterval: 0, compactionLevels: ['1s'] } as const;
   const place = { app: 'large', connection };
-  const a = await openDatabase({ ...place, path, node: 'a' }, options);
+  const peaks: MemoryPeak[] = [];
+  const watched = (pid: number): void => void peaks.push(peakOf(pid));
+  const a = await openDatabase({ ...place, path, node: 'a' }, options, watched);
   stack.defer(() => a.database.stop());
   await timed('first_image', async () => {
     await a.database.promote({ epoch: epoch(1), signal: AbortSignal.timeout(WITHIN_MS) });
   });
-  report.figure('large.primary.peak', 'MB', peakMb(a.pid), undefined, BOUND);
+  told('primary', peaks[0] as MemoryPeak);
 
   const copy = join(directory, 'b.db');
   const from = clock.monotonic();
-  const b = await openDatabase({ ...place, path: copy, node: 'b' }, options);
+  const b = await openDatabase({ ...place, path: copy, node: 'b' }, options, watched);
   stack.defer(() => b.database.stop());
   report.figure('large.bootstrap', 's', (clock.monotonic() - from) / 1000);
   await timed('follow', async () => {
@@ -54,16 +62,17 @@ export async function measureLargeDatabase(report: Report, gigabytes: number): P
     application.exec("INSERT INTO t (x) VALUES ('after')");
     await b.database.waitFor(await a.database.sync(), { signal: AbortSignal.timeout(WITHIN_MS) });
   });
-  report.figure('large.standby.peak', 'MB', peakMb(b.pid), undefined, BOUND);
+  told('standby', peaks[1] as MemoryPeak);
   await b.database.stop();
   await timed('compaction', () => merged(connection));
-  report.figure('large.compacting_primary.peak', 'MB', peakMb(a.pid), undefined, BOUND);
+  told('compacting_primary', peaks[0] as MemoryPeak);
 
   const job = { connection, bucket: BUCKET, dest: join(directory, 'c.db') };
   await using child = await spawnNode(new URL('./restore-program.ts', import.meta.url), [JSON.stringify(job)]);
+  const restoring = peakOf(child.pid);
   const done = JSON.parse(await child.line(/^\{/, { timeoutMs: WITHIN_MS })) as { ms: number; commit: number };
   report.figure('large.restore', 's', done.ms / 1000);
-  report.figure('large.restore.peak', 'MB', peakMb(child.pid), undefined, BOUND);
+  told('restore', restoring);
   report.note(`a database of ${done.commit} pages`);
 }
 

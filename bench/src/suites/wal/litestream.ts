@@ -33,6 +33,10 @@ interface Workload {
   readonly seconds: number;
   /** Until what starting has left to do is done. */
   readonly settleMs: number;
+  /** Nothing more is to come of a bucket that has not changed for so long: longer than anybody's interval. */
+  readonly quietMs: number;
+  /** Between two samples, at most. */
+  readonly pauseMs: number;
   readonly clock: Clock;
 }
 
@@ -48,6 +52,8 @@ export async function measureBesideLitestream(report: Report, { quick }: { reado
     samples: quick ? 3 : 50,
     seconds: quick ? 0.5 : 5,
     settleMs: quick ? 500 : 3000,
+    quietMs: quick ? 200 : 1500,
+    pauseMs: quick ? 100 : 1200,
     clock: env.clock,
   };
 
@@ -98,7 +104,7 @@ async function theirsWith(
   const dest = `${place.path}.restored`;
   return await course(blobs, place.path, work, async () => {
     // Everything has arrived when nothing more does.
-    await quiet(blobs, work.clock);
+    await quiet(blobs, work);
     const from = work.clock.monotonic();
     await litestream.restore(dest);
     rmSync(dest);
@@ -107,18 +113,18 @@ async function theirsWith(
 }
 
 async function course(blobs: Blobs, path: string, work: Workload, restored: () => Promise<number>): Promise<Course> {
-  const { clock, seconds } = work;
+  const { seconds } = work;
   const lag = await lags(blobs, path, work);
   const before = (await blobs.bucketInfo()).bytes;
   const steady = await runWriter({ path, perSecond: 200, seconds });
-  await quiet(blobs, clock);
+  await quiet(blobs, work);
   const bytesPerTx = ((await blobs.bucketInfo()).bytes - before) / steady.transactions;
   const { transactions, ms } = await runWriter({ path, seconds });
   return { lag, perSecond: (transactions * 1000) / ms, bytesPerTx, restoreMs: await restored() };
 }
 
 /** Single commits at moments that have nothing to do with anybody's interval. */
-async function lags(blobs: Blobs, path: string, { samples, settleMs, clock }: Workload): Promise<Samples> {
+async function lags(blobs: Blobs, path: string, { samples, settleMs, pauseMs, clock }: Workload): Promise<Samples> {
   const found = new Samples();
   const random = seededRandom('moments');
   const controller = new AbortController();
@@ -136,7 +142,7 @@ async function lags(blobs: Blobs, path: string, { samples, settleMs, clock }: Wo
   const insert = database.prepare('INSERT INTO moments (data) VALUES (?)');
   await clock.sleep(settleMs);
   for (let i = 0; i < samples; i++) {
-    await clock.sleep(200 + random.int(1000));
+    await clock.sleep(pauseMs / 6 + random.int(pauseMs));
     const { promise, resolve } = Promise.withResolvers<void>();
     arrived = resolve;
     insert.run(random.int(1e9));
@@ -149,13 +155,13 @@ async function lags(blobs: Blobs, path: string, { samples, settleMs, clock }: Wo
   return found;
 }
 
-/** Until the bucket has not changed for longer than anybody's interval. */
-async function quiet(blobs: Blobs, clock: Clock): Promise<void> {
+/** Until the bucket has not changed for a while. */
+async function quiet(blobs: Blobs, { clock, quietMs }: Workload): Promise<void> {
   let last = -1;
   for (let i = 0; i < 20; i++) {
     const { bytes } = await blobs.bucketInfo();
     if (bytes === last) return;
     last = bytes;
-    await clock.sleep(1500);
+    await clock.sleep(quietMs);
   }
 }

@@ -8,6 +8,9 @@ import { createSnapshot } from '../restore/snapshot.ts';
 import type { PrimaryDeps } from './primary.ts';
 import { SnapshotSchedule } from './snapshot-schedule.ts';
 
+/** To list a long log keeps this thread busy, and an application waits for its first write after a promotion. */
+const INHERIT_MS = 1000;
+
 export class SnapshotKeeper {
   readonly #deps: PrimaryDeps;
   readonly #schedule: SnapshotSchedule;
@@ -46,6 +49,7 @@ export class SnapshotKeeper {
   async inherit(signal: AbortSignal): Promise<void> {
     const { log, env } = this.#deps;
     try {
+      await env.clock.sleep(INHERIT_MS, { signal });
       const newest = (await log.snapshots({ signal })).at(-1);
       this.#lastStoredAt ??= newest?.storedAt;
       const ageMs = newest === undefined ? undefined : env.clock.wall() - newest.storedAt;

@@ -19,6 +19,9 @@ import { wrapFileError } from './system-errors.ts';
 /** How long a predecessor that is just ending may keep the lock. */
 const LOCK_WAIT_MS = 5000;
 
+/** Not the name of any object of a log. */
+const NO_OBJECT = 'canopy/nothing';
+
 /** Throws SQLITE_UNWRITABLE or SQLITE_DISK_FULL. */
 export function prepareDirectory(path: string, directory: string): void {
   try {
@@ -64,9 +67,21 @@ async function openBucket(
   const { replicas } = spec.options;
   const wanted = replicas === undefined ? {} : { replicas };
   const blobs = mayMake ? await session.ensureBlobs(bucket, wanted) : await session.blobs(bucket);
+  keepKnown(blobs);
   const info = await blobs.bucketInfo({ signal });
   const log = new SegmentLog({ blobs, clock: env.clock, log: env.log, createdAt: info.createdAt });
   return { log, findings: checkBucket(info) };
+}
+
+/**
+ * Watches share what is known of a bucket, and forget it with the last of them: a change of role would begin by asking for
+ * the whole log again. One that asks for nothing keeps it until the session closes; where it breaks off, the next begins anew.
+ */
+function keepKnown(blobs: Blobs): void {
+  const hear = async (): Promise<void> => {
+    for await (const _ of blobs.watch(NO_OBJECT));
+  };
+  hear().catch(() => {});
 }
 
 function openDirectory({ store }: DatabaseSpec, env: Env, mayMake: boolean): OpenedLog {

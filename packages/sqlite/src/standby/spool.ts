@@ -11,11 +11,6 @@ import { wrapFileError } from '../process/system-errors.ts';
 import type { PageChanges } from './page-changes.ts';
 
 const READ_BYTES = 1024 * 1024;
-/**
- * What receiving leaves behind is several times its size, and left to itself it is collected at 64 MB. Where the process
- * allows it (ours does), it goes each time that so many bytes of pages have come: a few milliseconds.
- */
-const COLLECT_BYTES = 16 * 1024 * 1024;
 
 export class Spool implements PageChanges {
   readonly #path: string;
@@ -46,16 +41,11 @@ export class Spool implements PageChanges {
     options: { signal?: AbortSignal | undefined; onBatch?: (pages: readonly LtxPage[]) => void } = {},
   ): Promise<Spool> {
     const spool = new Spool(join(directory, 'apply.spool'), stream.header.pageSize);
-    let collectable = 0;
     try {
       for await (const batch of stream.batches()) {
         options.signal?.throwIfAborted();
         options.onBatch?.(batch);
         spool.#write(batch);
-        collectable += batch.length * spool.#pageSize;
-        if (collectable < COLLECT_BYTES) continue;
-        collectable = 0;
-        globalThis.gc?.();
       }
       return spool;
     } catch (error) {
