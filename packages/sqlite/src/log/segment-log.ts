@@ -191,21 +191,23 @@ export class SegmentLog implements LogView {
     return tail === undefined ? undefined : { entry: tail, position: { epoch: tail.epoch, txid: tail.maxTxid } };
   }
 
-  /** Level-0 entries from a transaction on, in order. Their names are not checked for holes. */
+  /**
+   * Level-0 entries from a transaction on, in order. Not checked for holes: a listing takes its time, and what is deleted
+   * meanwhile, oldest first, may leave some in front of it and some behind.
+   */
   async entries(from = 1, options: CallOptions = {}): Promise<LogEntry[]> {
     const found = await this.#list(SEGMENTS, options);
-    return found.filter((entry) => entry.minTxid >= from && entry.minTxid === entry.maxTxid);
+    return found.filter((entry) => entry.minTxid >= from && isSingle(entry));
   }
 
   /**
-   * The log as one line, oldest first: single transactions, and before them what they were merged into at level 1. An
-   * entry never spans two epochs.
+   * The log as one line, oldest first: single transactions, and what they were merged into at level 1 wherever some of them
+   * are gone, also in their midst: a listing is no picture of one moment. Entries may overlap then; none spans two epochs.
    */
   async history(options: CallOptions = {}): Promise<LogEntry[]> {
     const all = await this.#list(ROOT, options);
-    const segments = all.filter((entry) => entry.level === 0 && entry.minTxid === entry.maxTxid);
-    const first = segments[0]?.maxTxid ?? Number.POSITIVE_INFINITY;
-    return [...all.filter((entry) => entry.level === 1 && entry.maxTxid < first), ...segments];
+    const single = new Set(all.filter(isSingle).map((entry) => entry.maxTxid));
+    return all.filter((entry) => isSingle(entry) || (entry.level === 1 && !isWithin(entry, single)));
   }
 
   /** Full images, oldest first. */
@@ -224,7 +226,7 @@ export class SegmentLog implements LogView {
     for (const entry of await this.history(options)) {
       const last = spans.at(-1);
       if (last !== undefined && last.epoch === entry.epoch && last.node === entry.node)
-        spans[spans.length - 1] = { ...last, toTxid: entry.maxTxid };
+        spans[spans.length - 1] = { ...last, fromTxid: Math.min(last.fromTxid, entry.minTxid), toTxid: entry.maxTxid };
       else spans.push({ epoch: entry.epoch, node: entry.node, fromTxid: entry.minTxid, toTxid: entry.maxTxid });
     }
     return spans;
@@ -294,6 +296,16 @@ export class SegmentLog implements LogView {
     const entries = blobs.map(entryOf).filter((entry) => entry !== undefined);
     return entries.sort((a, b) => a.maxTxid - b.maxTxid || a.minTxid - b.minTxid || a.level - b.level);
   }
+}
+
+function isSingle({ level, minTxid, maxTxid }: LogEntry): boolean {
+  return level === 0 && minTxid === maxTxid;
+}
+
+/** Every one of its transactions is in the set. */
+function isWithin({ minTxid, maxTxid }: LogEntry, txids: ReadonlySet<number>): boolean {
+  for (let txid = minTxid; txid <= maxTxid; txid++) if (!txids.has(txid)) return false;
+  return true;
 }
 
 /** The contents must be what the name says: an object copied under another name would otherwise be applied. */

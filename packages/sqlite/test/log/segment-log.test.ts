@@ -6,6 +6,35 @@ import { segmentName } from '../../src/log/names.ts';
 import { SegmentLog } from '../../src/log/segment-log.ts';
 import { BUCKET, fill, memoryLog, segment, snapshotAt } from './logs.ts';
 
+test('history shows what was merged wherever single transactions are gone, also between two that are there', async () => {
+  const { log, blobs } = await memoryLog();
+  await fill(log, 1, 12);
+  for (const [minTxid, maxTxid] of [
+    [1, 3],
+    [4, 6],
+    [7, 8],
+    [9, 11],
+  ] as const) {
+    const facts = { epoch: epoch(1), node: 'a', timestamp: 1, data: new Uint8Array(3) };
+    await log.putMerged({ level: 1, minTxid, maxTxid, ...facts });
+  }
+  // As a listing sees it that a deletion overtakes: 5 is still there, what was behind it is not.
+  for (const txid of [1, 2, 3, 4, 6, 9]) await blobs.delete(segmentName(txid));
+  const shown = (await log.history()).map(({ level, minTxid, maxTxid }) => [level, minTxid, maxTxid]);
+  expect(shown).toEqual([
+    [1, 1, 3],
+    [0, 5, 5],
+    [1, 4, 6],
+    [0, 7, 7],
+    [0, 8, 8],
+    [0, 10, 10],
+    [1, 9, 11],
+    [0, 11, 11],
+    [0, 12, 12],
+  ]);
+  expect(await log.epochChain()).toEqual([{ epoch: 1, node: 'a', fromTxid: 1, toTxid: 12 }]);
+});
+
 describe('append', () => {
   test('stores under Litestream names with its header and ours', async () => {
     const { log, blobs } = await memoryLog();
