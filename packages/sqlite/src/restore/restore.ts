@@ -78,8 +78,9 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
       const done = await restoreOnce(options, dest, damaged);
       return { ...done, ms: clock.monotonic() - started };
     } catch (error) {
-      const vanished = hasCode(error, 'SQLITE_LOG_GAP') && error.fields.vanished === true;
-      if (attempt >= ATTEMPTS || !(vanished || error instanceof DamagedImage))
+      // Objects go while the log is listed and read, each for another one that has what it had: that is in the next listing.
+      const hasMoved = hasCode(error, 'SQLITE_LOG_GAP');
+      if (attempt >= ATTEMPTS || !(hasMoved || error instanceof DamagedImage))
         throw error instanceof DamagedImage ? error.cause : error;
       if (error instanceof DamagedImage) damaged.set(error.entry.name, error.cause);
     }
