@@ -1,4 +1,5 @@
 /** What every Blobs must do, whatever is behind it. */
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { Blobs, BlobWatchEvent } from '../blobs/port.ts';
 import { bytes, type ContractSystem, codeOf, Recorder, text, useSystem } from './system.ts';
@@ -83,6 +84,18 @@ export function describeBlobsContract(name: string, makeSystem: () => Promise<Co
           expect(read?.info.size, `${kind}/${size}`).toBe(size);
           expect(Buffer.compare(read?.bytes ?? bytes('missing'), data), `${kind}/${size}`).toBe(0);
         }
+      }
+    });
+
+    test('a digest that the caller has takes the place of one that is computed, whatever the size', async () => {
+      const blobs = await fresh();
+      for (const size of [0, 100, 3_000_001]) {
+        const data = noise(size);
+        const sha256 = createHash('sha256').update(data).digest();
+        expect(await blobs.put(`known-${size}`, data, { sha256 })).toMatchObject({ size });
+        // Reading compares.
+        const read = await blobs.read(`known-${size}`);
+        expect(Buffer.compare(read?.bytes ?? bytes('missing'), data), `${size}`).toBe(0);
       }
     });
 
