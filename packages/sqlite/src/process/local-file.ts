@@ -28,7 +28,7 @@ export type LocalFile =
       readonly kind: 'unproven';
       readonly position: Position;
       readonly movedOn: boolean;
-      /** The machine went down since: it may also have fewer. */
+      /** The machine went down since: it may also have fewer. `position` is the last that the WAL still reaches, if any. */
       readonly mayHaveLost?: boolean;
     };
 
@@ -71,10 +71,51 @@ export async function inspectFile(
   if (state === undefined) return { kind: 'foreign' };
   if (state.role === 'standby') return { kind: 'replica', state };
   if (inodeOf(path) !== state.inode) return { kind: 'foreign' };
-  const found = inspectFormer(path, header, state, await log.history({ signal }));
+  const entries = await log.history({ signal });
+  const found = inspectFormer(path, header, state, entries);
   // Its WAL may have lost what is in the log: gone on with, the file would take that back.
   const mayHaveLost = state.boot === undefined ? false : state.boot === '' || state.boot !== boot;
-  return found.kind === 'unproven' && mayHaveLost ? { ...found, mayHaveLost } : found;
+  if (found.kind !== 'unproven' || !mayHaveLost) return found;
+  return { ...found, position: lastReached(path, state, entries) ?? found.position, mayHaveLost };
+}
+
+/**
+ * The newest entry of ours whose end the WAL still reaches: where nothing was committed since, the file is there. A guess
+ * that the pages must confirm. Undefined when the WAL has none.
+ */
+function lastReached(
+  path: string,
+  { claimed, node }: PrimaryState,
+  entries: readonly LogEntry[],
+): Position | undefined {
+  let fd: number;
+  try {
+    fd = openSync(`${path}-wal`, 'r');
+  } catch {
+    return undefined;
+  }
+  try {
+    const reader = new WalReader(fd);
+    const header = reader.header();
+    if (header === undefined) return undefined;
+    let end = startOf(header);
+    for (;;) {
+      const batch = reader.read(end);
+      if (batch.type !== 'batch' || batch.transactions === 0) break;
+      end = batch.end;
+    }
+    const last = entries.findLast(
+      ({ epoch, node: by, walEnd }) =>
+        epoch === claimed.epoch &&
+        by === node &&
+        walEnd?.salt1 === header.salt1 &&
+        walEnd.salt2 === header.salt2 &&
+        walEnd.offset <= end.offset,
+    );
+    return last === undefined ? undefined : { epoch: last.epoch, txid: last.maxTxid };
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function inspectFormer(path: string, header: FileHeader, state: PrimaryState, entries: readonly LogEntry[]): LocalFile {

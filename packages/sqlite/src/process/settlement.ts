@@ -85,9 +85,9 @@ export class Settlement {
     if (local.kind === 'replica') return this.#openReplica(local.state, end, needed);
     if (local.kind === 'shipped') return this.#shipped(local, end);
     if (local.kind === 'foreign') return isEmptyDatabase(spec.path) ? this.#rebuild(end) : this.#diverge(START, end);
-    // Where nobody manages the programs that use it, they are writing to it already.
-    const mayHaveLost = local.kind === 'unproven' && local.mayHaveLost === true && !spec.unmanaged;
-    if (local.movedOn || mayHaveLost) return this.#diverge(local.position, end);
+    if (local.movedOn) return this.#diverge(local.position, end);
+    // Gone on with, it might take back what the log has acknowledged: also where nobody manages the programs that use it.
+    if (local.kind === 'unproven' && local.mayHaveLost === true) return this.#diverge(local.position, end, true);
     return { kind: 'local', position: local.position, cursor: local.kind === 'ahead' ? local.cursor : undefined };
   }
 
@@ -175,14 +175,18 @@ export class Settlement {
     return { kind: 'replica', file: new ReplicaFile(this.#fileOptions(), () => position), end };
   }
 
-  async #diverge(fork: Position, end: Position): Promise<Settled> {
+  /** Without anybody who answers for the file it is not moved; only Litestream may have gone on with it in the log. */
+  async #diverge(
+    fork: Position,
+    end: Position,
+    mayMove: boolean = this.#deps.spec.unmanaged !== true,
+  ): Promise<Settled> {
     const { spec, env, log, directory } = this.#deps;
     const { path, node, options } = spec;
     const { lockTimeoutMs } = options;
     const found = { path, directory, node, fork, log, env, lockTimeoutMs, signal: this.#signal };
-    // Without anybody who answers for the file it is not moved; only Litestream may have gone on with it in the log.
-    const refuse = spec.unmanaged === true;
-    const kept = refuse && Number(end.epoch) > 0 ? undefined : await keepDivergence({ ...found, refuse });
+    const refused = !mayMove && Number(end.epoch) > 0;
+    const kept = refused ? undefined : await keepDivergence({ ...found, refuse: !mayMove });
     if (kept === undefined)
       throw sqliteErrors.create('SQLITE_FOREIGN_FILE', { path, bucket: log.bucket, fork: fork.txid, end: end.txid });
     if ('same' in kept) return this.#adopt(kept.same, end);

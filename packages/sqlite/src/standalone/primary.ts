@@ -39,7 +39,9 @@ export class Primary extends UnmanagedDatabase {
   }
 
   /**
-   * Resolves when commits are being shipped. The file may be in use; where there is none, it is made from the log. Throws
+   * Resolves when commits are being shipped. The file may be in use; where there is none, it is made from the log. After a
+   * loss of power a file that may lack what the log has is brought to the log's end before, what differs is kept aside
+   * (`divergence_kept`), and no program may have it open meanwhile (SQLITE_DATABASE_BUSY). Throws
    * SQLITE_FOREIGN_FILE when file and log are not of one history, SQLITE_FENCED when another primary is just starting,
    * SQLITE_IN_USE, SQLITE_DATABASE_BUSY, BLOB_BUCKET_MISSING when a log that was there is gone, NATS_*; then nothing runs.
    */

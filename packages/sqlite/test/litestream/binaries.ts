@@ -84,7 +84,7 @@ function reasonOf(error: unknown): string {
 }
 
 /** The same as nats-servers are kept in: XDG_CACHE_HOME, else ~/.cache, else one of this user below TMPDIR. */
-function cacheDirectory(): string {
+export function cacheDirectory(): string {
   const { XDG_CACHE_HOME: xdg, HOME: home } = process.env;
   const own = join(tmpdir(), `canopy-cache-${process.getuid?.() ?? 'user'}`);
   const directory = xdg?.startsWith('/')
