@@ -99,6 +99,8 @@ export class BackPressure {
       if (release !== undefined) await env.clock.sleep(holdMs(share), { signal });
       // While it is full they stay out: looking again is all that the end of a period means.
       while (release !== undefined && heldShare(usedBytes(), softBytes) === 1) {
+        // Also where it became full since the period began: the WAL is begun anew only for one that says so.
+        this.#tell('full', cause, usedBytes());
         await env.clock.sleep(PERIOD_MS, { signal });
         if (isHeld()) continue;
         release();

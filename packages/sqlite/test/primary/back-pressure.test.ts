@@ -77,6 +77,18 @@ test('a hold that was lost while the WAL was begun anew is taken again', async (
   expect(wal.since).toBeDefined();
 });
 
+test('a WAL that becomes full while writers are held is full from then on', async () => {
+  const { clock, wal, codes, pressure } = rig();
+  wal.used = 390;
+  pressure.press(WAL_CAUSE.held);
+  await clock.advance(10);
+  expect([codes(), pressure.isFull]).toEqual([['WAL_LARGE'], false]);
+  wal.used = 410;
+  await clock.advance(1000);
+  expect([codes(), pressure.isFull]).toEqual([['WAL_LARGE', 'WAL_FULL'], true]);
+  expect(wal.since).toBeDefined();
+});
+
 test('its end lets writers in; a writer that can not be kept out is tried again', async () => {
   const { clock, wal, tasks, pressure, failures } = rig();
   wal.used = 1000;
