@@ -9,7 +9,7 @@ import type { Blobs } from '@canopy/nats';
 import { sqliteErrors } from '../errors.ts';
 import { peekLtxHeader } from '../ltx/decoder.ts';
 import type { LtxHeader } from '../ltx/header.ts';
-import { asEntry, type EntryKind, entryHeaders, type LogEntry, segmentName } from './names.ts';
+import { asEntry, type EntryKind, entryHeaders, type LogEntry, segmentName, type WalChain } from './names.ts';
 import type { CallOptions, LogView } from './view.ts';
 
 /** An object up to this size is one chunk and one entry in the bucket's stream, which counts both in its revisions. */
@@ -32,6 +32,8 @@ export interface AppendInput {
    * image of any size may come as a stream.
    */
   readonly bytes: Uint8Array | LtxChunks;
+  /** The WAL's running checksum at the entry's end. */
+  readonly walChain?: WalChain | undefined;
   /** Free text for whoever reads the entry; one line. */
   readonly note?: string | undefined;
 }
@@ -70,7 +72,12 @@ export class Appender {
       kind: txid === 1 ? 'snapshot' : input.kind,
       timestamp: header.timestamp,
       digest,
-      walEnd: { salt1: header.walSalt1, salt2: header.walSalt2, offset: header.walOffset + header.walSize },
+      walEnd: {
+        salt1: header.walSalt1,
+        salt2: header.walSalt2,
+        offset: header.walOffset + header.walSize,
+        chain: input.walChain,
+      },
       note: input.note,
     });
     // Beside the put, so that it costs no time. It is one of two proofs, see #guard; a failure of it is awaited there.

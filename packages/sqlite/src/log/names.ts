@@ -46,6 +46,13 @@ export interface WalEnd {
   readonly salt1: number;
   readonly salt2: number;
   readonly offset: number;
+  /** The WAL's running checksum there: other frames that happen to end at the same place have another. */
+  readonly chain?: WalChain | undefined;
+}
+
+export interface WalChain {
+  readonly checksum1: number;
+  readonly checksum2: number;
 }
 
 export function formatName({ level, minTxid, maxTxid }: LogName): string {
@@ -89,6 +96,8 @@ export function entryHeaders(facts: EntryFacts): Record<string, string> {
   if (facts.digest !== undefined) headers['Canopy-Digest'] = facts.digest;
   if (facts.walEnd !== undefined)
     headers['Canopy-Wal-End'] = `${facts.walEnd.salt1} ${facts.walEnd.salt2} ${facts.walEnd.offset}`;
+  if (facts.walEnd?.chain !== undefined)
+    headers['Canopy-Wal-Chain'] = `${facts.walEnd.chain.checksum1} ${facts.walEnd.chain.checksum2}`;
   if (facts.note !== undefined) headers['Canopy-Note'] = facts.note;
   return headers;
 }
@@ -113,7 +122,7 @@ export function entryOf(blob: BlobInfo): LogEntry | undefined {
     timestamp: Number.isFinite(timestamp) ? timestamp : blob.writtenAt,
     storedAt: blob.writtenAt,
     digest: headers['Canopy-Digest'],
-    walEnd: walEndOf(headers['Canopy-Wal-End']),
+    walEnd: walEndOf(headers['Canopy-Wal-End'], headers['Canopy-Wal-Chain']),
     note: headers['Canopy-Note'],
   };
 }
@@ -125,10 +134,12 @@ export function asEntry(info: BlobInfo): LogEntry {
   return entry;
 }
 
-function walEndOf(text: string | undefined): WalEnd | undefined {
+function walEndOf(text: string | undefined, sums: string | undefined): WalEnd | undefined {
   const match = /^(\d+) (\d+) (\d+)$/.exec(text ?? '');
   if (match === null) return undefined;
-  return { salt1: Number(match[1]), salt2: Number(match[2]), offset: Number(match[3]) };
+  const end = { salt1: Number(match[1]), salt2: Number(match[2]), offset: Number(match[3]) };
+  const chain = /^(\d+) (\d+)$/.exec(sums ?? '');
+  return chain === null ? end : { ...end, chain: { checksum1: Number(chain[1]), checksum2: Number(chain[2]) } };
 }
 
 /** The beginning of the history, alone or merged: a full copy of the database that is no snapshot. */

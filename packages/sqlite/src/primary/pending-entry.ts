@@ -5,6 +5,7 @@
  */
 import type { Clock } from '@canopy/core';
 import type { LtxChunks } from '../log/appender.ts';
+import type { WalChain } from '../log/names.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { encodeFramesInSteps, isStreamed } from './segment-builder.ts';
 
@@ -16,6 +17,8 @@ export interface PendingEntry {
   readonly commit: number;
   /** More was there when it was read. */
   readonly more: boolean;
+  /** At its end. */
+  readonly walChain: WalChain | undefined;
 }
 
 /**
@@ -39,5 +42,5 @@ export async function prepareNext(
   const txid = before.txid + 1;
   const bytes = await encodeFramesInSteps(txid, clock.wall(), batch, before.commit, live.readers, rest);
   live.advance(batch.end);
-  return { txid, kind: 'commit', bytes, commit: batch.commit, more: batch.more };
+  return { txid, kind: 'commit', bytes, commit: batch.commit, more: batch.more, walChain: batch.end };
 }

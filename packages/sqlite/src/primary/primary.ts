@@ -263,7 +263,14 @@ export class Primary {
     const txid = this.#position.txid + 1;
     const found = { ...batch, commit: batch.commit };
     const bytes = encodeFrames(txid, this.#deps.env.clock.wall(), found, this.#commit, this.#live.readers);
-    this.#pending = { txid, kind, bytes, commit: batch.commit, more: kind === 'commit' && batch.more };
+    this.#pending = {
+      txid,
+      kind,
+      bytes,
+      commit: batch.commit,
+      more: kind === 'commit' && batch.more,
+      walChain: batch.end,
+    };
     this.#live.advance(batch.end);
   }
 
@@ -273,7 +280,7 @@ export class Primary {
     const txid = this.#position.txid + 1;
     const whole = { ...image, end: this.#live.cursor };
     const bytes = encodeImage(txid, this.#deps.env.clock.wall(), whole, this.#live.readers);
-    this.#pending = { txid, kind, bytes, commit: image.commit, more: false };
+    this.#pending = { txid, kind, bytes, commit: image.commit, more: false, walChain: whole.end };
   }
 
   /** Puts the prepared entry; the one that follows it may be prepared afterwards. Throws SQLITE_FENCED. */
@@ -297,9 +304,10 @@ export class Primary {
   /** Again and again until the outcome is known. */
   async #append(entry: PendingEntry, signal: AbortSignal): Promise<LogEntry> {
     const { env, log, epoch, node } = this.#deps;
+    const { txid, kind, bytes, walChain } = entry;
     for (let attempt = 0; ; attempt++) {
       try {
-        return await log.append({ txid: entry.txid, epoch, node, kind: entry.kind, bytes: entry.bytes }, { signal });
+        return await log.append({ txid, epoch, node, kind, bytes, walChain }, { signal });
       } catch (error) {
         signal.throwIfAborted();
         if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST')) throw error;

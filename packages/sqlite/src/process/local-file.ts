@@ -206,6 +206,13 @@ function proveWal(path: string, last: LogEntry): { cursor: WalCursor; more: bool
 
 /** The cursor at an entry's end, where the WAL still proves that it was read up to there. */
 function cursorAt(fd: number, header: WalHeader, end: NonNullable<LogEntry['walEnd']>): WalCursor | undefined {
+  const found = placeOf(fd, header, end);
+  const { chain = found } = end;
+  // Other commits, made after the machine had lost ours, may end at the very same place.
+  return found?.checksum1 === chain?.checksum1 && found?.checksum2 === chain?.checksum2 ? found : undefined;
+}
+
+function placeOf(fd: number, header: WalHeader, end: NonNullable<LogEntry['walEnd']>): WalCursor | undefined {
   const start = startOf(header);
   // An entry without frames names no generation, and a WAL that was removed and made anew looks like the first one.
   if (end.salt1 === 0 && end.salt2 === 0) return undefined;

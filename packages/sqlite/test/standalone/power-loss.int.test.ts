@@ -94,3 +94,18 @@ test('a file that a program has open is not taken from under it', async () => {
   }
   await expectGoesOn(acknowledged, 10);
 });
+
+test('other commits that end at the same place of the WAL do not pass for those that were lost', async () => {
+  const acknowledged = await loseTheRest();
+  const app = new DatabaseSync(path);
+  app.exec('PRAGMA synchronous=NORMAL');
+  try {
+    // As many, as large, in the same generation.
+    for (let id = 101; id <= 105; id++) app.exec(`INSERT INTO t VALUES (${id})`);
+    await expect(primary().start()).rejects.toMatchObject({ code: 'SQLITE_DATABASE_BUSY' });
+  } finally {
+    app.close();
+  }
+  await expectGoesOn(acknowledged, 10);
+  expect(await describeDivergences(path)).toMatchObject([{ rows: 10 }]);
+});
