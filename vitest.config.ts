@@ -8,6 +8,7 @@ const FAULTS = [
   'packages/election/test/chaos.int.test.ts',
   'packages/sqlite/test/standalone/better-sqlite3.int.test.ts',
   'packages/sqlite/test/standalone/decisions.int.test.ts',
+  'packages/sqlite/test/standby/large-apply.int.test.ts',
 ];
 
 /** Three projects: pure tests, seeded simulation, and tests with real servers and processes (one file at a time). */

@@ -34,9 +34,9 @@ export function listParts(root: string): readonly Part[] {
     check('lint', ['node_modules/@biomejs/biome/bin/biome', 'check', '.']),
     check('tidy', ['scripts/tidy.ts']),
     check('errors', ['scripts/errors.ts', '--check']),
-    vitest('unit', 4 * MINUTE_MS),
+    vitest('unit', 8 * MINUTE_MS),
     vitest('sim', 5 * MINUTE_MS),
-    { ...vitest('integration', 20 * MINUTE_MS), needsServer: true },
+    { ...vitest('integration', 30 * MINUTE_MS), needsServer: true },
     campaign('crash', ['--suite', 'platform']),
     campaign('crash-database', ['--suite', 'database', '--rounds', '30', '--within', '120']),
   ];

@@ -5,7 +5,9 @@
  */
 import type { DatabaseEvent, Env, TaskGroup } from '@canopy/core';
 
-/** How often the WAL is looked at. */
+/** At most so often the WAL is looked at when it is written to: what a fast writer adds meanwhile goes over the limit. */
+const LOOK_MS = 20;
+/** How often it is looked at while it is full. */
 const PERIOD_MS = 100;
 /** Writers that wait look at most 100 ms apart: a shorter gap than this they may never meet. */
 const GAP_MS = 120;
@@ -67,11 +69,11 @@ export class BackPressure {
     return this.#state === 'full';
   }
 
-  /** Something was written, or could not be taken away. Cheap: it looks at most once a period. */
+  /** Something was written, or could not be taken away. Cheap: it looks at most every 20 ms. */
   press(cause: string): void {
     const { env, tasks, softBytes, usedBytes } = this.#deps;
     const now = env.clock.monotonic();
-    if (this.#isRunning || tasks.signal.aborted || now - this.#lookedAt < PERIOD_MS) return;
+    if (this.#isRunning || tasks.signal.aborted || now - this.#lookedAt < LOOK_MS) return;
     this.#lookedAt = now;
     if (usedBytes() <= softBytes) return;
     this.#isRunning = true;
