@@ -45,11 +45,21 @@ it('replication: every figure of both suites, with targets and baselines', async
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line) as { metric: string; value: number; baseline?: number; target?: string });
   const of = (metric: string) => figures.find((figure) => figure.metric === metric);
-  for (const metric of ['lag.p99', 'sustained_lag.p99', 'handover_gap.p99', 'handover_lost', 'ltx_encode', 'ltx_decode'])
+  for (const metric of [
+    'lag.p99',
+    'sustained_lag.p99',
+    'handover_gap.p99',
+    'handover_lost',
+    'ltx_encode',
+    'ltx_decode',
+  ])
     expect(of(metric), metric).toMatchObject({ target: expect.any(String), value: expect.any(Number) });
   const against = ['replicated_commit_to_publish.p50', 'steady_1000_writes', 'bulk_writes', 'shipped', 'restore'];
   for (const metric of [...against, 'r3.replicated_commit_to_publish.p50'])
-    expect(of(metric), metric).toMatchObject({ target: expect.stringContaining('ratio'), baseline: expect.any(Number) });
+    expect(of(metric), metric).toMatchObject({
+      target: expect.stringContaining('ratio'),
+      baseline: expect.any(Number),
+    });
   expect(of('handover_lost')?.value).toBe(0);
   expect(of('objects_200.entry.requests')?.value).toBe(1);
   expect(of('idle_2_databases.cpu')?.target).toBe('value <= 2');

@@ -10,6 +10,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   '@canopy/core': [],
   '@canopy/nats': ['core'],
   '@canopy/election': ['core', 'nats'],
+  '@canopy/replication': ['core', 'nats'],
   '@canopy/sqlite': ['core', 'nats'],
   '@canopy/backends': ['core', 'nats'],
   '@canopy/platform': ['core', 'nats', 'election'],
