@@ -15,4 +15,21 @@ export const replicationErrors = defineErrors({
       'the timestamp {timestamp} lies {aheadMs} ms ahead of the wall clock of {nodeId}; {maxDriftMs} ms are allowed',
     hint: 'Compare the clocks of both nodes and have them kept by NTP. The event was not taken over.',
   },
+  REPLICATED_VALUE_INVALID: {
+    message: 'the value can not be replicated: {problem}',
+    hint: 'Use what JSON can carry: text, finite numbers, true, false, null, lists and plain objects of them, at most 500 deep.',
+  },
+  CRDT_STATE_INVALID: {
+    message: '{kind} from JSON: {problem}',
+    hint: 'The state was not made by toJSON() of this type, or was damaged on the way. Drop it; the sender can send its state again.',
+  },
+  CRDT_INPUT_INVALID: { message: '{kind}: {problem}', hint: 'Nothing was changed.' },
+  CRDT_NODE_UNKNOWN: {
+    message: '{kind}: it belongs to no node and can not be changed',
+    hint: 'Give the id of this node: to the constructor, or as the second argument of fromJSON(). An id taken from the state would credit the change to another node.',
+  },
+  CRDT_KIND_MISMATCH: {
+    message: '{kind} can not merge {other}',
+    hint: 'Only values of one type merge, made by one copy of the package: restore what comes from elsewhere with fromJSON().',
+  },
 });

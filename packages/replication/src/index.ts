@@ -1,4 +1,4 @@
-/** Keyed state on several nodes: the clocks that order its writes. */
+/** Keyed state on several nodes: the clocks that order its writes, and values that merge. */
 export { HybridClock, type HybridClockOptions, type HybridClockStatus } from './clock/hybrid-clock.ts';
 export {
   compareHybridTimestamps,
@@ -7,5 +7,14 @@ export {
   parseHybridTimestamp,
 } from './clock/hybrid-timestamp.ts';
 export { type ClockOrder, VectorClock, type VectorClockRecord } from './clock/vector-clock.ts';
+export { EnableWinsFlag, type EnableWinsFlagState } from './crdt/enable-wins-flag.ts';
+export { GCounter, type GCounterState } from './crdt/g-counter.ts';
+export { GSet } from './crdt/g-set.ts';
+export { LWWMap, type LWWMapState } from './crdt/lww-map.ts';
+export { LWWRegister } from './crdt/lww-register.ts';
+export { isMergeable, MERGEABLE, type Mergeable } from './crdt/mergeable.ts';
+export { MVRegister, type MVRegisterState } from './crdt/mv-register.ts';
+export { ORSet, type ORSetState } from './crdt/or-set.ts';
+export { PNCounter, type PNCounterState } from './crdt/pn-counter.ts';
 export { replicationErrors } from './errors.ts';
 export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
