@@ -32,4 +32,24 @@ export const replicationErrors = defineErrors({
     message: '{kind} can not merge {other}',
     hint: 'Only values of one type merge, made by one copy of the package: restore what comes from elsewhere with fromJSON().',
   },
+  CONFLICT_STRATEGY_MISSING: {
+    message: 'a conflict resolver needs a strategy',
+    hint: 'Give it one of the strategies, or an object with a function "resolve"; a CustomResolverStrategy needs its function.',
+  },
+  CONFLICT_ENTRIES_EMPTY: {
+    message: 'there are no entries to resolve',
+    hint: 'Give resolveMultiple() one entry at least.',
+  },
+  CONFLICT_ENTRY_INVALID: {
+    message: 'a version can not be ordered: {problem}',
+    hint: 'Versions have a timestamp (milliseconds) and a node id (text). If it came from another node, drop it.',
+  },
+  CONFLICT_RESULT_INVALID: {
+    message: 'the strategy returned a result without {field}',
+    hint: 'A result has a value, a timestamp (a number), a nodeId and a resolution: local, remote, merged or custom.',
+  },
+  CONFLICT_RESOLVER_ASYNC: {
+    message: 'the custom resolver returned a promise to resolve()',
+    hint: 'Call resolveAsync() instead, or make the resolver synchronous.',
+  },
 });
