@@ -27,6 +27,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'core',
     'nats',
     'election',
+    'replication',
     'sqlite',
     'backends',
     'platform',

@@ -12,7 +12,7 @@ export interface Mergeable {
   readonly [MERGEABLE]: string;
   /** A new value that has all of both; neither is changed. */
   mergedWith(other: Mergeable): Mergeable;
-  /** The whole state; equal states give equal JSON. */
+  /** The whole state. Equal states give equal JSON, except of documents of others: they have a `fingerprint`. */
   toJSON(): unknown;
 }
 
