@@ -22,6 +22,7 @@ import {
   formatHybridTimestamp,
   type HybridTimestamp,
   parseHybridTimestamp,
+  WALL_MS_MAX,
 } from './hybrid-timestamp.ts';
 
 export interface HybridClockOptions {
@@ -84,7 +85,7 @@ export class HybridClock {
     return this.#rejected;
   }
 
-  /** The timestamp of a write that happens now: later than all that this clock has seen. */
+  /** The timestamp of a write that happens now: later than all that this clock has seen. Throws after the year 10889. */
   now(): HybridTimestamp {
     const wallMs = Math.max(0, Math.floor(this.#env.clock.wall()));
     const last = this.#last;
@@ -92,7 +93,8 @@ export class HybridClock {
       last === undefined || wallMs > last.wallMs
         ? { wallMs, counter: 0, nodeId: this.nodeId }
         : { ...successor(last), nodeId: this.nodeId };
-    this.#last = checkHybridTimestamp(next);
+    if (next.wallMs > WALL_MS_MAX) checkHybridTimestamp(next);
+    this.#last = next;
     return next;
   }
 

@@ -5,7 +5,7 @@
  * Resolving two at a time is independent of the order of arrival when timestamps agree with the clocks, as a HybridClock's do;
  * `resolveMultiple` always is.
  */
-import { VectorClock } from '../clock/vector-clock.ts';
+import { type ClockOrder, VectorClock } from '../clock/vector-clock.ts';
 import {
   type AnyValue,
   type ConflictEntry,
@@ -21,14 +21,15 @@ import {
 export class VersionVectorStrategy<V = AnyValue> implements ResolutionStrategy<V> {
   /** Throws VECTOR_CLOCK_INVALID when a clock is none. */
   resolve(local: ConflictEntry<V>, remote: ConflictEntry<V>): ConflictResult<V> {
-    if (hasSeen(local, remote)) return withClocks(resultOf(local, 'local'), [local, remote]);
-    if (hasSeen(remote, local)) return withClocks(resultOf(remote, 'remote'), [local, remote]);
+    const order = orderOf(local, remote);
+    if (order === 'after') return withClocks(resultOf(local, 'local'), [local, remote]);
+    if (order === 'before') return withClocks(resultOf(remote, 'remote'), [local, remote]);
     const winner = latest([local, remote]);
     return { ...withClocks(resultOf(winner, 'merged'), [local, remote]), conflicts: [local, remote] };
   }
 
   resolveMultiple(entries: readonly ConflictEntry<V>[]): ConflictResult<V> {
-    const unseen = entries.filter((entry) => !entries.some((other) => hasSeen(other, entry)));
+    const unseen = entries.filter((entry) => !entries.some((other) => orderOf(entry, other) === 'before'));
     const winner = latest(unseen);
     const alone: Resolution = winner === entries.at(-1) ? 'remote' : 'local';
     const result = withClocks(resultOf(winner, unseen.length === 1 ? alone : 'merged'), entries);
@@ -36,9 +37,8 @@ export class VersionVectorStrategy<V = AnyValue> implements ResolutionStrategy<V
   }
 }
 
-function hasSeen(newer: ConflictEntry, older: ConflictEntry): boolean {
-  if (newer.vectorClock === undefined || older.vectorClock === undefined) return false;
-  return VectorClock.happensBefore(older.vectorClock.entries, newer.vectorClock.entries);
+function orderOf({ vectorClock: a }: ConflictEntry, { vectorClock: b }: ConflictEntry): ClockOrder {
+  return a === undefined || b === undefined ? 'concurrent' : VectorClock.compare(a.entries, b.entries);
 }
 
 function withClocks<V>(result: ConflictResult<V>, entries: readonly ConflictEntry[]): ConflictResult<V> {

@@ -26,19 +26,21 @@ export class AutomergeDocument<T = Record<string, unknown>> implements Mergeable
    * A copy of `doc`; default an empty one. Replicas of one document must begin with one state (`fromJSON`), not each with its own
    * initial values. `clock` dates the changes; default the system's.
    */
-  constructor(doc: Automerge.Doc<T> = Automerge.init<T>(), clock: Pick<Clock, 'wall'> = systemClock) {
-    this.#doc = Automerge.clone(doc);
+  constructor(doc?: Automerge.Doc<T>, clock: Pick<Clock, 'wall'> = systemClock) {
+    this.#doc = doc === undefined ? Automerge.init<T>() : Automerge.clone(doc);
     this.#clock = clock;
   }
 
   /** Throws CRDT_STATE_INVALID when `json` is no document. */
   static fromJSON<T = Record<string, unknown>>(json: unknown, clock?: Pick<Clock, 'wall'>): AutomergeDocument<T> {
     const bytes = fromBase64(READER.record(json, 'the state').automerge, READER);
+    const document = new AutomergeDocument<T>(undefined, clock);
     try {
-      return new AutomergeDocument<T>(Automerge.load<T>(bytes), clock);
+      document.#doc = Automerge.load<T>(bytes);
     } catch (error) {
       throw READER.invalid(`it is no saved document: ${String(error)}`, error);
     }
+    return document;
   }
 
   /** The document as it is now: plain, frozen, and not changed by what comes later. */
@@ -48,10 +50,11 @@ export class AutomergeDocument<T = Record<string, unknown>> implements Mergeable
 
   /** Runs `change` on a draft and returns the delta. When `change` throws, nothing is changed. */
   change(change: Automerge.ChangeFn<T>): Uint8Array[] {
-    const before = this.seen();
     const time = Math.floor(this.#clock.wall() / 1000);
-    this.#doc = Automerge.change(this.#doc, { time }, change);
-    return this.deltaSince(before);
+    const before = this.#doc;
+    this.#doc = Automerge.change(before, { time }, change);
+    const made = this.#doc === before ? undefined : Automerge.getLastLocalChange(this.#doc);
+    return made === undefined ? [] : [made];
   }
 
   /**
