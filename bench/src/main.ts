@@ -7,6 +7,7 @@ const SUITES: Readonly<Record<string, () => Promise<{ suite: Suite }>>> = {
   'election-scale': () => import('./suites/election-scale.ts'),
   wal: () => import('./suites/wal.ts'),
   'sqlite-scale': () => import('./suites/sqlite-scale.ts'),
+  replication: () => import('./suites/replication.ts'),
   failover: () => import('./suites/failover.ts'),
   idle: () => import('./suites/idle.ts'),
 };

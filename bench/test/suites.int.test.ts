@@ -67,3 +67,16 @@ it('replication: every figure of both suites, with targets and baselines', async
     expect(of(`large.${who}.peak`)?.value, who).toBeGreaterThan(10);
   expect(bench.output).toMatch(/beside Litestream: skipped|beside_litestream/);
 }, 90_000);
+
+it('clocks, conflicts and merging: targets, and both libraries beside each operation', async () => {
+  await using bench = await spawnNode(MAIN, ['replication', '--quick']);
+  expect(await bench.exited, bench.output).toMatchObject({ code: 0 });
+  const figures = bench.lines.map((line) => JSON.parse(line) as { metric: string; value: number; baseline?: number });
+  const of = (metric: string) => figures.find((figure) => figure.metric === metric);
+  for (const metric of ['vector_clock_compare_10', 'resolve_lww'])
+    expect(of(metric), metric).toMatchObject({ target: expect.stringContaining('value'), met: expect.any(Boolean) });
+  for (const metric of ['map_set', 'set_add', 'counter_increment', 'map_merge', 'set_merge', 'grow_merge'])
+    for (const name of [metric, `${metric}.beside_automerge`])
+      expect(of(name), name).toMatchObject({ value: expect.any(Number), baseline: expect.any(Number) });
+  expect(of('map_state')?.value).toBeGreaterThan(0);
+}, 60_000);

@@ -1,0 +1,55 @@
+/** The error codes of this package. */
+import { defineErrors } from '@canopy/core';
+
+export const replicationErrors = defineErrors({
+  VECTOR_CLOCK_INVALID: {
+    message: 'vector clock: {problem}',
+    hint: 'A vector clock is a record of node ids (1 to 256 characters) and whole numbers from 0 to 2^53-1. If it came from another node, drop the message: it can not be ordered.',
+  },
+  HYBRID_TIMESTAMP_INVALID: {
+    message: 'hybrid timestamp: {problem}',
+    hint: 'Its text is 12 hexadecimal digits of milliseconds, 4 of a counter and the node name, joined by "-".',
+  },
+  HYBRID_CLOCK_DRIFT: {
+    message:
+      'the timestamp {timestamp} lies {aheadMs} ms ahead of the wall clock of {nodeId}; {maxDriftMs} ms are allowed',
+    hint: 'Compare the clocks of both nodes and have them kept by NTP. The event was not taken over.',
+  },
+  REPLICATED_VALUE_INVALID: {
+    message: 'the value can not be replicated: {problem}',
+    hint: 'Use what JSON can carry: text, finite numbers, true, false, null, lists and plain objects of them, at most 500 deep.',
+  },
+  CRDT_STATE_INVALID: {
+    message: '{kind} from JSON: {problem}',
+    hint: 'The state was not made by toJSON() of this type, or was damaged on the way. Drop it; the sender can send its state again.',
+  },
+  CRDT_INPUT_INVALID: { message: '{kind}: {problem}', hint: 'Nothing was changed.' },
+  CRDT_NODE_UNKNOWN: {
+    message: '{kind}: it belongs to no node and can not be changed',
+    hint: 'Give the id of this node: to the constructor, or as the second argument of fromJSON(). An id taken from the state would credit the change to another node.',
+  },
+  CRDT_KIND_MISMATCH: {
+    message: '{kind} can not merge {other}',
+    hint: 'Only values of one type merge, made by one copy of the package: restore what comes from elsewhere with fromJSON().',
+  },
+  CONFLICT_STRATEGY_MISSING: {
+    message: 'a conflict resolver needs a strategy',
+    hint: 'Give it one of the strategies, or an object with a function "resolve"; a CustomResolverStrategy needs its function.',
+  },
+  CONFLICT_ENTRIES_EMPTY: {
+    message: 'there are no entries to resolve',
+    hint: 'Give resolveMultiple() one entry at least.',
+  },
+  CONFLICT_ENTRY_INVALID: {
+    message: 'a version can not be ordered: {problem}',
+    hint: 'Versions have a timestamp (milliseconds) and a node id (text). If it came from another node, drop it.',
+  },
+  CONFLICT_RESULT_INVALID: {
+    message: 'the strategy returned a result without {field}',
+    hint: 'A result has a value, a timestamp (a number), a nodeId and a resolution: local, remote, merged or custom.',
+  },
+  CONFLICT_RESOLVER_ASYNC: {
+    message: 'the custom resolver returned a promise to resolve()',
+    hint: 'Call resolveAsync() instead, or make the resolver synchronous.',
+  },
+});

@@ -1,0 +1,36 @@
+/** Keyed state on several nodes: the clocks that order its writes, values that merge, and conflict resolution. */
+export { HybridClock, type HybridClockOptions, type HybridClockStatus } from './clock/hybrid-clock.ts';
+export {
+  compareHybridTimestamps,
+  formatHybridTimestamp,
+  type HybridTimestamp,
+  parseHybridTimestamp,
+} from './clock/hybrid-timestamp.ts';
+export { type ClockOrder, VectorClock, type VectorClockRecord } from './clock/vector-clock.ts';
+export { CRDTMergeStrategy } from './conflict/crdt-merge.ts';
+export { type CustomResolver, CustomResolverStrategy } from './conflict/custom.ts';
+export type {
+  ConflictEntry,
+  ConflictResult,
+  EntryClock,
+  Resolution,
+  ResolutionStrategy,
+} from './conflict/entry.ts';
+export { writeFields } from './conflict/field-clocks.ts';
+export { type FieldMergeOptions, FieldMergeStrategy } from './conflict/field-merge.ts';
+export type { FieldClocks } from './conflict/field-tree.ts';
+export { LastWriteWinsStrategy } from './conflict/last-write-wins.ts';
+export { ConflictResolver } from './conflict/resolver.ts';
+export { VersionVectorStrategy } from './conflict/version-vector.ts';
+export { EnableWinsFlag, type EnableWinsFlagState } from './crdt/enable-wins-flag.ts';
+export { GCounter, type GCounterState } from './crdt/g-counter.ts';
+export { GSet } from './crdt/g-set.ts';
+export { LWWMap, type LWWMapState } from './crdt/lww-map.ts';
+export { LWWRegister } from './crdt/lww-register.ts';
+export { isMergeable, MERGEABLE, type Mergeable } from './crdt/mergeable.ts';
+export { MVRegister, type MVRegisterState } from './crdt/mv-register.ts';
+export { ORSet, type ORSetState } from './crdt/or-set.ts';
+export { PNCounter, type PNCounterState } from './crdt/pn-counter.ts';
+export { replicationErrors } from './errors.ts';
+export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
+export type { Stamp } from './values/stamp.ts';
