@@ -18,6 +18,7 @@ export function addDatabaseVerbs(db: Command, { verb, printer, done }: VerbConte
     .addOption(
       new Option('--retention <duration>', 'how long snapshots are kept (default 24h)').argParser(durationText),
     )
+    .option('--create', 'where there is no database, make it from the log, or an empty one for a new log')
     .addHelpText('after', REPLICATE_HELP)
     .action(async (file, options) =>
       done(await (await import('./commands/replication.ts')).replicateFile(file, options, printer())),
@@ -61,8 +62,9 @@ Examples:
   canopy db replicate /var/lib/orders.db --store nats://127.0.0.1:4222/orders
   canopy db replicate /var/lib/orders.db --store /mnt/backup/orders --snapshot-interval 30m
 
-The database must be in WAL mode and may be in use by any program. Starting takes the log over: a primary that had it
-before is fenced and stops, with exit code 1. SIGTERM and ctrl-C ship what is committed first.`;
+The database may be in use by any program; one in rollback mode is switched to WAL mode, which lasts. Starting takes the
+log over: a primary that had it before is fenced and stops, with exit code 1, and what it has not shipped stays in its file.
+SIGTERM and ctrl-C ship what is committed first.`;
 
 const FOLLOW_HELP = `
 Example:

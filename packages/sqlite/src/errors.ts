@@ -18,7 +18,7 @@ export const sqliteErrors = defineErrors({
   SQLITE_FENCED: {
     message:
       'log {bucket}: transaction {txid} was taken by epoch {takenEpoch} (node {takenNode}); epoch {epoch} (node {node}) may not write',
-    hint: 'Another primary has extended the log. This node must stop writing; what it has not shipped is kept aside.',
+    hint: 'Another primary has extended the log. This node must stop writing; what it has not shipped is kept, in its file or aside.',
   },
   SQLITE_APPEND_UNKNOWN: {
     message: 'log {bucket}: whether transaction {txid} was stored is not known',
@@ -40,7 +40,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_FOREIGN_FILE: {
     message: '{path} is not what log {bucket} holds: they part at transaction {fork}, the log ends at {end}',
-    hint: 'Nothing was changed. If the log is right, move the file and its -canopy directory away and start again: it is made from the log. If the file is right, use another bucket or directory for its log.',
+    hint: 'Nothing was changed. If the log is right, move the file and its -canopy directory away and start again (a primary of its own with `create`, `--create`): it is made from the log. If the file is right, use another bucket or directory for its log.',
   },
   SQLITE_LOG_DAMAGED: {
     message: 'log {bucket}: transaction {txid} cannot be read: {problem}',
@@ -76,6 +76,10 @@ export const sqliteErrors = defineErrors({
     message: 'SQLite {version} is too old: {required} or newer is needed',
     hint: 'Older versions can lose pages at a checkpoint. Run a newer Node.js; its SQLite comes with it.',
   },
+  SQLITE_FILE_MISSING: {
+    message: 'there is no database at {path}',
+    hint: 'Check the path. To have one made there from the log, or an empty one for a new log, say `create` (`canopy db replicate --create`). Nothing was changed.',
+  },
   SQLITE_NOT_A_DATABASE: {
     message: '{path} is not a SQLite database that can be read',
     hint: 'Check the path. An encrypted database, or one of another format, cannot be replicated. Nothing was changed.',
@@ -108,7 +112,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_FILE_REPLACED: {
     message: '{path} was {how} while it was in use',
-    hint: 'Stop the node before you touch the file; to bring back older data use restore. The log still has everything that was shipped.',
+    hint: 'Stop the node before you touch the file. The log still has everything that was shipped. To go on from older data, restore it to a new file and give that a log of its own.',
   },
   SQLITE_REPLICA_MODIFIED: {
     message: '{path} was written by another program although it is a standby copy',

@@ -12,11 +12,12 @@ export interface ReplicationOptions {
   readonly node?: string | undefined;
   readonly snapshotInterval?: string | undefined;
   readonly retention?: string | undefined;
+  readonly create?: boolean | undefined;
 }
 
 export async function replicateFile(file: string, options: ReplicationOptions, printer: Printer): Promise<number> {
   using interruption = new Interruption();
-  await using primary = new Primary(databaseOptions(file, options));
+  await using primary = new Primary({ ...databaseOptions(file, options), create: options.create === true });
   const told = tell(primary, printer);
   const position = await stoppable(interruption, () => primary.start({ signal: interruption.signal }));
   if (position !== undefined)
@@ -25,7 +26,8 @@ export async function replicateFile(file: string, options: ReplicationOptions, p
       () => `replicating ${file} from ${formatPosition(position)}`,
     );
   await ended(primary, interruption);
-  if (primary.isFenced) await primary.sync();
+  // One that has stopped by itself says why, also when a signal comes at the same time.
+  if (primary.failure !== undefined) throw primary.failure;
   const problem = interruption.signal.aborted ? undefined : primary.status().problem;
   await primary.stop();
   await told;

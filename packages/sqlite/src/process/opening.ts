@@ -125,7 +125,7 @@ export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | unde
     await finishInterrupted(spec.path, directory);
     const divergences = listDivergences(spec.path);
     // A node that has replicated before must find its log: making an empty one would hide that it was lost.
-    const mayMake = readState(statePath) === undefined;
+    const mayMake = spec.mustExist !== true && readState(statePath) === undefined;
     if (spec.store?.kind !== 'directory') session = await deps.connect();
     const { log, findings } =
       session === undefined ? openDirectory(spec, env, mayMake) : await openBucket(session, spec, env, mayMake, signal);

@@ -30,6 +30,8 @@ export interface DatabaseSpec {
    * log's is refused (SQLITE_FOREIGN_FILE) instead of being kept aside and made anew.
    */
   readonly unmanaged?: boolean;
+  /** A log that is not there is an error (BLOB_BUCKET_MISSING), also on a node that has never seen it. */
+  readonly mustExist?: boolean;
 }
 
 export type StoreSpec =

@@ -2,13 +2,21 @@
  * Replicates a database that other programs write, as they write it, into a log. Starting takes the log over: whoever wrote
  * it before finds itself fenced and stops. Invariant: once fenced it never writes again.
  */
+import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import { type DatabaseEvent, type Epoch, epoch, hasCode, messageOf, type Position, systemEnv } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { parseStore } from './store-option.ts';
 import { UnmanagedDatabase, type UnmanagedOptions } from './unmanaged-database.ts';
 
-export interface PrimaryOptions extends UnmanagedOptions {}
+export interface PrimaryOptions extends UnmanagedOptions {
+  /** Make the database from the log, or empty where that is, when there is none at the path. Default false: it is refused. */
+  readonly create?: boolean;
+}
+
+/** What a primary can't go on after: somebody has to decide. */
+const FINAL = ['SQLITE_FILE_REPLACED', 'SQLITE_FOREIGN_FILE', 'SQLITE_LOG_LOST', 'SQLITE_LOG_BEHIND'] as const;
 
 /**
  * ```ts
@@ -23,11 +31,16 @@ export class Primary extends UnmanagedDatabase {
   readonly #node: string;
   readonly #stopped = new AbortController();
   #keeping: Promise<void> | undefined;
+  readonly #path: string;
+  readonly #mayCreate: boolean;
   #fenced: Error | undefined;
+  #failure: Error | undefined;
 
   /** Throws OPTIONS_INVALID, SQLITE_STORE_INVALID. No I/O. */
-  constructor(options: PrimaryOptions) {
+  constructor({ create = false, ...options }: PrimaryOptions) {
     super(options);
+    this.#path = resolve(options.db);
+    this.#mayCreate = create;
     this.#log = (options.env ?? systemEnv()).log;
     this.#label = parseStore(options.store).label;
     this.#node = options.node ?? hostname();
@@ -38,8 +51,14 @@ export class Primary extends UnmanagedDatabase {
     return this.#fenced !== undefined;
   }
 
+  /** Why it has stopped by itself; undefined while it runs, and when it was stopped. */
+  get failure(): Error | undefined {
+    return this.#fenced ?? this.#failure;
+  }
+
   /**
-   * Resolves when commits are being shipped. The file may be in use; where there is none, it is made from the log. After a
+   * Resolves when commits are being shipped. The file may be in use; where there is none, or an empty one,
+   * that is SQLITE_FILE_MISSING unless `create`: taking the log for it would fence whoever has it. After a
    * loss of power a file that may lack what the log has is brought to the log's end before, what differs is kept aside
    * (`divergence_kept`), and no program may have it open meanwhile (SQLITE_DATABASE_BUSY). Throws
    * SQLITE_FOREIGN_FILE when file and log are not of one history, SQLITE_FENCED when another primary is just starting,
@@ -47,6 +66,8 @@ export class Primary extends UnmanagedDatabase {
    */
   async start(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
     const signal = options.signal ?? new AbortController().signal;
+    if (!this.#mayCreate && (statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0) === 0)
+      throw sqliteErrors.create('SQLITE_FILE_MISSING', { path: this.#path });
     try {
       await this.database.start({ signal });
       const position = await this.#take(signal);
@@ -60,7 +81,7 @@ export class Primary extends UnmanagedDatabase {
 
   /** Everything committed before the call is durably in the log when this resolves. Throws SQLITE_FENCED, SQLITE_STOPPED. */
   async sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
-    if (this.#fenced !== undefined) throw this.#fenced;
+    if (this.failure !== undefined) throw this.failure;
     return this.database.sync(options);
   }
 
@@ -96,6 +117,10 @@ export class Primary extends UnmanagedDatabase {
         this.#fenced = this.#fencedBy(event);
         break;
       }
+      if (event.type === 'failed' && hasCode(event.error, ...FINAL)) {
+        this.#failure = event.error;
+        break;
+      }
       if (event.type !== 'role_changed' || event.role !== 'standby' || this.status().role !== 'standby') continue;
       try {
         await this.#take(signal);
@@ -103,6 +128,7 @@ export class Primary extends UnmanagedDatabase {
         if (signal.aborted) return;
         this.#log.error('log_not_taken', { reason: messageOf(error) });
         if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_EPOCH_STALE')) this.#fenced = error;
+        else this.#failure = error instanceof Error ? error : new Error(messageOf(error));
         break;
       }
     }

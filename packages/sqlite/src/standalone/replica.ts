@@ -14,10 +14,15 @@ export interface ReplicaOptions extends UnmanagedOptions {}
  * primary: stop the replica and start a `Primary` on the same file and store.
  */
 export class Replica extends UnmanagedDatabase {
+  /** Throws OPTIONS_INVALID, SQLITE_STORE_INVALID. No I/O. */
+  constructor(options: ReplicaOptions) {
+    super(options, { mustExist: true });
+  }
+
   /**
    * Resolves when the copy follows; the first time it is made from the newest snapshot and what follows it (events
    * `bootstrap_progress`). Throws SQLITE_FOREIGN_FILE when another database lies at the path, SQLITE_IN_USE,
-   * SQLITE_DISK_FULL, BLOB_BUCKET_MISSING when a log that was there is gone, NATS_*; then nothing runs.
+   * SQLITE_DISK_FULL, BLOB_BUCKET_MISSING when there is no log, NATS_*; then nothing runs.
    */
   async start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     try {

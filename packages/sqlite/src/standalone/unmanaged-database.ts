@@ -10,7 +10,7 @@ import { parseStore, type StoreOption } from './store-option.ts';
 export interface UnmanagedOptions extends SqliteOptions {
   /** Path of the database file. */
   readonly db: string;
-  /** Where the log is kept; made where there is none. */
+  /** Where the log is kept. A primary makes it where there is none. */
   readonly store: StoreOption;
   /** Names this copy in the log and in messages. Default: the host's name. */
   readonly node?: string;
@@ -20,8 +20,11 @@ export interface UnmanagedOptions extends SqliteOptions {
 /** Nobody has to end the process for us: it ends with its parent. */
 const NO_GUARD: ProcessGuard = { register: async () => {}, unregister: async () => {} };
 
-export function unmanagedDatabase(options: UnmanagedOptions): SqliteDatabase {
-  return new SqliteDatabase(unmanagedSpec(options), { env: options.env ?? systemEnv(), guard: NO_GUARD });
+export function unmanagedDatabase(options: UnmanagedOptions, mustExist: boolean): SqliteDatabase {
+  return new SqliteDatabase(
+    { ...unmanagedSpec(options), mustExist },
+    { env: options.env ?? systemEnv(), guard: NO_GUARD },
+  );
 }
 
 /** Throws SQLITE_STORE_INVALID, OPTIONS_INVALID. */
@@ -44,8 +47,9 @@ export function unmanagedSpec(options: UnmanagedOptions): DatabaseSpec {
 export abstract class UnmanagedDatabase implements AsyncDisposable {
   protected readonly database: SqliteDatabase;
 
-  constructor(options: UnmanagedOptions) {
-    this.database = unmanagedDatabase(options);
+  /** With `mustExist` a log that is not there is an error. */
+  constructor(options: UnmanagedOptions, { mustExist = false }: { readonly mustExist?: boolean } = {}) {
+    this.database = unmanagedDatabase(options, mustExist);
   }
 
   /** From memory, at once. What is unknown is undefined. */

@@ -1,5 +1,5 @@
 /** Replication without a platform, into a bucket and into a directory. The application is a connection that stays open. */
-import { readFileSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import {
@@ -36,8 +36,8 @@ function application(name: string): DatabaseSync {
   return connection;
 }
 
-function primary(name: string, store: StoreOption): Primary {
-  const made = new Primary({ db: file(name), store, node: name });
+function primary(name: string, store: StoreOption, options: { create?: boolean } = {}): Primary {
+  const made = new Primary({ db: file(name), store, node: name, ...options });
   onTestFinished(() => made.stop());
   return made;
 }
@@ -155,17 +155,41 @@ describe.each(['a bucket', 'a directory'])('%s', (kind) => {
     expect(rowsOf(file('other.db'), 'SELECT x FROM mine')).toEqual([{ x: 7 }]);
   });
 
-  test('a primary without a file begins with what the log has', async () => {
+  test('a primary without a file begins with what the log has, when it is told to; a slip of the pen fences nobody', async () => {
     write(file('a.db'), TABLE, 'INSERT INTO t VALUES (1, 1)');
     const source = primary('a.db', store);
     await source.start();
     await source.stop();
     for (const side of ['', '-wal', '-shm']) rmSync(file(`a.db${side}`), { force: true });
     rmSync(file('a.db-canopy'), { recursive: true });
-    const again = primary('a.db', store);
+    await expect(primary('a.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_FILE_MISSING' });
+    writeFileSync(file('empty.db'), '');
+    await expect(primary('empty.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_FILE_MISSING' });
+    await expect(primary('nowhere/a.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_FILE_MISSING' });
+    expect(existsSync(file('nowhere'))).toBe(false);
+    const again = primary('a.db', store, { create: true });
     await again.start();
     expect(rowsOf(file('a.db'))).toHaveLength(1);
     expect(integrity(file('a.db'))).toBe('ok');
+  });
+
+  test('one whose file was replaced stops, and says why', async () => {
+    write(file('a.db'), TABLE, 'INSERT INTO t VALUES (1, 1)');
+    const source = primary('a.db', store);
+    await source.start();
+    copyFileSync(file('a.db'), file('new.db'));
+    renameSync(file('new.db'), file('a.db'));
+    await eventually(() => source.failure, { what: 'its end', timeoutMs: 30_000 });
+    expect(source.failure).toMatchObject({ code: 'SQLITE_FILE_REPLACED' });
+    await eventually(() => source.status().role === 'closed', { what: 'closed' });
+    await expect(source.sync()).rejects.toMatchObject({ code: 'SQLITE_FILE_REPLACED' });
+  });
+
+  test('a copy of a log that is not there is an error: nothing is made', async () => {
+    const nowhere =
+      typeof store === 'string' && store.startsWith('file:') ? `file://${file('nolog')}` : `${store}-none`;
+    await expect(replica('c.db', nowhere).start()).rejects.toMatchObject({ code: 'BLOB_BUCKET_MISSING' });
+    await expect(replica('c.db', nowhere).start()).rejects.toMatchObject({ code: 'BLOB_BUCKET_MISSING' });
   });
 
   test('the death of its process is survived', async () => {
