@@ -141,6 +141,7 @@ describe('YjsDocument', () => {
       });
     expect(fail).toThrow(RangeError);
     const delta = document.change((doc) => doc.getMap('m').set('x', 1));
+    expect(document.doc._observers.get('update')?.size ?? 0).toBe(0);
     const other = new YjsDocument();
     other.apply(delta);
     expect(other.doc.getMap('m').get('x')).toBe(1);
