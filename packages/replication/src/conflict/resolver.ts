@@ -12,7 +12,8 @@ export class ConflictResolver<V = AnyValue> {
 
   /**
    * Throws CONFLICT_RESULT_INVALID when the strategy leaves out timestamp, node id or resolution, CONFLICT_ENTRY_INVALID for
-   * entries that can't be ordered, and whatever the strategy throws.
+   * entries that can't be ordered, REPLICATED_VALUE_INVALID when only values nested deeper than 500 could tell them apart, and
+   * whatever the strategy throws.
    */
   resolve(local: ConflictEntry<V>, remote: ConflictEntry<V>): ConflictResult<V> {
     return checkResult(this.#strategy.resolve(local, remote));

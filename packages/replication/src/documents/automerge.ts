@@ -63,7 +63,6 @@ export class AutomergeDocument<T = Record<string, unknown>> implements Mergeable
    */
   apply(delta: readonly Uint8Array[]): void {
     try {
-      for (const change of delta) Automerge.decodeChange(change);
       [this.#doc] = Automerge.applyChanges(this.#doc, [...delta]);
     } catch (error) {
       throw READER.invalid(`these are no changes: ${String(error)}`, error);

@@ -224,6 +224,8 @@ describe('FieldMergeStrategy', () => {
     expect(clocked.resolve(origin, overWire).value).toEqual({ b: { d: 1 } });
     const again = writeFields(origin, { a: 2 }, { timestamp: 6, nodeId: 'b' });
     expect(clocked.resolve(again, overWire).value).toEqual({ a: 2, b: { d: 1 } });
+    const tied = writeFields(origin, { a: 3 }, { timestamp: 5, nodeId: 'a' });
+    expect([clocked.resolve(tied, removed).value.a, clocked.resolve(removed, tied).value.a]).toEqual([3, 3]);
     expect(writeFields(overWire, { a: 7 }, { timestamp: 4, nodeId: 'b' }).value).toEqual({ b: { d: 1 } });
   });
 

@@ -218,6 +218,16 @@ describe('LWWMap', () => {
     });
   });
 
+  it('counts keys through deletions and writes that bring them back', () => {
+    const map = new LWWMap<number>('a');
+    map.delete('x', 1);
+    map.delete('x', 2);
+    expect(map.size()).toBe(0);
+    map.set('x', 1, 3);
+    map.set('x', 2, 4);
+    expect([map.size(), map.get('x'), map.forgetDeleted(9)]).toEqual([1, 2, 0]);
+  });
+
   it('forgets old deletions on request, and only them', () => {
     const map = new LWWMap<number>('a');
     map.set('x', 1, 1);

@@ -141,6 +141,7 @@ describe('YjsDocument', () => {
       });
     expect(fail).toThrow(RangeError);
     const delta = document.change((doc) => doc.getMap('m').set('x', 1));
+    expect(document.doc._observers.get('update')?.size ?? 0).toBe(0);
     const other = new YjsDocument();
     other.apply(delta);
     expect(other.doc.getMap('m').get('x')).toBe(1);
@@ -217,6 +218,13 @@ describe('AutomergeDocument', () => {
     const before = document.fingerprint();
     const damaged = change.slice();
     damaged[damaged.length - 1] = (damaged.at(-1) as number) ^ 0xff;
+    const text = document.toJSON().automerge;
+    for (const json of [`${text} `, `${text.slice(0, 8)}!${text.slice(8)}`])
+      expect(refusal(() => AutomergeDocument.fromJSON({ automerge: json }))).toBe('CRDT_STATE_INVALID');
+    const other = start();
+    const [good] = other.change(put('y', 'not taken over')) as [Uint8Array];
+    expect(refusal(() => document.apply([good, damaged]))).toBe('CRDT_STATE_INVALID');
+    expect(document.fingerprint()).toBe(before);
     for (const bytes of [damaged, new Uint8Array([1, 2, 3]), new Uint8Array()])
       expect(refusal(() => document.apply([bytes]))).toBe('CRDT_STATE_INVALID');
     expect(refusal(() => document.merge(new GCounter() as never))).toBe('CRDT_KIND_MISMATCH');

@@ -1,0 +1,33 @@
+/** What each door of the package gives, through the package's own name, as its users get it. */
+import { expect, it } from 'vitest';
+
+const CONFLICT_RESOLVER = [
+  'CRDTMergeStrategy',
+  'ConflictResolver',
+  'CustomResolverStrategy',
+  'EnableWinsFlag',
+  'FieldMergeStrategy',
+  'GCounter',
+  'GSet',
+  'LWWMap',
+  'LWWRegister',
+  'LastWriteWinsStrategy',
+  'MERGEABLE',
+  'MVRegister',
+  'ORSet',
+  'PNCounter',
+  'VersionVectorStrategy',
+  'isMergeable',
+  'writeFields',
+];
+
+it('the doors lead to the same classes, and the main one has no documents of other libraries', async () => {
+  const main: Record<string, unknown> = await import('@canopy/replication');
+  const resolver: Record<string, unknown> = await import('@canopy/replication/conflict-resolver');
+  expect(Object.keys(resolver).sort()).toEqual(CONFLICT_RESOLVER);
+  for (const name of CONFLICT_RESOLVER) expect(resolver[name], name).toBe(main[name]);
+  expect(Object.keys(main)).toEqual(expect.arrayContaining(['VectorClock', 'HybridClock', 'replicationErrors']));
+  expect(Object.keys(main).filter((name) => /yjs|automerge/i.test(name))).toEqual([]);
+  expect(Object.keys(await import('@canopy/replication/yjs'))).toEqual(['YjsDocument']);
+  expect(Object.keys(await import('@canopy/replication/automerge'))).toEqual(['AutomergeDocument']);
+});
