@@ -2,13 +2,21 @@
  * The Blobs port on the JetStream Object Store. An object is the entry; chunks without an entry are garbage that nobody
  * sees. Hence the order everywhere: chunks before the entry when writing, the entry before its chunks when deleting.
  */
-import { hasCode } from '@canopy/core';
+import { CanopyError, hasCode } from '@canopy/core';
 import { nuid } from '@nats-io/transport-node';
 import { natsErrors } from '../errors.ts';
 import type { JetStreamApi } from '../jetstream/api.ts';
 import { streamInfo } from '../jetstream/buckets.ts';
 import { listOnce } from '../jetstream/consumer.ts';
-import { isConflict, isFull, isPassing, JS, refusedWith, transportFault } from '../jetstream/failures.ts';
+import {
+  isConflict,
+  isFull,
+  isPassing,
+  JetStreamRefusal,
+  JS,
+  refusedWith,
+  transportFault,
+} from '../jetstream/failures.ts';
 import { Budget, LinkBroken } from '../session/link.ts';
 import { SharedFeed } from '../watch/shared-feed.ts';
 import { type DeletionDeps, deleteInOrder, deleteOne } from './deletion.ts';
@@ -108,6 +116,9 @@ export class BlobsAdapter implements Blobs {
       const how = { headers: options.headers, expectedSeq, budget };
       return await this.#translate(() => publishMeta(this.#api, this.bucket, operation, name, upload, how));
     } catch (error) {
+      // Refused now, but an earlier attempt may be on its way still: the chunks are its bytes.
+      if (CanopyError.is(error) && error.cause instanceof JetStreamRefusal && error.cause.afterUnknown)
+        throw budget.expired(operation);
       if (!isConflict(error)) throw error;
       const present = await this.#lastEntry(name, operation, this.#left(budget, operation));
       if (present?.meta.nuid === upload.nuid) return present.info.revision;

@@ -4,7 +4,7 @@
  * is seen as one.
  */
 import type { JetStreamApi } from '../jetstream/api.ts';
-import { streamSubjects } from '../jetstream/buckets.ts';
+import { type StreamInfo, streamSubjects } from '../jetstream/buckets.ts';
 import { listOnce } from '../jetstream/consumer.ts';
 import type { Budget } from '../session/link.ts';
 import type { BlobSweep } from './port.ts';
@@ -13,7 +13,7 @@ import { blobStream, chunkSubject, decodeMeta, metaFilter } from './wire.ts';
 /** No put pauses longer than its chunks may take. */
 const AGE_MIN_MS = 60_000;
 
-/** Removes uploads to which nothing was added for `olderThanMs`, by the server's clock at their last chunk and ours now. */
+/** Removes uploads to which nothing was added for `olderThanMs`, by the server's clock then and now. */
 export async function sweepOrphans(
   api: JetStreamApi,
   bucket: string,
@@ -27,7 +27,7 @@ export async function sweepOrphans(
     return { timeoutMs: budget.leftMs, signal: budget.signal };
   };
   const uploads = await streamSubjects(api, stream, chunkSubject(bucket, '>'), left());
-  const before = api.env.clock.wall() - Math.max(olderThanMs, AGE_MIN_MS);
+  const before = (await serverTime(api, operation, stream, left())) - Math.max(olderThanMs, AGE_MIN_MS);
   for (const message of await listOnce(api, operation, { stream, filter: metaFilter(bucket), ...left() })) {
     const meta = decodeMeta(message.data);
     if (meta === undefined) continue;
@@ -50,4 +50,15 @@ export async function sweepOrphans(
     orphans++;
   }
   return { orphans };
+}
+
+/** Ours may be hours ahead, and then a put that is under way would look abandoned. */
+async function serverTime(
+  api: JetStreamApi,
+  operation: string,
+  stream: string,
+  options: { timeoutMs: number; signal: AbortSignal | undefined },
+): Promise<number> {
+  const { ts } = await api.call<StreamInfo>(operation, `STREAM.INFO.${stream}`, undefined, options);
+  return ts === undefined ? 0 : Date.parse(ts);
 }

@@ -8,6 +8,8 @@ import { JS, refusedWith } from './failures.ts';
 
 export interface StreamInfo {
   readonly created: string;
+  /** The server's time of the answer. */
+  readonly ts?: string;
   readonly config: {
     readonly name: string;
     readonly num_replicas: number;

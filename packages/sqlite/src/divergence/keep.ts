@@ -17,7 +17,7 @@ import {
 import { open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type Env, formatPosition, formatTxid, messageOf, type Position } from '@canopy/core';
+import { type Env, formatPosition, formatTxid, hasCode, messageOf, type Position } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { changeMode } from '../process/file-mode.ts';
@@ -31,6 +31,15 @@ import { comparePages } from './page-compare.ts';
 
 /** The epoch of entries that another program wrote. */
 const FOREIGN = 0;
+/** The log has the fork no more, or can't be read there. */
+const FORK_GONE = [
+  'SQLITE_LOG_EMPTY',
+  'SQLITE_LOG_GAP',
+  'SQLITE_TARGET_UNREACHABLE',
+  'SQLITE_LTX_INVALID',
+  'SQLITE_INTEGRITY_FAILED',
+  'BLOB_CORRUPT',
+] as const;
 const SIDE_FILES = ['-wal', '-shm', '-journal'] as const;
 
 export interface DivergenceOptions {
@@ -164,6 +173,8 @@ async function restoreFork(
       return { position, problem };
     } catch (error) {
       signal?.throwIfAborted();
+      // What may pass is no reason to take the file for another history: it is settled again.
+      if (!hasCode(error, ...FORK_GONE)) throw error;
       problem = messageOf(error);
     }
   }

@@ -50,7 +50,8 @@ export async function compact(
     const entry = await log.putMerged({ level, minTxid, maxTxid, ...facts, data }, { signal, replace });
     return await proveOwn(deps, entry, signal);
   } catch (error) {
-    if (hasCode(error, 'SQLITE_LOG_GAP') && error.fields.vanished === true) return undefined;
+    if (hasCode(error, 'BLOB_GONE') || (hasCode(error, 'SQLITE_LOG_GAP') && error.fields.vanished === true))
+      return undefined;
     throw error;
   }
 }

@@ -57,6 +57,7 @@ export class LiveDatabase {
   /** Bytes of the WAL when a checkpoint was complete; while it has no more, the file has everything. */
   #copiedBytes = -1;
   #renewAt = 0;
+  #isDiskFull = false;
   readonly #patience = new RenewPatience();
   #checkpointedPages = 0;
   /** Checkpoints in a row that a reader kept from completing. */
@@ -150,6 +151,11 @@ export class LiveDatabase {
     return this.#behindBarrier(take, () => this.#freeze());
   }
 
+  /** The last checkpoint found no room on the disk. */
+  get isDiskFull(): boolean {
+    return this.#isDiskFull;
+  }
+
   /** Whether the WAL has grown by enough since the last checkpoint; while it has to be `renew`ed, that is always. */
   isCheckpointDue(renew: boolean): boolean {
     const { env, options } = this.#live;
@@ -169,7 +175,8 @@ export class LiveDatabase {
     const { clock, random } = this.#live.env;
     this.#behindBarrier(take, (isCaptured) => {
       if (renew && isCaptured && this.#isCopied) return this.#renew();
-      const { complete } = this.#pin.checkpoint();
+      const { complete, isDiskFull } = this.#pin.checkpoint();
+      this.#isDiskFull = isDiskFull;
       this.#tail.sealed(complete);
       this.#copiedBytes = complete ? this.walBytesUsed : -1;
       this.#checkpointedPages = this.#walPages();

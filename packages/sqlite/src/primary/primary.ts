@@ -30,9 +30,11 @@ import { PassWaiters } from './pass-waiters.ts';
 import { type PendingEntry, prepareNext } from './pending-entry.ts';
 import { encodeFrames, encodeImage } from './segment-builder.ts';
 import { SnapshotKeeper } from './snapshot-keeper.ts';
+import { hearOfSuccessor } from './successor.ts';
 import { WakeUp } from './wake-up.ts';
 
 const RETRY = { initialMs: 50, maxMs: 2000 };
+const DISK_FULL = "the disk is full: the WAL can't be copied into the file, and grows until there is room";
 /** The log can't take anything until somebody acts. */
 const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION'] as const;
 
@@ -118,7 +120,8 @@ export class Primary {
   }
 
   get problem(): string | undefined {
-    return this.#ended?.message ?? this.#problem ?? this.#pressure.problem ?? this.keeper.problem;
+    const full = this.#live.isDiskFull ? DISK_FULL : undefined;
+    return this.#ended?.message ?? this.#problem ?? full ?? this.#pressure.problem ?? this.keeper.problem;
   }
 
   get lastSnapshotAt(): number | undefined {
@@ -189,7 +192,13 @@ export class Primary {
   #run(): void {
     this.#wakeUp.watch(this.#deps.path);
     this.#tasks.run('ship', (signal) => this.#ship(signal));
-    this.#tasks.run('fence', (signal) => this.#watchFence(signal));
+    const after = (): number => this.#position.txid;
+    const successor = {
+      ...this.#deps,
+      after,
+      onSuccessor: ({ epoch, maxTxid }: LogEntry) => this.fence(epoch, { epoch, txid: maxTxid }),
+    };
+    this.#tasks.run('fence', (signal) => hearOfSuccessor(successor, AbortSignal.any([signal, this.#keeping.signal])));
     this.#tasks.run('keeper', (signal) => this.keeper.run(AbortSignal.any([signal, this.#keeping.signal])));
     this.#tasks.run('snapshots', (signal) => this.#snapshots.inherit(signal));
   }
@@ -332,8 +341,15 @@ export class Primary {
 
   /** What it finds is shipped by the next pass. */
   #checkpoint(): void {
+    const before = this.#live.isDiskFull;
     this.#live.checkpoint((batch) => this.#prepareFrames(batch, 'commit'), { renew: this.#pressure.isFull });
+    if (this.#live.isDiskFull !== before) this.#diskChanged();
     this.#pressure.press(WAL_CAUSE.held);
+  }
+
+  #diskChanged(): void {
+    if (this.#live.isDiskFull) this.#deps.onEvent({ type: 'warning', code: 'SQLITE_DISK_FULL', message: DISK_FULL });
+    this.#deps.onChange();
   }
 
   #snapshotDue(): boolean {
@@ -352,22 +368,6 @@ export class Primary {
     const read = (pgno: number): Uint8Array => this.#live.page(image, pgno, buffer);
     const source = { pageSize: buffer.length, pageCount: image.commit, read };
     this.#tasks.run('snapshot', (stopped) => this.#snapshots.store(position, source, stopped));
-  }
-
-  /** Hears of a successor without writing. What goes wrong here is no reason to stop: the next append asks too. */
-  async #watchFence(signal: AbortSignal): Promise<void> {
-    const { log, epoch, env } = this.#deps;
-    while (!signal.aborted && this.#ended === undefined) {
-      try {
-        for await (const entry of log.follow(this.#position.txid, { signal })) {
-          if (entry.epoch > epoch) return this.fence(entry.epoch, { epoch: entry.epoch, txid: entry.maxTxid });
-        }
-      } catch (error) {
-        if (hasCode(error, 'SQLITE_LOG_LOST')) throw error;
-        env.log.warn('log_not_followed', { reason: messageOf(error) });
-      }
-      await env.clock.sleep(RETRY.maxMs, { signal });
-    }
   }
 
   #timeout(ms: number): AbortSignal {

@@ -6,12 +6,14 @@
 import { DatabaseSync } from 'node:sqlite';
 import type { Clock } from '@canopy/core';
 import { changeMode } from '../process/file-mode.ts';
-import { isBusy } from '../process/system-errors.ts';
+import { isBusy, isDiskFull } from '../process/system-errors.ts';
 
 export interface CheckpointResult {
   /** The whole WAL is in the file, so the next writer begins the WAL anew. */
   readonly complete: boolean;
   readonly frames: number;
+  /** There was no room for the file's pages: what the WAL has stays in it. */
+  readonly isDiskFull: boolean;
 }
 
 /** Between two tries at the write lock. SQLite's own waits grow to 100 ms: beside a busy writer they never meet the gap. */
@@ -71,7 +73,8 @@ export class WalPin {
   dropBarrier(): void {
     if (!this.#barrier) return;
     this.#barrier = false;
-    this.#writer.exec('ROLLBACK');
+    // A full disk may have ended it already.
+    if (this.#writer.isTransaction) this.#writer.exec('ROLLBACK');
   }
 
   /**
@@ -92,8 +95,13 @@ export class WalPin {
     // A transaction that began while the WAL was not copied yet uses it itself.
     if (!this.renewBarrier()) return false;
     const version = Number(this.#writer.prepare('PRAGMA user_version').get()?.user_version);
-    this.#writer.exec(`PRAGMA user_version=${version}; COMMIT`);
-    this.#barrier = false;
+    try {
+      this.#writer.exec(`PRAGMA user_version=${version}; COMMIT`);
+      this.#barrier = false;
+    } catch (error) {
+      this.dropBarrier();
+      if (!isDiskFull(error)) throw error;
+    }
     return this.raiseBarrier();
   }
 
@@ -113,7 +121,10 @@ export class WalPin {
     this.#unpin();
     try {
       const row = this.#reader.prepare('PRAGMA wal_checkpoint(PASSIVE)').get() as { log: number; checkpointed: number };
-      return { complete: row.log === row.checkpointed, frames: row.log };
+      return { complete: row.log === row.checkpointed, frames: row.log, isDiskFull: false };
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      return { complete: false, frames: 0, isDiskFull: true };
     } finally {
       this.pin();
     }

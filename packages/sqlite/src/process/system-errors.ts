@@ -26,13 +26,18 @@ export function isBusy(error: unknown): boolean {
   return code === SQLITE_BUSY || code === SQLITE_LOCKED;
 }
 
+/** There is no room for what was to be written. */
+export function isDiskFull(error: unknown): boolean {
+  const errno = (error as NodeJS.ErrnoException | undefined)?.code;
+  return errno === 'ENOSPC' || errno === 'EDQUOT' || resultCode(error) === SQLITE_FULL;
+}
+
 /** The error as one of ours where the operator can do something about it; otherwise the error itself. */
 export function wrapFileError(error: unknown, path: string): Error {
   if (CanopyError.is(error)) return error;
   const errno = (error as NodeJS.ErrnoException | undefined)?.code;
   const code = resultCode(error);
-  if (errno === 'ENOSPC' || errno === 'EDQUOT' || code === SQLITE_FULL)
-    return sqliteErrors.create('SQLITE_DISK_FULL', { path }, error);
+  if (isDiskFull(error)) return sqliteErrors.create('SQLITE_DISK_FULL', { path }, error);
   const refused = errno !== undefined && UNWRITABLE.has(errno);
   if (refused || code === SQLITE_READONLY || code === SQLITE_CANTOPEN)
     return sqliteErrors.create('SQLITE_UNWRITABLE', { path, reason: (error as Error).message }, error);

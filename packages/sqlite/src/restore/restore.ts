@@ -15,7 +15,7 @@ import { planRestore, type RestoreTarget } from './plan.ts';
 import { RateMeter, type TransferRate } from './transfer-rate.ts';
 
 /** A trim that runs meanwhile may take an object of the plan away; a newer plan does without it. */
-const ATTEMPTS = 3;
+const ATTEMPTS = 5;
 const DAMAGE = ['BLOB_CORRUPT', 'SQLITE_LTX_INVALID'] as const;
 
 /** What a restore reads from: a log, or anything else that holds LTX objects. */
@@ -65,7 +65,7 @@ export interface Restored {
 /**
  * Restores the database to `dest`. Bytes are those that the primary's pages had. Throws SQLITE_LOG_EMPTY, SQLITE_LOG_GAP,
  * SQLITE_TARGET_UNREACHABLE, SQLITE_LTX_INVALID, SQLITE_DESTINATION_EXISTS, SQLITE_DISK_FULL, SQLITE_INTEGRITY_FAILED,
- * BLOB_BUCKET_MISSING, BLOB_CORRUPT, or the signal's reason; then nothing half-done is left.
+ * BLOB_BUCKET_MISSING, BLOB_CORRUPT, BLOB_GONE (the log is shortened faster than it can be read), or the signal's reason; then nothing half-done is left.
  */
 export async function restore(options: RestoreOptions): Promise<Restored> {
   const clock = (options.env ?? systemEnv()).clock;
@@ -79,7 +79,7 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
       return { ...done, ms: clock.monotonic() - started };
     } catch (error) {
       // Objects go while the log is listed and read, each for another one that has what it had: that is in the next listing.
-      const hasMoved = hasCode(error, 'SQLITE_LOG_GAP');
+      const hasMoved = hasCode(error, 'SQLITE_LOG_GAP', 'BLOB_GONE');
       if (attempt >= ATTEMPTS || !(hasMoved || error instanceof DamagedImage))
         throw error instanceof DamagedImage ? error.cause : error;
       if (error instanceof DamagedImage) damaged.set(error.entry.name, error.cause);

@@ -81,8 +81,7 @@ export class SnapshotStore {
         const plan = planRestore(log.bucket, await log.all({ signal }), target);
         return await this.#merge(options, plan);
       } catch (error) {
-        const vanished = hasCode(error, 'SQLITE_LOG_GAP') && error.fields.vanished === true;
-        if (!vanished || attempt >= ATTEMPTS) throw error;
+        if (!hasCode(error, 'SQLITE_LOG_GAP', 'BLOB_GONE') || attempt >= ATTEMPTS) throw error;
       }
     }
   }

@@ -16,6 +16,7 @@ const METHOD = 'full';
 /** The log can't be seen or has nothing: that proves nothing about it. */
 const NOT_PROOFS = [
   'SQLITE_LOG_EMPTY',
+  'BLOB_GONE',
   'SQLITE_DISK_FULL',
   'SQLITE_VERIFY_NO_SPACE',
   'NATS_UNREACHABLE',
