@@ -16,7 +16,9 @@ const PROGRAM = fileURLToPath(new URL(`../process/main.${EXTENSION}`, import.met
  * Small young generation, small threads pool: the process is idle most of the time, and there may be one per database.
  * Large streams are collected behind while they run (`gc`).
  */
-const NODE_FLAGS = ['--max-semi-space-size=2', '--single-threaded-gc', '--v8-pool-size=1', '--expose-gc'];
+const NODE_FLAGS = ['--single-threaded-gc', '--v8-pool-size=1', '--expose-gc'];
+/** In MB. What many databases allocate in a while should die young, not be copied again and again. */
+const SEMI_SPACE = { own: '--max-semi-space-size=2', shared: '--max-semi-space-size=16' } as const;
 /** Bytes of the process's error output that are kept for the message about its end. */
 const STDERR_KEPT = 2000;
 /** Between SIGTERM, which lets it ship what is committed, and SIGKILL. */
@@ -45,16 +47,16 @@ export class DatabaseProcess {
 
   /** The process and a seat in it. */
   static take(kind: 'own' | 'shared', seat: Seat): { process: DatabaseProcess; db: number } {
-    const process = (kind === 'shared' ? shared : undefined) ?? new DatabaseProcess();
+    const process = (kind === 'shared' ? shared : undefined) ?? new DatabaseProcess(kind);
     if (kind === 'shared') shared = process;
     const db = process.#nextSeat++;
     process.#seats.set(db, seat);
     return { process, db };
   }
 
-  private constructor() {
+  private constructor(kind: 'own' | 'shared') {
     // A group of its own: what the terminal sends to ours (SIGINT, SIGHUP) must not end it before the last commit is shipped.
-    this.#process = spawn(process.execPath, [...NODE_FLAGS, PROGRAM], {
+    this.#process = spawn(process.execPath, [SEMI_SPACE[kind], ...NODE_FLAGS, PROGRAM], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       serialization: 'advanced',
       detached: true,

@@ -5,7 +5,7 @@
  * what is committed within a bound and ends. Databases come and go by messages; none of them knows of the others.
  */
 import { enableCompileCache } from 'node:module';
-import type { ConnectionSpec } from '@canopy/core';
+import type { Clock, ConnectionSpec } from '@canopy/core';
 import type { NatsSession } from '@canopy/nats';
 import type { Addressed, DatabaseSpec, FromDatabase, ToDatabase } from './protocol.ts';
 import type { SharedSessions } from './shared-sessions.ts';
@@ -24,6 +24,7 @@ interface Slot {
 
 const slots = new Map<number, Slot>();
 let sessions: SharedSessions | undefined;
+let clock: Clock | undefined;
 
 const sendFrom = (db: number, message: FromDatabase): void => {
   const addressed: Addressed<FromDatabase> = { db, message };
@@ -63,7 +64,7 @@ async function open(db: number, spec: DatabaseSpec, slot: Slot, early: ToDatabas
   const { EngineServer, forwardLog } = await import('./server.ts');
   const { requireAlone } = await import('./same-file.ts');
   const send = (message: FromDatabase): void => sendFrom(db, message);
-  const env = systemEnv({ log: forwardLog(send) });
+  const env = systemEnv({ log: forwardLog(send), ...(spec.options.process === 'shared' && (await sharedClock())) });
   const { node, app, connection } = spec;
   const others = (): string[] => [...slots.values()].filter((one) => one !== slot).map(({ path }) => path);
   const engine = new DatabaseEngine({
@@ -87,6 +88,14 @@ async function open(db: number, spec: DatabaseSpec, slot: Slot, early: ToDatabas
   for (const message of early.splice(0)) server.receive(message);
 }
 
+/** One for all: what one database waits for comes together with what others wait for. */
+async function sharedClock(): Promise<{ clock: Clock }> {
+  const { systemEnv } = await import('@canopy/core');
+  const { coalescingClock } = await import('./coalescing-clock.ts');
+  clock ??= coalescingClock(systemEnv().clock);
+  return { clock };
+}
+
 async function leaseSession(connection: ConnectionSpec, name: string): Promise<NatsSession> {
   const { connectNats } = await import('@canopy/nats');
   const { systemEnv } = await import('@canopy/core');
@@ -96,6 +105,7 @@ async function leaseSession(connection: ConnectionSpec, name: string): Promise<N
   const log = forwardLog((message) => {
     for (const db of slots.keys()) return sendFrom(db, message);
   });
-  sessions ??= new SharedSessions((to) => connectNats(to, { name, env: systemEnv({ log }), waitForServer: true }));
+  const env = systemEnv({ log, ...(await sharedClock()) });
+  sessions ??= new SharedSessions((to) => connectNats(to, { name, env, waitForServer: true }));
   return sessions.lease(connection);
 }
