@@ -6,9 +6,7 @@ import { measureManyObjects } from './sqlite-scale/many-objects.ts';
 
 export const suite: Suite = async (report, { quick }) => {
   await measureManyObjects(report, quick ? { few: 20, many: 200 } : { few: 1000, many: 100_000 });
-  await measureIdleDatabases(
-    report,
-    quick ? { databases: 2, seconds: 1, settleMs: 200 } : { databases: 100, seconds: 30 },
-  );
+  const idle = quick ? { databases: 2, seconds: 1, settleMs: 200 } : { databases: 100, seconds: 30 };
+  for (const process of ['own', 'shared'] as const) await measureIdleDatabases(report, { ...idle, process });
   await measureLargeDatabase(report, quick ? 0.02 : 10);
 };

@@ -70,6 +70,7 @@ export { systemRandom } from './system/random.ts';
 export { type BackoffOptions, backoffMs } from './time/backoff.ts';
 export type { Clock, Timer } from './time/clock.ts';
 export { abortable, withDeadline } from './time/deadline.ts';
+export { sleepWith } from './time/sleep.ts';
 export { type ConnectionSpec, describeConnection } from './values/connection-spec.ts';
 export { type Duration, formatDuration, parseDuration } from './values/duration.ts';
 export { type Epoch, epoch, NO_EPOCH } from './values/epoch.ts';

@@ -1,6 +1,6 @@
 /**
- * What databases cost while nobody writes: many primaries of one process, each with a database process, and their share of
- * the nats-server. Baseline of one database: a bare Node process that does nothing.
+ * What databases cost while nobody writes: many primaries of one process, each with a database process or all in one, and
+ * their share of the nats-server. Baseline of one database: a bare Node process that does nothing.
  */
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -18,49 +18,54 @@ const ALL_TARGET = { of: 'value', atMost: 2 } as const;
 export interface IdleOptions {
   readonly databases: number;
   readonly seconds: number;
+  /** Whether each has a process, or all share one. */
+  readonly process: 'own' | 'shared';
   /** Default 8 s. */
   readonly settleMs?: number;
 }
 
 export async function measureIdleDatabases(report: Report, options: IdleOptions): Promise<void> {
-  const { databases, seconds, settleMs = SETTLE_MS } = options;
+  const { databases, seconds, process: kind, settleMs = SETTLE_MS } = options;
   const { clock } = systemEnv();
   await using stack = new AsyncDisposableStack();
   const { path: directory } = stack.use(await temporaryDirectory('bench-idle'));
   const { server, connection } = stack.use(await testNatsServer({ syncAlways: true }));
   const bare = stack.use(await spawnNode(new URL('../idle/nothing.ts', import.meta.url)));
   await bare.line(/^up$/);
-  const pids: number[] = [];
+  const found = new Set<number>();
   let next = 0;
   const startSome = async (): Promise<void> => {
     for (let i = next++; i < databases; i = next++) {
       const path = join(directory, `${i}.db`);
-      const { database, pid } = await openDatabase({ path, app: `app${i}`, node: 'n1', connection });
+      const { database, pid } = await openDatabase({ path, app: `app${i}`, node: 'n1', connection }, { process: kind });
       stack.defer(() => database.stop());
       await database.promote({ epoch: epoch(1), signal: AbortSignal.timeout(60_000) });
       using application = new DatabaseSync(path);
       application.exec('CREATE TABLE t (id INTEGER PRIMARY KEY)');
       await database.sync();
-      pids.push(pid);
+      found.add(pid);
     }
   };
   await Promise.all(Array.from({ length: ABREAST }, startSome));
   await clock.sleep(settleMs);
+  const pids = [...found];
   const all = [...pids, server.pid, bare.pid, process.pid];
   const before = all.map(cpuMs);
   const from = clock.monotonic();
   await clock.sleep(seconds * 1000);
   const passedMs = clock.monotonic() - from;
   const shares = all.map((pid, i) => ((cpuMs(pid) - (before[i] as number)) * 100) / passedMs);
-  const [ofServer, ofBare, ofUs] = shares.slice(databases) as [number, number, number];
-  const total = shares.slice(0, databases).reduce((sum, share) => sum + share, 0);
+  const [ofServer, ofBare, ofUs] = shares.slice(pids.length) as [number, number, number];
+  const total = shares.slice(0, pids.length).reduce((sum, share) => sum + share, 0);
   const core = '% of a core';
-  report.figure(`idle_${databases}_databases.cpu`, core, total + ofUs, undefined, ALL_TARGET);
-  report.figure(`idle_${databases}_databases.cpu_of_their_parent`, core, ofUs);
-  report.figure(`idle_${databases}_databases.cpu_of_nats_server`, core, ofServer);
-  report.figure('idle_database.cpu', core, total / databases, ofBare);
+  const many = kind === 'own' ? `idle_${databases}_databases` : `idle_${databases}_databases_shared`;
+  const one = kind === 'own' ? 'idle_database' : 'idle_database_shared';
+  report.figure(`${many}.cpu`, core, total + ofUs, undefined, ALL_TARGET);
+  report.figure(`${many}.cpu_of_their_parent`, core, ofUs);
+  report.figure(`${many}.cpu_of_nats_server`, core, ofServer);
+  report.figure(`${one}.cpu`, core, total / databases, ofBare);
   const memory = pids.map(anonMb).reduce((sum, mb) => sum + mb, 0) / databases;
-  report.figure('idle_database.rss_anon', 'MB', memory, anonMb(bare.pid));
+  report.figure(`${one}.rss_anon`, 'MB', memory, anonMb(bare.pid));
 }
 
 function cpuMs(pid: number): number {

@@ -46,6 +46,7 @@ const databaseSchema = z.strictObject({
   keepSegments: duration.optional(),
   keepSnapshots: z.number().int().min(1).optional(),
   verifyInterval: duration.optional(),
+  process: z.enum(['own', 'shared']).optional(),
 });
 
 const healthSchema = z.strictObject({

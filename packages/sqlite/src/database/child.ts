@@ -1,18 +1,8 @@
 /**
- * One database process as its parent sees it: started, registered with the guard before it may work, called by number,
+ * One database in its process as the parent sees it: opened once the process is known to the guard, called by number,
  * ended within a bound. Invariant: every call settles, if by nothing else then by the process's end.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import {
-  type DatabaseEvent,
-  type DatabaseStatus,
-  type Env,
-  identifyProcess,
-  type Position,
-  type ProcessGuard,
-  type ProcessId,
-} from '@canopy/core';
+import type { DatabaseEvent, DatabaseStatus, Env, Position, ProcessGuard } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import {
   type CallMethod,
@@ -22,17 +12,13 @@ import {
   type FromDatabase,
   type ToDatabase,
 } from '../process/protocol.ts';
+import { DatabaseProcess } from './database-process.ts';
 
-/** Beside us, as source or as built. */
-const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const PROGRAM = fileURLToPath(new URL(`../process/main.${EXTENSION}`, import.meta.url));
 /**
- * Small young generation, small threads pool: the process is idle most of the time and there is one per database. Large
- * streams are collected behind while they run (`gc`).
+ * What a database that shares its process gets on top of the grace and its own lock timeout. Past it the process is ended,
+ * and with it everybody who is in it: a file that was not let go of is worse than a moment's failure of the others.
  */
-const NODE_FLAGS = ['--max-semi-space-size=2', '--single-threaded-gc', '--v8-pool-size=1', '--expose-gc'];
-/** Bytes of the process's error output that are kept for the message about its end. */
-const STDERR_KEPT = 2000;
+const SHARED_PATIENCE_MS = 5000;
 
 export interface ChildHooks {
   onStatus(status: DatabaseStatus): void;
@@ -48,62 +34,48 @@ interface PendingCall {
 }
 
 export class DatabaseChild {
-  readonly #process: ChildProcess;
-  readonly #id: ProcessId;
+  readonly #process: DatabaseProcess;
+  readonly #db: number;
   readonly #spec: DatabaseSpec;
   readonly #env: Env;
   readonly #guard: ProcessGuard;
   readonly #hooks: ChildHooks;
   readonly #calls = new Map<number, PendingCall>();
-  readonly #ended = Promise.withResolvers<void>();
+  readonly #gone = Promise.withResolvers<void>();
   #nextCall = 1;
   #stopping = false;
-  #gone = false;
-  #stderr = '';
+  #isGone = false;
+  #output = '';
 
-  private constructor(
-    child: ChildProcess,
-    id: ProcessId,
-    spec: DatabaseSpec,
-    env: Env,
-    guard: ProcessGuard,
-    hooks: ChildHooks,
-  ) {
-    this.#process = child;
-    this.#id = id;
+  private constructor(spec: DatabaseSpec, env: Env, guard: ProcessGuard, hooks: ChildHooks) {
     this.#spec = spec;
     this.#env = env;
     this.#guard = guard;
     this.#hooks = hooks;
-    this.#listen();
+    const { process, db } = DatabaseProcess.take(spec.options.process, {
+      receive: (message) => this.#receive(message),
+      onEnd: (how, output) => this.#onEnd(how, output),
+    });
+    this.#process = process;
+    this.#db = db;
   }
 
   /** Resolves once the process runs, is known to the guard and has been told what to open. */
   static async spawn(spec: DatabaseSpec, env: Env, guard: ProcessGuard, hooks: ChildHooks): Promise<DatabaseChild> {
-    // A group of its own: what the terminal sends to ours (SIGINT, SIGHUP) must not end it before the last commit is shipped.
-    const child = spawn(process.execPath, [...NODE_FLAGS, PROGRAM], {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      serialization: 'advanced',
-      detached: true,
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.once('spawn', resolve);
-      child.once('error', reject);
-    });
-    const id = identifyProcess(child.pid as number) ?? { pid: child.pid as number, startTicks: 0 };
-    const self = new DatabaseChild(child, id, spec, env, guard, hooks);
+    const self = new DatabaseChild(spec, env, guard, hooks);
     try {
-      await guard.register({ ...id, kind: 'drain', label: 'database' });
+      await self.#process.admit(guard);
       self.#send({ type: 'open', spec });
     } catch (error) {
-      await self.kill();
+      self.#stopping = true;
+      await self.#process.leave(self.#db, guard, env);
       throw error;
     }
     return self;
   }
 
   get pid(): number {
-    return this.#id.pid;
+    return this.#process.pid;
   }
 
   /** Rejects with the process's error, or SQLITE_PROCESS_DIED. An abort is passed on; the answer is still awaited. */
@@ -112,7 +84,7 @@ export class DatabaseChild {
     argument: unknown,
     options: { signal?: AbortSignal | undefined; onShipped?: ((position: Position) => void) | undefined } = {},
   ): Promise<unknown> {
-    if (this.#gone) return Promise.reject(this.#died('it is gone'));
+    if (this.#isGone) return Promise.reject(this.#died('it is gone'));
     const { signal, onShipped } = options;
     const id = this.#nextCall++;
     const onAbort = (): void => this.#send({ type: 'abort', id, reason: String(signal?.reason) });
@@ -123,46 +95,57 @@ export class DatabaseChild {
     return result.finally(() => signal?.removeEventListener('abort', onAbort));
   }
 
-  /** Asks it to end, then SIGTERM, then SIGKILL; resolves when it is gone. */
+  /**
+   * Asks the database to close, then SIGTERM, then SIGKILL for its process; resolves when it is closed, and where it was the
+   * last one its process gone. Where others are in the process it gets longer, for only all of them can be ended.
+   */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
-    this.call('stop', undefined).catch(() => {});
-    await this.#waitGone(graceMs);
-    if (!this.#gone) this.#process.kill('SIGTERM');
-    await this.#waitGone(2000);
-    await this.kill();
+    const closed = this.call('stop', undefined).then(
+      () => true,
+      () => false,
+    );
+    const { process, lockTimeoutMs } = this.#spec.options;
+    const patience = process === 'own' ? graceMs : graceMs + lockTimeoutMs + SHARED_PATIENCE_MS;
+    if (!(await this.#within(patience, closed)) && !this.#isGone && process === 'shared') {
+      this.#env.log.error('database_stop_stuck', { path: this.#spec.path });
+      await this.#process.end(this.#env);
+    }
+    await this.#leave();
   }
 
-  async kill(): Promise<void> {
+  /** After a start that failed: nothing of it is open, or no other way is left than the process's end. */
+  async discard(graceMs: number): Promise<void> {
+    if (this.#spec.options.process === 'shared') return this.stop(graceMs);
     this.#stopping = true;
-    if (!this.#gone) this.#process.kill('SIGKILL');
-    await this.#ended.promise;
+    await this.#process.kill();
   }
 
-  async #waitGone(ms: number): Promise<void> {
-    if (this.#gone) return;
-    const waiting = Promise.withResolvers<void>();
-    const timer = this.#env.clock.timer(ms, () => waiting.resolve());
-    await Promise.race([this.#ended.promise, waiting.promise]);
-    timer.cancel();
+  async #leave(): Promise<void> {
+    await this.#process.leave(this.#db, this.#guard, this.#env);
+    this.#onEnd('it was stopped', '');
   }
 
-  #listen(): void {
-    this.#process.on('message', (message) => this.#receive(message as FromDatabase));
-    this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT);
-    });
-    // An EPIPE on the channel of a dying process: its exit is what counts.
-    this.#process.on('error', () => {});
-    this.#process.once('exit', (code, signal) => {
-      this.#gone = true;
-      this.#guard.unregister(this.#id).catch(() => {});
-      const error = this.#died(signal === null ? `exit code ${code}` : `signal ${signal}`);
-      for (const call of this.#calls.values()) call.reject(error);
-      this.#calls.clear();
-      this.#ended.resolve();
-      if (!this.#stopping) this.#hooks.onDeath(error);
-    });
+  /** False when the bound passes first, or the process ends. */
+  async #within(ms: number, work: Promise<boolean>): Promise<boolean> {
+    const waiting = Promise.withResolvers<boolean>();
+    const timer = this.#env.clock.timer(ms, () => waiting.resolve(false));
+    try {
+      return await Promise.race([work, waiting.promise, this.#gone.promise.then(() => false)]);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  #onEnd(how: string, output: string): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#output = output;
+    const error = this.#died(how);
+    for (const call of this.#calls.values()) call.reject(error);
+    this.#calls.clear();
+    this.#gone.resolve();
+    if (!this.#stopping) this.#hooks.onDeath(error);
   }
 
   #receive(message: FromDatabase): void {
@@ -179,16 +162,14 @@ export class DatabaseChild {
   }
 
   #send(message: ToDatabase): void {
-    if (this.#gone || !this.#process.connected) return;
-    this.#process.send(message, () => {});
+    if (!this.#isGone) this.#process.send(this.#db, message);
   }
 
   #died(how: string): Error {
-    const output = this.#stderr.trim();
     return sqliteErrors.create('SQLITE_PROCESS_DIED', {
       path: this.#spec.path,
       how,
-      ...(output === '' ? {} : { output }),
+      ...(this.#output === '' ? {} : { output: this.#output }),
     });
   }
 }

@@ -1,7 +1,7 @@
 /**
  * `sqlite(path)`: the database that a user hands to an app, and the thin Promotable behind it. All work on the file is
- * done by a process of its own, so that the application's event loop is never blocked and no stray close() in this
- * process can drop SQLite's locks. When that process dies it is reported (`failed`) and started again as a standby.
+ * done by a process of its own (or one that several databases share), so that the application's event loop is never blocked
+ * and no stray close() in this process can drop SQLite's locks. When that process dies it is reported (`failed`) and started again as a standby.
  */
 import { resolve } from 'node:path';
 import {
@@ -155,7 +155,7 @@ export class SqliteDatabase implements Promotable {
     try {
       await child.call('start', undefined, { signal });
     } catch (error) {
-      await child.kill();
+      await child.discard(STOP_GRACE_MS);
       if (this.#child === child) this.#child = undefined;
       this.#setFailed(error as Error);
       throw error;

@@ -60,6 +60,13 @@ export interface SqliteOptions {
    * restores from the first snapshot on that is stored after the change. Default block.
    */
   readonly pageEncoding?: PageEncoding;
+  /**
+   * `own`: a process for each database. `shared`: one for all databases of this program that ask for it, which costs a
+   * fraction in memory and idle CPU and has two prices. SQLite's work is synchronous, so a large transaction, snapshot or
+   * restart of one database delays the others; and a crash of that process ends all of them for a moment (each tells it
+   * and is started again, as if its own had died). For many small databases. Default own.
+   */
+  readonly process?: 'own' | 'shared';
 }
 
 export interface ResolvedSqliteOptions {
@@ -79,6 +86,7 @@ export interface ResolvedSqliteOptions {
   readonly flushStandby: boolean;
   readonly replicas: number | undefined;
   readonly pageEncoding: PageEncoding;
+  readonly process: 'own' | 'shared';
 }
 
 /** Fills in defaults. Throws OPTIONS_INVALID naming every field that is wrong. */
@@ -100,6 +108,7 @@ export function resolveSqliteOptions(input: SqliteOptions = {}): ResolvedSqliteO
     flushStandby: read.boolean('flushStandby', { default: false }),
     replicas: optionalReplicas(read.integer('replicas', { default: 0, min: 1, max: 5 })),
     pageEncoding: read.oneOf('pageEncoding', ['block', 'frame'], { default: 'block' }),
+    process: read.oneOf('process', ['own', 'shared'], { default: 'own' }),
   }));
 }
 

@@ -42,6 +42,11 @@ export interface FrozenImage {
  */
 const abandoned: LiveDatabase[] = [];
 
+/** What such a connection still holds: a second look at the file, by this process, would share its locks and its index. */
+export function isAbandoned(file: { readonly dev: number; readonly ino: number }): boolean {
+  return abandoned.some((one) => one.isOf(file));
+}
+
 /** Takes what the WAL still has, with writers kept out. */
 export type TakeBatch = (batch: WalBatch) => void;
 
@@ -89,6 +94,11 @@ export class LiveDatabase {
       for (const close of undo) close();
       throw wrapFileError(error, live.path);
     }
+  }
+
+  isOf(file: { readonly dev: number; readonly ino: number }): boolean {
+    const ours = fstatSync(this.#fd);
+    return ours.ino === file.ino && ours.dev === file.dev;
   }
 
   /** Where reading stands. */

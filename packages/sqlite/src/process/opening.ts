@@ -111,6 +111,8 @@ export interface OpeningDeps {
   readonly directory: string;
   readonly statePath: string;
   connect(): Promise<NatsSession>;
+  /** Throws SQLITE_IN_USE where this very process has the file open under another name: see same-file.ts. */
+  requireAlone?(): void;
 }
 
 /** Everything but the file itself. On failure nothing stays open. Throws also SQLITE_IN_USE, SQLITE_NOT_A_DATABASE. */
@@ -121,6 +123,7 @@ export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | unde
   const lock = await DatabaseLock.acquire({ ...holder, timeoutMs: LOCK_WAIT_MS });
   let session: NatsSession | undefined;
   try {
+    deps.requireAlone?.();
     readHeaderOf(spec.path);
     await finishInterrupted(spec.path, directory);
     const divergences = listDivergences(spec.path);

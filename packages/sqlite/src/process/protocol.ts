@@ -40,6 +40,13 @@ export type StoreSpec =
 
 export type CallMethod = 'start' | 'promote' | 'demote' | 'sync' | 'waitFor' | 'admin' | 'stop';
 
+/** A process may serve several databases: every message, in both directions, names the one that it is about. */
+export interface Addressed<M> {
+  /** Given by the parent; never used twice for one process. */
+  readonly db: number;
+  readonly message: M;
+}
+
 export type ToDatabase =
   | { readonly type: 'open'; readonly spec: DatabaseSpec }
   | { readonly type: 'call'; readonly id: number; readonly method: CallMethod; readonly argument: unknown }
