@@ -3,7 +3,16 @@
  * it before finds itself fenced and stops. Invariant: once fenced it never writes again.
  */
 import { hostname } from 'node:os';
-import { type DatabaseEvent, type Epoch, epoch, hasCode, messageOf, type Position, systemEnv } from '@canopy/core';
+import {
+  type DatabaseEvent,
+  type Epoch,
+  epoch,
+  hasCode,
+  messageOf,
+  type Position,
+  type SyncOptions,
+  systemEnv,
+} from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { parseStore } from './store-option.ts';
 import { UnmanagedDatabase, type UnmanagedOptions } from './unmanaged-database.ts';
@@ -59,7 +68,7 @@ export class Primary extends UnmanagedDatabase {
   }
 
   /** Everything committed before the call is durably in the log when this resolves. Throws SQLITE_FENCED, SQLITE_STOPPED. */
-  async sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
+  async sync(options: SyncOptions = {}): Promise<Position> {
     if (this.#fenced !== undefined) throw this.#fenced;
     return this.database.sync(options);
   }
