@@ -68,6 +68,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   ELECT_SPAWN_FAILED: EXIT.commandUnusable,
   ELECT_COMMAND_UNUSABLE: EXIT.commandUnusable,
   ELECT_COMMAND_MISSING: EXIT.commandMissing,
+  INTERRUPTED: EXIT.interrupted,
   DEADLINE_EXCEEDED: EXIT.timeout,
   SQLITE_NOT_APPLIED: EXIT.timeout,
   NODE_ID_IN_USE: EXIT.busy,
