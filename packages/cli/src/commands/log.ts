@@ -21,6 +21,8 @@ export interface RestoreVerbOptions {
 
 export async function restoreLog(options: RestoreVerbOptions, printer: Printer): Promise<number> {
   using interruption = new Interruption();
+  if (options.to === '')
+    throw cliErrors.create('USAGE', { command: 'npx canopy db restore', problem: '--to names no file' });
   const target = restoreTarget(options, 'db restore');
   const { store, to, overwrite = false, check } = options;
   const { signal } = interruption;
