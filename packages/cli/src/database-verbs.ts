@@ -31,7 +31,7 @@ export function addDatabaseVerbs(db: Command, { verb, printer, done }: VerbConte
   findsLog(verb(db, 'restore', 'make a database file from a log, as of its end or an earlier point'))
     .requiredOption('--to <file>', 'the file to make')
     .option('--txid <number>', 'as of this transaction (see db ltx)')
-    .option('--time <time>', 'as of before this moment, such as 2026-11-21T03:00:00Z')
+    .option('--time <time>', 'as of before this moment, such as 2026-11-21T03:00:00Z or …+01:00; without a zone: UTC')
     .option('--overwrite', 'replace a file that is there; nothing may have it open')
     .addOption(
       new Option('--check <method>', 'integrity check before the file appears')
@@ -78,7 +78,7 @@ Examples:
   canopy db restore --store nats://127.0.0.1:4222/orders --to /tmp/orders.db
   canopy db restore --store /mnt/backup/orders --to /tmp/orders.db --time 2026-11-21T03:00:00Z
 
-The file appears when it is complete and checked, or not at all. litestream restore reads the same bucket.`;
+The file appears when it is complete and checked, or not at all; ctrl-C changes nothing (exit code 130). litestream restore reads the same bucket.`;
 
 const VERIFY_HELP = `
 Examples:

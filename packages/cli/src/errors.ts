@@ -18,6 +18,10 @@ export const cliErrors = defineErrors({
     message: '{file} has {count} fault(s):\n{list}',
     hint: 'Correct the fields named above; nothing was started.',
   },
+  INTERRUPTED: {
+    message: 'interrupted; nothing was changed',
+    hint: 'Run it again when you like: it begins anew.',
+  },
   USAGE: { message: '{problem}', hint: 'See {command} --help.' },
   CLUSTER_UNKNOWN: {
     message: 'no cluster to talk to: {problem}',

@@ -175,11 +175,13 @@ async function databaseStatus(
   printer: Printer,
 ): Promise<number> {
   if (store === undefined) return (await import('./commands/db.ts')).databaseStatus(app, options, printer);
-  if (app !== undefined)
-    throw cliErrors.create('USAGE', {
-      command: 'npx canopy db status',
-      problem: 'give an app or --store, not both: a log that is found by its place has no app',
-    });
+  const problem =
+    app !== undefined
+      ? 'give an app or --store, not both: a log that is found by its place has no app'
+      : 'server' in options || 'platform' in options
+        ? 'give --store or --server and --platform, not both: the place names the server'
+        : undefined;
+  if (problem !== undefined) throw cliErrors.create('USAGE', { command: 'npx canopy db status', problem });
   return (await import('./commands/log-status.ts')).logStatus({ store }, printer);
 }
 

@@ -2,6 +2,7 @@
 import { formatDuration, formatPosition, formatTxid } from '@canopy/core';
 import { type LogEntry, openLog, restore, type StoreOption, verify } from '@canopy/sqlite';
 import { Interruption } from '../elect/interruption.ts';
+import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
 import type { Printer } from '../output/printer.ts';
@@ -20,18 +21,15 @@ export interface RestoreVerbOptions {
 
 export async function restoreLog(options: RestoreVerbOptions, printer: Printer): Promise<number> {
   using interruption = new Interruption();
+  if (options.to === '')
+    throw cliErrors.create('USAGE', { command: 'npx canopy db restore', problem: '--to names no file' });
   const target = restoreTarget(options, 'db restore');
   const { store, to, overwrite = false, check } = options;
   const { signal } = interruption;
-  const restored = await restore({
-    store,
-    dest: to,
-    target,
-    overwrite,
-    check,
-    signal,
-    onProgress: progressLines(printer),
-  });
+  const onProgress = progressLines(printer);
+  const restored = await undisturbed(signal, () =>
+    restore({ store, dest: to, target, overwrite, check, signal, onProgress }),
+  );
   const { position, files, bytes, ms, commit, pageSize } = restored;
   const facts = { file: to, position: formatPosition(position), timestamp: restored.entry.timestamp, files, bytes, ms };
   printer.result({ ...facts, sizeBytes: commit * pageSize, check }, () =>
@@ -54,7 +52,8 @@ export async function verifyLog(
   using interruption = new Interruption();
   const { store, scratch, node } = options;
   printer.note('restoring the end of the log into a scratch file, to check it in full');
-  const { position, ...proof } = await verify({ store, scratch, node, signal: interruption.signal });
+  const { signal } = interruption;
+  const { position, ...proof } = await undisturbed(signal, () => verify({ store, scratch, node, signal }));
   printer.result({ position: formatPosition(position), ...proof }, () =>
     [
       `the log can be restored up to its end, transaction ${formatTxid(position.txid)}: ${formatBytes(proof.bytes)}, sound`,
@@ -62,6 +61,16 @@ export async function verifyLog(
     ].join('\n'),
   );
   return EXIT.ok;
+}
+
+/** Throws INTERRUPTED when the signal ended the work, which then has left nothing. */
+export async function undisturbed<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (signal.aborted && error === signal.reason) throw cliErrors.create('INTERRUPTED', {}, error);
+    throw error;
+  }
 }
 
 export async function listLog(

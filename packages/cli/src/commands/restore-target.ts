@@ -17,7 +17,17 @@ export function restoreTarget(
     return { txid: number };
   }
   if (time === undefined) return undefined;
-  const timestamp = Date.parse(time);
+  const timestamp = momentOf(time);
   if (Number.isNaN(timestamp)) throw usage(`"${time}" is no time: write it like 2026-11-21T03:00:00Z`);
   return { timestamp };
+}
+
+const MOMENT = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?) ?(?:(Z)|([+-]\d{2}):?(\d{2}))?)?$/i;
+
+/** Unix ms, or NaN. Without a zone it is UTC: what is restored must not depend on the machine where that is done. */
+function momentOf(text: string): number {
+  const match = MOMENT.exec(text.trim());
+  if (match === null) return Number.NaN;
+  const [, date, clock = '00:00', , hours, minutes] = match;
+  return Date.parse(`${date}T${clock}${hours === undefined ? 'Z' : `${hours}:${minutes}`}`);
 }

@@ -5,7 +5,16 @@
 import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { type DatabaseEvent, type Epoch, epoch, hasCode, messageOf, type Position, systemEnv } from '@canopy/core';
+import {
+  type DatabaseEvent,
+  type Epoch,
+  epoch,
+  hasCode,
+  messageOf,
+  type Position,
+  type SyncOptions,
+  systemEnv,
+} from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { parseStore } from './store-option.ts';
 import { UnmanagedDatabase, type UnmanagedOptions } from './unmanaged-database.ts';
@@ -80,7 +89,7 @@ export class Primary extends UnmanagedDatabase {
   }
 
   /** Everything committed before the call is durably in the log when this resolves. Throws SQLITE_FENCED, SQLITE_STOPPED. */
-  async sync(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
+  async sync(options: SyncOptions = {}): Promise<Position> {
     if (this.failure !== undefined) throw this.failure;
     return this.database.sync(options);
   }

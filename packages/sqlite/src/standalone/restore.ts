@@ -1,6 +1,8 @@
 /** `restore` for people who have an address of a log rather than a log. */
+import { resolve } from 'node:path';
 import { type RestoreOptions as LogRestoreOptions, type Restored, restore as restoreLog } from '../restore/restore.ts';
 import { openLog, type StoreOption } from './store-option.ts';
+import { requireUnused } from './unused-file.ts';
 
 export type RestoreOptions =
   | LogRestoreOptions
@@ -9,10 +11,14 @@ export type RestoreOptions =
       readonly store: StoreOption;
     });
 
-/** Restores the database to `dest`; see the options. Throws as the log's own `restore`, and what opening the store throws. */
+/**
+ * Restores the database to `dest`; see the options. Throws as the log's own `restore`, what opening the store throws, and with
+ * `overwrite` SQLITE_IN_USE and SQLITE_DATABASE_BUSY where a program has the file open, as far as that can be seen.
+ */
 export async function restore(options: RestoreOptions): Promise<Restored> {
   if ('log' in options) return restoreLog(options);
   const { store, ...rest } = options;
+  if (rest.overwrite === true) await requireUnused(resolve(rest.dest), options.env);
   const opened = await openLog(store, { env: options.env, signal: options.signal });
   try {
     return await restoreLog({ ...rest, log: opened.log });

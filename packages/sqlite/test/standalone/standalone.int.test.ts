@@ -185,6 +185,24 @@ describe.each(['a bucket', 'a directory'])('%s', (kind) => {
     await expect(source.sync()).rejects.toMatchObject({ code: 'SQLITE_FILE_REPLACED' });
   });
 
+  test('a restore replaces no file that is in use', async () => {
+    const app = application('a.db');
+    app.exec(TABLE);
+    const source = primary('a.db', store);
+    await source.start();
+    await source.sync();
+    const over = (name: string) => restore({ store, dest: file(name), overwrite: true });
+    await expect(over('a.db')).rejects.toMatchObject({ code: 'SQLITE_IN_USE' });
+    await source.stop();
+    await expect(over('a.db')).rejects.toMatchObject({ code: 'SQLITE_DATABASE_BUSY' });
+    app.exec('INSERT INTO t VALUES (9, 9)');
+    app.close();
+    await over('a.db');
+    expect(rowsOf(file('a.db'))).toHaveLength(0);
+    writeFileSync(file('text.db'), 'no database');
+    await over('text.db');
+  });
+
   test('a copy of a log that is not there is an error: nothing is made', async () => {
     const nowhere =
       typeof store === 'string' && store.startsWith('file:') ? `file://${file('nolog')}` : `${store}-none`;

@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { restoreTarget } from '../../src/commands/restore-target.ts';
+
+test.each([
+  ['2026-07-21T03:00:00', '2026-07-21T03:00:00Z'],
+  ['2026-07-21 03:00', '2026-07-21T03:00:00Z'],
+  ['2026-07-21', '2026-07-21T00:00:00Z'],
+  ['2026-07-21T03:00:00.250Z', '2026-07-21T03:00:00.250Z'],
+  ['2026-07-21T03:00+0200', '2026-07-21T01:00:00Z'],
+])('the moment %s is read as %s, whatever the zone here', (time, expected) => {
+  const zone = process.env.TZ;
+  process.env.TZ = 'Asia/Tokyo';
+  try {
+    expect(restoreTarget({ time }, 'db restore')).toEqual({ timestamp: Date.parse(expected) });
+  } finally {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  }
+});
+
+test.each(['yesterday', '2026-13-40', '07/21/2026', ''])('"%s" is no moment', (time) => {
+  expect(() => restoreTarget({ time }, 'db restore')).toThrow('is no time');
+});
