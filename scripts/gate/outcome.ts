@@ -10,6 +10,8 @@ export interface TestCounts {
   /** Names of failed tests, and of files that could not be run. */
   readonly failed: readonly string[];
   readonly skipped: readonly SkippedTest[];
+  /** Names of tests that failed once and passed when they were repeated: they count as passed, and are told. */
+  readonly repeated?: readonly string[];
 }
 
 export interface PartOutcome {
@@ -40,6 +42,8 @@ export function summarise(outcomes: readonly PartOutcome[]): Summary {
     const detail = [tests === undefined ? undefined : describe(tests), reason].filter((text) => text !== undefined);
     lines.push(`${verdict.padEnd(7)} ${part.padEnd(12)} ${seconds(ms)}  ${detail.join('; ')}`.trimEnd());
     for (const name of tests?.failed ?? []) lines.push(`          failed   ${name}`);
+    for (const name of tests?.repeated ?? [])
+      lines.push(`          repeated ${name}: failed once, passed the second time`);
     for (const test of tests?.skipped ?? []) lines.push(`          skipped  ${test.name}: ${test.reason}`);
   }
   const testing = outcomes.filter((outcome) => outcome.tests !== undefined);

@@ -36,7 +36,8 @@ export function listParts(root: string): readonly Part[] {
     check('errors', ['scripts/errors.ts', '--check']),
     vitest('unit', 8 * MINUTE_MS),
     vitest('sim', 5 * MINUTE_MS),
-    { ...vitest('integration', 30 * MINUTE_MS), needsServer: true },
+    // Real processes on a machine that others use: one more try, and the summary names whoever needed it.
+    { ...vitest('integration', 30 * MINUTE_MS, ['--retry', '1']), needsServer: true },
     campaign('crash', ['--suite', 'platform']),
     campaign('crash-database', ['--suite', 'database', '--rounds', '30', '--within', '120']),
   ];
@@ -58,8 +59,8 @@ function check(name: string, command: readonly string[]): Part {
   return { name, command, isVitest: false, needsServer: false, timeoutMs: 3 * MINUTE_MS, skip: undefined };
 }
 
-function vitest(project: string, timeoutMs: number): Part {
+function vitest(project: string, timeoutMs: number, flags: readonly string[] = []): Part {
   const command = ['node_modules/vitest/vitest.mjs', 'run', '--project', project, '--passWithNoTests'];
   const reporters = ['--reporter', 'default', '--reporter', './scripts/gate/reporter.ts'];
-  return { ...check(project, [...command, ...reporters]), isVitest: true, timeoutMs };
+  return { ...check(project, [...command, ...flags, ...reporters]), isVitest: true, timeoutMs };
 }

@@ -18,6 +18,7 @@ function count(modules: readonly TestModule[], unhandled: readonly { readonly me
   let passed = 0;
   const failed: string[] = [];
   const skipped: SkippedTest[] = [];
+  const repeated: string[] = [];
   for (const module of modules) {
     const before = failed.length;
     for (const test of module.children.allTests()) {
@@ -26,12 +27,13 @@ function count(modules: readonly TestModule[], unhandled: readonly { readonly me
       else if (result.state === 'skipped')
         skipped.push({ name: nameOf(test), reason: result.note ?? 'no reason given' });
       else failed.push(nameOf(test));
+      if (test.diagnostic()?.flaky) repeated.push(nameOf(test));
     }
     // A file or a suite that broke outside of its tests: an import, a hook.
     if (!module.ok() && failed.length === before) failed.push(`${pathOf(module)} (outside of its tests)`);
   }
   failed.push(...unhandled.map((error) => `unhandled error: ${error.message ?? 'unknown'}`));
-  return { passed, failed, skipped };
+  return { passed, failed, skipped, repeated };
 }
 
 function nameOf(test: TestCase): string {

@@ -143,6 +143,8 @@ describe('a part', () => {
       `import { describe, expect, it } from 'vitest';
        it('holds', () => {});
        it('breaks', () => expect(1).toBe(2));
+       let tries = 0;
+       it('wavers', { retry: 1 }, () => expect(++tries).toBe(2));
        describe('here', () => { it('can not run', ({ skip }) => skip('no such machine')); it.skip('is left out', () => {}); });`,
     );
     writeFileSync(join(root, 'b.test.js'), "import './missing.js';\n");
@@ -151,7 +153,8 @@ describe('a part', () => {
     expect(await run(program('', { command, isVitest: true }))).toMatchObject({
       verdict: 'failed',
       tests: {
-        passed: 1,
+        passed: 2,
+        repeated: ['a.test.js > wavers'],
         failed: ['a.test.js > breaks', 'b.test.js (outside of its tests)'],
         skipped: [
           { name: 'a.test.js > here > can not run', reason: 'no such machine' },
