@@ -1,44 +1,7 @@
-import { type CanopyError, hasCode, noTracer } from '@canopy/core';
-import { memoryLogger, memoryMetrics, seededRandom, VirtualClock } from '@canopy/core/testing';
-import { MemoryNats, type MemorySession } from '@canopy/nats/memory';
+import { type CanopyError, hasCode } from '@canopy/core';
 import { describe, expect, it } from 'vitest';
-import { decodeLease, Election, type ElectionEvent, type ElectionOptions } from '../src/index.ts';
-
-const TTL = 3000;
-
-function world() {
-  const clock = new VirtualClock();
-  const hub = new MemoryNats({ clock, random: seededRandom('hub') });
-  const { log, lines } = memoryLogger();
-  const { metrics, value } = memoryMetrics();
-  const sessions = new Map<string, MemorySession>();
-  const network = { down: false, deaf: false, writes: 0 };
-  hub.fault = ({ operation }) => {
-    const writes = ['create', 'update', 'delete'].includes(operation);
-    if (writes) network.writes += 1;
-    if (network.down && operation !== 'deliver') return { outcome: 'fail' };
-    return network.deaf && writes ? { outcome: 'answer-lost' } : undefined;
-  };
-  const make = (instanceId: string, options: Partial<ElectionOptions> = {}): Election => {
-    const env = { clock, random: seededRandom(instanceId), log, metrics, tracer: noTracer };
-    const session = hub.session({ name: instanceId, env });
-    sessions.set(instanceId, session);
-    return new Election({ session, bucket: 'elections', group: 'g', instanceId, ttl: TTL, ...options }, env);
-  };
-  const start = async (election: Election): Promise<Election> => {
-    await Promise.all([election.start(), clock.advance(100)]);
-    return election;
-  };
-  /** The bucket as a bystander sees it. */
-  const look = () => hub.session({ name: 'bystander' }).kv('elections');
-  const lease = async () => {
-    const entry = await (await look()).get('g');
-    return entry === undefined ? undefined : decodeLease(entry.value);
-  };
-  const labels = (instanceId: string) => ({ role: 'g', instance_id: instanceId, bucket: 'elections' });
-  const metric = (name: string, instanceId: string, more = {}) => value(name, { ...labels(instanceId), ...more });
-  return { clock, hub, network, sessions, lines, metric, make, start, look, lease };
-}
+import type { ElectionEvent } from '../src/index.ts';
+import { TTL, world } from './elections.ts';
 
 describe('Election', () => {
   it('leads an empty group and renews for many ttls in one term', async () => {
@@ -366,39 +329,5 @@ describe('Election', () => {
     const { hub, make } = world();
     await hub.session().ensureKv('elections', { ttlMs: 1000 });
     await expect(make('a').start()).rejects.toMatchObject({ code: 'ELECTION_BUCKET_TTL' });
-  });
-});
-
-describe('a herd', () => {
-  it('of 100 candidates elects one within the ttl and a second, at three writes each or fewer', async () => {
-    const { clock, network, make } = world();
-    const all = Array.from({ length: 100 }, (_, i) => make(`n${i}`));
-    const started = all.map((election) => election.start());
-    await clock.advance(50);
-    await Promise.all(started);
-    const leader = all.find((election) => election.isLeader) as Election;
-    const before = network.writes;
-    const from = clock.monotonic();
-    const rest = all.filter((election) => election !== leader);
-    await leader.stop({ deleteKey: false });
-    while (!rest.some((election) => election.isLeader)) await clock.advance(10);
-    expect(clock.monotonic() - from).toBeLessThanOrEqual(TTL + 1000);
-    expect(network.writes - before).toBeLessThanOrEqual(3 * rest.length);
-    expect(rest.filter((election) => election.isLeader)).toHaveLength(1);
-    await Promise.all([...rest.map((election) => election.stop({ deleteKey: false })), clock.advance(50)]);
-  });
-
-  it('spreads out when a lease is released: most of 100 candidates see it taken before they would write', async () => {
-    const { clock, network, make } = world();
-    const all = Array.from({ length: 100 }, (_, i) => make(`n${i}`));
-    await Promise.all([...all.map((election) => election.start()), clock.advance(50)]);
-    const leader = all.find((election) => election.isLeader) as Election;
-    const before = network.writes;
-    await Promise.all([leader.stop(), clock.advance(100)]);
-    const rest = all.filter((election) => election !== leader);
-    expect(rest.filter((election) => election.isLeader)).toHaveLength(1);
-    // The release, the acquisition, its epoch's record, and few that were too late.
-    expect(network.writes - before).toBeLessThanOrEqual(10);
-    await Promise.all([...rest.map((election) => election.stop({ deleteKey: false })), clock.advance(50)]);
   });
 });

@@ -1,4 +1,3 @@
-import { hasCode } from '@canopy/core';
 import { describe, expect, it } from 'vitest';
 import {
   type ConflictEntry,
@@ -12,15 +11,8 @@ import {
   VersionVectorStrategy,
   writeFields,
 } from '../../src/index.ts';
+import { codeOf } from '../code-of.ts';
 
-const codeOf = (run: () => unknown): string | undefined => {
-  try {
-    run();
-  } catch (error) {
-    return hasCode(error, (error as { code: string }).code) ? (error as { code: string }).code : String(error);
-  }
-  return undefined;
-};
 const entry = (value: unknown, timestamp: number, nodeId = 'a', more: object = {}): ConflictEntry => ({
   value,
   timestamp,

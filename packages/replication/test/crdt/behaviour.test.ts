@@ -1,4 +1,3 @@
-import { hasCode } from '@canopy/core';
 import { describe, expect, it } from 'vitest';
 import {
   EnableWinsFlag,
@@ -11,15 +10,8 @@ import {
   ORSet,
   PNCounter,
 } from '../../src/index.ts';
+import { codeOf } from '../code-of.ts';
 
-const codeOf = (run: () => unknown): string | undefined => {
-  try {
-    run();
-  } catch (error) {
-    return hasCode(error, (error as { code: string }).code) ? (error as { code: string }).code : String(error);
-  }
-  return undefined;
-};
 const overWire = <T>(state: T): T => JSON.parse(JSON.stringify(state)) as T;
 
 describe('GCounter', () => {
