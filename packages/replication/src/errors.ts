@@ -52,4 +52,37 @@ export const replicationErrors = defineErrors({
     message: 'the custom resolver returned a promise to resolve()',
     hint: 'Call resolveAsync() instead, or make the resolver synchronous.',
   },
+  EVENT_LOG_CONFLICT: {
+    message: 'log {log}: its last sequence is not {expected}: somebody else has appended',
+    hint: 'Read the log to its end and look who leads now. Nothing was appended.',
+  },
+  EVENT_LOG_MISSING: {
+    message: 'log {log} does not exist',
+    hint: 'It is made by whoever writes first, or was deleted. A replica that knew it must not go on with another log of that name.',
+  },
+  EVENT_LOG_UNAVAILABLE: {
+    message: 'log {log} can not be reached: {operation} was not carried out',
+    hint: 'Try again; nothing was changed.',
+  },
+  EVENT_LOG_FULL: {
+    message: 'log {log} is full',
+    hint: 'Raise its limit, or take a snapshot so that it can be trimmed. Nothing was appended.',
+  },
+  EVENT_INVALID: {
+    message: 'the event can not be appended: {problem}',
+    hint: 'Events are JSON and fit into one message of the server (1 MiB by default).',
+  },
+  STATE_STORE_FAILED: {
+    message: 'state store {store}: {problem}',
+    hint: 'Nothing of this change was kept. Look at the disk and the file; a damaged replica can be made anew from a snapshot.',
+  },
+  STATE_STORE_FULL: {
+    message: 'state store {store}: no room left on its disk',
+    hint: 'Make room; the change was not kept and is tried again by a replica.',
+  },
+  STATE_STORE_CLOSED: { message: 'state store {store} is closed', hint: 'It was closed by its owner; open it again.' },
+  SNAPSHOT_DAMAGED: {
+    message: 'snapshot of {namespace} at {sequence}: {problem}',
+    hint: 'It is not used. An older snapshot, or the log from its front, still works if the log reaches back that far.',
+  },
 });

@@ -32,5 +32,40 @@ export { MVRegister, type MVRegisterState } from './crdt/mv-register.ts';
 export { ORSet, type ORSetState } from './crdt/or-set.ts';
 export { PNCounter, type PNCounterState } from './crdt/pn-counter.ts';
 export { replicationErrors } from './errors.ts';
+export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
 export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
+export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
+export type { CheckpointStore } from './ports/checkpoint-store.ts';
+export {
+  type AppendOptions,
+  type AppendResult,
+  type EventLog,
+  type EventLogInfo,
+  isEventLog,
+  type Json,
+  type LogEvent,
+  type LogReadEvent,
+  type ReadOptions,
+} from './ports/event-log.ts';
+export type { HeartbeatService } from './ports/heartbeat-service.ts';
+export type { LeaderElection, LeaderTerm } from './ports/leadership.ts';
+export {
+  type FollowerPipeline,
+  isSubscribablePipeline,
+  type MultiMasterPipeline,
+  type Pipeline,
+  type SubscribablePipeline,
+  sendOne,
+} from './ports/pipeline.ts';
+export type { PipelineSource, SourceBatch, SourceEvent } from './ports/pipeline-source.ts';
+export type { SnapshotInfo, SnapshotStore } from './ports/snapshot-store.ts';
+export {
+  type DurableStateStore,
+  type Entity,
+  isDurableStateStore,
+  type ReplicaPosition,
+  type StateChange,
+  type StateManager,
+  type StateStore,
+} from './ports/state-store.ts';
 export type { Stamp } from './values/stamp.ts';
