@@ -10,7 +10,7 @@ import { type ClusterOptions, withCluster } from '../connect.ts';
 import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
-import { changeLine, tableHeading } from '../output/changes.ts';
+import { changeLine, printable, tableCounts, tableHeading } from '../output/changes.ts';
 import type { Printer } from '../output/printer.ts';
 import { type Cell, renderTable } from '../output/table.ts';
 
@@ -60,11 +60,15 @@ function listText(
   return [...known, ...silent.map(({ node, error }) => `! ${node}: ${error?.message ?? 'no answer'}`)].join('\n');
 }
 
+/** Names of tables in a line of the list. */
+const TABLES_NAMED = 4;
+
 function touched({ tables }: KeptDivergence): string | undefined {
-  return tables
+  const names = tables
     ?.filter(({ rows, problem }) => rows > 0 || problem !== undefined)
-    .map(({ table }) => table)
-    .join(', ');
+    .map(({ table }) => printable(table));
+  if (names === undefined || names.length <= TABLES_NAMED) return names?.join(', ');
+  return `${names.slice(0, TABLES_NAMED).join(', ')} and ${names.length - TABLES_NAMED} more`;
 }
 
 export interface ShowDivergenceOptions extends DivergenceVerbOptions {
@@ -90,15 +94,29 @@ export async function showDivergence(
     printer.result({ app, node, ...kept, changes, isCut }, () =>
       [
         ...headingOf(node, kept),
-        ...changes.flatMap((change, i) => {
-          const heading = change.table === changes[i - 1]?.table ? [] : ['', tableHeading(change, kept.tables)];
-          return [...heading, `  ${changeLine(change)}`];
-        }),
-        ...(isCut ? ['', `… and more: canopy db divergence export ${app} ${id} --to FILE has all of it.`] : []),
+        ...changesText(changes, kept),
+        ...(isCut ? ['', moreText(app, changes, kept)] : []),
       ].join('\n'),
     );
     return EXIT.ok;
   });
+}
+
+function changesText(changes: readonly Change[], { tables, rows }: KeptDivergence): string[] {
+  const counts = tableCounts(tables);
+  const lines = changes.flatMap((change, i) => {
+    const heading = i > 0 && change.table === changes[i - 1]?.table ? [] : ['', tableHeading(change)];
+    return [...heading, `  ${changeLine(change)}`];
+  });
+  const nothing = changes.length === 0 && rows === 0 ? ['', 'No row differs.'] : [];
+  return [...(counts === undefined ? [] : ['', counts]), ...lines, ...nothing];
+}
+
+function moreText(app: string, changes: readonly Change[], { id, rows }: KeptDivergence): string {
+  const shown = changes.filter(({ change }) => change !== undefined && change !== 'create').length;
+  const rest =
+    rows === undefined || rows <= shown ? 'and more' : `and more: ${rows - shown} of ${rows} row(s) are not shown`;
+  return `… ${rest}: canopy db divergence export ${app} ${id} --to FILE has all of it.`;
 }
 
 function headingOf(node: string, { id, keptAt, fork, rows, sizeBytes, directory }: KeptDivergence): string[] {
@@ -121,8 +139,10 @@ export interface ExportDivergenceOptions extends DivergenceVerbOptions {
 
 const SQL_HEAD = [
   '-- Changes that were kept aside. Read them before you run them on the live database.',
-  '-- UPDATE and DELETE touch only rows that are still as they were before; others are left alone.',
+  '-- UPDATE and DELETE touch only rows that are still exactly as they were before; others are left alone.',
+  '-- Triggers of the database fire as for any other change.',
   'BEGIN;',
+  'PRAGMA defer_foreign_keys = ON;',
 ];
 
 export async function exportDivergence(
