@@ -137,6 +137,9 @@ export interface ExportDivergenceOptions extends DivergenceVerbOptions {
   readonly overwrite?: boolean | undefined;
 }
 
+/** Characters that are written at a time. */
+const PIECE_LENGTH = 64 * 1024;
+
 const SQL_HEAD = [
   '-- Changes that were kept aside. Read them before you run them on the live database.',
   '-- UPDATE and DELETE touch only rows that are still exactly as they were before; others are left alone.',
@@ -155,21 +158,20 @@ export async function exportDivergence(
   const format = options.format ?? (to?.endsWith('.sql') ? 'sql' : 'jsonl');
   return withCluster(options, async (client) => {
     const { node } = await find(client, app, id, options.node);
-    const fd = to === undefined ? undefined : create(to, overwrite);
+    const file = to === undefined ? undefined : new LineFile(create(to, overwrite));
     let count = 0;
     try {
-      const write = (line: string): void =>
-        fd === undefined ? printer.line(line, () => line) : void writeSync(fd, `${line}\n`);
+      const write = (line: string): void => (file === undefined ? printer.line(line, () => line) : file.write(line));
       if (format === 'sql') for (const line of SQL_HEAD) write(line);
       for await (const change of client.databases.changes(app, node, id)) {
         count += 1;
         if (format === 'sql') write(changeToSql(change));
-        else if (fd === undefined) printer.line(change, () => JSON.stringify(change));
+        else if (file === undefined) printer.line(change, () => JSON.stringify(change));
         else write(JSON.stringify(change));
       }
       if (format === 'sql') write('COMMIT;');
     } finally {
-      if (fd !== undefined) closeSync(fd);
+      file?.close();
     }
     if (to !== undefined)
       printer.result({ app, node, id, file: to, format, changes: count }, () => `${count} change(s) in ${to}`);
@@ -224,6 +226,39 @@ async function find(
     id,
     known: silent.length === 0 ? known : `${known}; no answer from ${silent.join(', ')}`,
   });
+}
+
+/** Lines, written a piece at a time. */
+class LineFile {
+  readonly #fd: number;
+  #lines: string[] = [];
+  #length = 0;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  write(line: string): void {
+    this.#lines.push(line, '\n');
+    this.#length += line.length + 1;
+    if (this.#length >= PIECE_LENGTH) this.#flush();
+  }
+
+  /** Throws when the last piece can't be written; the file is closed all the same. */
+  close(): void {
+    try {
+      this.#flush();
+    } finally {
+      closeSync(this.#fd);
+    }
+  }
+
+  #flush(): void {
+    const bytes = Buffer.from(this.#lines.join(''));
+    this.#lines = [];
+    this.#length = 0;
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+  }
 }
 
 function create(path: string, overwrite: boolean): number {

@@ -94,9 +94,10 @@ function literal(value: unknown): string {
   if (typeof value !== 'object') return textLiteral(String(value));
   if ('int' in value) return number(String(value.int), /^-?\d+$/);
   if ('real' in value) return number(String(value.real).replace('Infinity', '9e999'), /^-?\d+(\.\d+)?(e[+-]?\d+)?$/);
-  const [form, digits] = Object.entries(value)[0] ?? ['hex', ''];
-  const bytes = `x'${String(digits).replaceAll(/[^0-9a-f]/gi, '')}'`;
-  return form === 'textHex' ? `CAST(${bytes} AS TEXT)` : bytes;
+  const isText = 'textHex' in value;
+  const digits = String(isText ? value.textHex : (value as { hex?: unknown }).hex);
+  const bytes = `x'${/^[0-9a-f]*$/i.test(digits) ? digits : ''}'`;
+  return isText ? `CAST(${bytes} AS TEXT)` : bytes;
 }
 
 /** What a list says is never run as anything but a value. */
@@ -106,12 +107,19 @@ function number(text: string, form: RegExp): string {
 
 /** A NUL ends a statement's text: such a text is put together. */
 function textLiteral(text: string): string {
-  const parts = text.split('\0').map((part) => `'${part.replaceAll("'", "''")}'`);
-  return parts.length === 1 ? (parts[0] as string) : `(${parts.join(' || char(0) || ')})`;
+  if (!text.includes('\0')) return quoted(text, "'");
+  return `(${text
+    .split('\0')
+    .map((part) => quoted(part, "'"))
+    .join(' || char(0) || ')})`;
 }
 
 function name(text: string): string {
-  return `"${text.replaceAll('"', '""')}"`;
+  return quoted(text, '"');
+}
+
+function quoted(text: string, mark: string): string {
+  return `${mark}${text.includes(mark) ? text.replaceAll(mark, mark + mark) : text}${mark}`;
 }
 
 function comment(text: string): string {
