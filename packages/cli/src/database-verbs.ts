@@ -3,9 +3,10 @@ import { parseDuration } from '@canopy/core';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { VerbContext } from './election-verbs.ts';
 
-export function addDatabaseVerbs(db: Command, { verb, printer, done }: VerbContext): void {
+export function addDatabaseVerbs(db: Command, { verb, printer, cluster, done }: VerbContext): void {
   const findsLog = (command: Command): Command =>
     command.requiredOption('--store <place>', 'where the log is: nats://host:4222/bucket, or a directory');
+  const bound = () => cluster({});
   const keepsFile = (command: Command): Command =>
     findsLog(command).option('--node <name>', 'names this copy in the log (default: the host name)');
 
@@ -30,8 +31,8 @@ export function addDatabaseVerbs(db: Command, { verb, printer, done }: VerbConte
     );
   findsLog(verb(db, 'restore', 'make a database file from a log, as of its end or an earlier point'))
     .requiredOption('--to <file>', 'the file to make')
-    .option('--txid <number>', 'as of this transaction (see db ltx)')
-    .option('--time <time>', 'as of before this moment, such as 2026-11-21T03:00:00Z or …+01:00; without a zone: UTC')
+    .option('--txid <txid>', TXID_HELP)
+    .option('--time <time>', TIME_HELP)
     .option('--overwrite', 'replace a file that is there; nothing may have it open')
     .addOption(
       new Option('--check <method>', 'integrity check before the file appears')
@@ -39,17 +40,28 @@ export function addDatabaseVerbs(db: Command, { verb, printer, done }: VerbConte
         .default('full'),
     )
     .addHelpText('after', RESTORE_HELP)
-    .action(async (options) => done(await (await import('./commands/log.ts')).restoreLog(options, printer())));
+    .action(async (options) =>
+      done(await (await import('./commands/log.ts')).restoreLog({ ...options, bound: bound() }, printer())),
+    );
   findsLog(verb(db, 'verify', 'prove that a log can be restored, and note in it that it was'))
     .option('--scratch <directory>', 'with room for the whole database (default: where temporary files go)')
     .option('--node <name>', 'names who proved it (default: the host name)')
     .addHelpText('after', VERIFY_HELP)
-    .action(async (options) => done(await (await import('./commands/log.ts')).verifyLog(options, printer())));
+    .action(async (options) =>
+      done(await (await import('./commands/log.ts')).verifyLog({ ...options, bound: bound() }, printer())),
+    );
   findsLog(verb(db, 'ltx', 'what a log consists of'))
     .addOption(new Option('--level <level>', 'only this level').choices([...'0123456789']))
     .addHelpText('after', LTX_HELP)
-    .action(async (options) => done(await (await import('./commands/log.ts')).listLog(options, printer())));
+    .action(async (options) =>
+      done(await (await import('./commands/log.ts')).listLog({ ...options, bound: bound() }, printer())),
+    );
 }
+
+/** What --txid and --time say of themselves, wherever they are. */
+export const TXID_HELP = 'as of this transaction: a number (see db ltx), or a position such as 3.00000000000004d2';
+export const TIME_HELP =
+  'as of before this moment, in UTC: 2026-11-21, 2026-11-21T03:00, 2026-11-21T03:00:00Z; another zone: 2026-11-21T04:00+01:00';
 
 function durationText(value: string): string {
   const ms = parseDuration(value);
@@ -78,7 +90,9 @@ Examples:
   canopy db restore --store nats://127.0.0.1:4222/orders --to /tmp/orders.db
   canopy db restore --store /mnt/backup/orders --to /tmp/orders.db --time 2026-11-21T03:00:00Z
 
-The file appears when it is complete and checked, or not at all; ctrl-C changes nothing (exit code 130). litestream restore reads the same bucket.`;
+The file appears when it is complete and checked, or not at all: ctrl-C (exit code 130), --timeout (5; without it there is no
+bound), a full disk (7) change nothing. --txid takes a number, 16 hex digits, or a position EPOCH.TXID as it is printed: then the
+log must have that transaction from that epoch (else exit code 3). litestream restore reads the same bucket.`;
 
 const VERIFY_HELP = `
 Examples:

@@ -22,6 +22,11 @@ export const cliErrors = defineErrors({
     message: 'interrupted; nothing was changed',
     hint: 'Run it again when you like: it begins anew.',
   },
+  TIME_RAN_OUT: {
+    message: '{what} was not finished within {timeout}; nothing was changed, and nothing half-done is left',
+    hint: 'Give a longer --timeout, or none: without it there is no bound.',
+    retryable: true,
+  },
   USAGE: { message: '{problem}', hint: 'See {command} --help.' },
   CLUSTER_UNKNOWN: {
     message: 'no cluster to talk to: {problem}',

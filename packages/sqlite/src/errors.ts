@@ -61,7 +61,11 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_DESTINATION_EXISTS: {
     message: '{path} exists already',
-    hint: 'Choose another destination, or move the file (with its -wal, -shm and -journal files) away first.',
+    hint: 'Choose another destination, move the file (with its -wal, -shm and -journal files) away first, or say `overwrite` (`--overwrite`) to replace it.',
+  },
+  SQLITE_DESTINATION_INVALID: {
+    message: 'no database can be made at {path}: {problem}',
+    hint: 'Name a file, in a directory that is there (mkdir -p makes one). Nothing was read or written.',
   },
   SQLITE_DISK_FULL: {
     message: 'the disk is full at {path}',
@@ -137,7 +141,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_POSITION_UNKNOWN: {
     message:
-      'log {bucket} has transaction of {position} under epoch {epoch}: what was written there is not in this log',
+      'log {bucket} has the transaction of {position} under epoch {epoch}: what was written there is not in this log',
     hint: 'The position is of a log that was lost or of commits that were never shipped. Read the state anew.',
   },
   SQLITE_PROCESS_DIED: {
