@@ -17,7 +17,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_FENCED: {
     message:
-      'log {bucket}: transaction {txid} was taken by epoch {takenEpoch} (node {takenNode}); epoch {epoch} (node {node}) may not write',
+      'log {bucket}: transaction {txid} was taken under epoch {takenEpoch} by {takenNode}; {node}, under epoch {epoch}, may not write',
     hint: 'Another primary has extended the log. This node must stop writing; what it has not shipped is kept, in its file or aside.',
   },
   SQLITE_APPEND_UNKNOWN: {
@@ -53,7 +53,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_LOG_EMPTY: {
     message: 'log {bucket} holds nothing to restore',
-    hint: 'No primary has written to it yet. Check the platform and app names.',
+    hint: 'No primary has written to it yet. Check its name: that of the bucket or directory, or those of platform and app.',
   },
   SQLITE_TARGET_UNREACHABLE: {
     message: 'log {bucket} cannot be restored to {target}: {problem}',
