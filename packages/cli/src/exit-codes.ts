@@ -64,6 +64,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   KV_BUCKET_MISSING: EXIT.unreachable,
   BLOB_BUCKET_MISSING: EXIT.unreachable,
   BUS_NO_RESPONDERS: EXIT.unreachable,
+  REPLICATION_NOT_RUNNING: EXIT.unreachable,
   NODE_UNREACHABLE: EXIT.unreachable,
   ELECTION_HOLDER_SILENT: EXIT.unreachable,
   ELECT_LEADERSHIP_LOST: EXIT.leadershipLost,

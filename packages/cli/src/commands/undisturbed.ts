@@ -16,6 +16,8 @@ export interface Bound {
 export interface UndisturbedOptions {
   /** For the message: "the restore". */
   readonly what: string;
+  /** Default: nothing was changed. */
+  readonly left?: string;
   readonly bound: Bound;
   /** Default: the signals of this process. */
   readonly interruption?: Disposable & { readonly signal: AbortSignal };
@@ -27,18 +29,18 @@ export async function undisturbed<T>(
   options: UndisturbedOptions,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { what, clock = systemClock } = options;
+  const { what, left = 'nothing was changed', clock = systemClock } = options;
   const { timeoutMs, isTimeoutGiven = false } = options.bound;
   using interruption = options.interruption ?? new Interruption();
   const limit = new AbortController();
-  const ranOut = (): Error => cliErrors.create('TIME_RAN_OUT', { what, timeout: formatDuration(timeoutMs) });
+  const ranOut = (): Error => cliErrors.create('TIME_RAN_OUT', { what, left, timeout: formatDuration(timeoutMs) });
   const timer = isTimeoutGiven ? clock.timer(timeoutMs, () => limit.abort(ranOut())) : undefined;
   const signal = AbortSignal.any([interruption.signal, limit.signal]);
   try {
     return await work(signal);
   } catch (error) {
     if (!signal.aborted || !isBecause(error, signal.reason)) throw error;
-    throw interruption.signal.aborted ? cliErrors.create('INTERRUPTED', {}, error) : limit.signal.reason;
+    throw interruption.signal.aborted ? cliErrors.create('INTERRUPTED', { left }, error) : limit.signal.reason;
   } finally {
     timer?.cancel();
   }

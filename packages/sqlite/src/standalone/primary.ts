@@ -28,6 +28,11 @@ export interface PrimaryOptions extends UnmanagedOptions {
 /** What a primary can't go on after: somebody has to decide. */
 const FINAL = ['SQLITE_FILE_REPLACED', 'SQLITE_FOREIGN_FILE', 'SQLITE_LOG_LOST', 'SQLITE_LOG_BEHIND'] as const;
 
+/** Whether a primary stops of this: its `failure`. Anything else it goes on after. */
+export function endsPrimary(error: unknown): boolean {
+  return hasCode(error, ...FINAL);
+}
+
 /**
  * ```ts
  * const primary = new Primary({ db: 'orders.db', store: 'nats://127.0.0.1:4222/orders' });
@@ -129,7 +134,7 @@ export class Primary extends UnmanagedDatabase {
         this.#fenced = this.#fencedBy(event);
         break;
       }
-      if (event.type === 'failed' && hasCode(event.error, ...FINAL)) {
+      if (event.type === 'failed' && endsPrimary(event.error)) {
         this.#failure = event.error;
         break;
       }
