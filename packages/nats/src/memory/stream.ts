@@ -25,6 +25,8 @@ export class MemoryStream implements Stream {
   readonly #wire: MemoryWire;
   /** Settles when the append before has been carried out, or never will be. */
   #turn: Promise<void> = Promise.resolve();
+  /** The last append that expects an end. */
+  #tail: { readonly expected: number; open: boolean; failed: boolean } | undefined;
 
   constructor(wire: MemoryWire, name: string) {
     this.#wire = wire;
@@ -40,17 +42,26 @@ export class MemoryStream implements Stream {
     const before = this.#turn;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#turn = promise;
+    const { messageId, expectedLastSequence: expected, headers = {} } = options;
+    const follows = this.#tail?.open && this.#tail.expected + 1 === expected ? this.#tail : undefined;
+    const link = { expected: expected ?? -1, open: true, failed: true };
+    if (expected !== undefined) this.#tail = link;
     try {
       await before;
-      const leftMs = endsAt - clock.monotonic();
-      if (leftMs <= 0) throw natsErrors.create('JETSTREAM_UNAVAILABLE', { operation: `append to ${this.name}` });
-      const call = this.#call('append', { ...options, timeoutMs: leftMs }, (table) => {
-        resolve();
-        const { messageId, expectedLastSequence, headers = {} } = options;
-        return table.append(subject, data, headers, messageId, expectedLastSequence);
+      const timeoutMs = endsAt - clock.monotonic();
+      if (timeoutMs <= 0) throw natsErrors.create('JETSTREAM_UNAVAILABLE', { operation: `append to ${this.name}` });
+      return await this.#call('append', { ...options, timeoutMs }, (table) => {
+        try {
+          if (follows?.failed) throw natsErrors.create('STREAM_CONFLICT', { stream: this.name, expected });
+          const appended = table.append(subject, data, headers, messageId, expected);
+          link.failed = false;
+          return appended;
+        } finally {
+          resolve();
+        }
       });
-      return await call;
     } finally {
+      link.open = false;
       resolve();
     }
   }

@@ -21,6 +21,7 @@ const WAITING_MAX = 20_000;
 /** One attempt is given up after this, so that a retry meets the new leader. */
 const ATTEMPT_MS = 2000;
 const DEADLINES_MS = 100;
+const LAST_ID = 'Nats-Expected-Last-Msg-Id';
 const RETRY = { initialMs: 25, maxMs: 250 } as const;
 
 type Fault = 'unknown' | 'absent' | 'passing';
@@ -36,6 +37,9 @@ interface Job {
   readonly budget: Budget;
   readonly resolve: (result: StreamAppended) => void;
   readonly reject: (reason: unknown) => void;
+  /** What it builds on: it expects the end that this one makes, and was begun before anybody knew whether it does. */
+  follows: Job | undefined;
+  outcome: 'open' | 'stored' | 'failed';
   /** Some attempt may have been carried out. */
   unknown: boolean;
   result: { readonly ack?: PubAck; readonly error?: unknown } | undefined;
@@ -52,6 +56,8 @@ export class Appender {
   /** Called with each answer while all are waited for. */
   #landed: (() => void) | undefined;
   #deadlines: Timer | undefined;
+  /** The last one that expects an end. */
+  #tail: Job | undefined;
 
   constructor(api: JetStreamApi, stream: string) {
     this.#api = api;
@@ -69,19 +75,29 @@ export class Appender {
       throw natsErrors.create('STREAM_BUSY', { stream: this.#stream, waiting: this.#waiting.length });
     const { promise, resolve, reject } = Promise.withResolvers<StreamAppended>();
     const messageId = options.messageId ?? nuid.next();
-    this.#waiting.push({
+    const expected = options.expectedLastSequence;
+    const tail = expected === undefined ? undefined : this.#tail;
+    const job: Job = {
       subject,
       data,
       headers: headersOf(messageId, options),
       messageId,
       repeatable: options.messageId !== undefined,
-      expected: options.expectedLastSequence,
+      expected,
       budget: new Budget(this.#api.env, timeoutMs, signal),
       resolve,
       reject,
+      follows: tail?.outcome === 'open' && tail.expected === (expected as number) - 1 ? tail : undefined,
+      outcome: 'open',
       unknown: false,
       result: undefined,
-    });
+    };
+    promise.then(
+      () => end(job, 'stored'),
+      () => end(job, 'failed'),
+    );
+    if (expected !== undefined) this.#tail = job;
+    this.#waiting.push(job);
     this.#pump();
     if (this.#waiting.length > 0) this.#watchDeadlines();
     return signal === undefined ? promise : abortable(promise, signal);
@@ -113,6 +129,14 @@ export class Appender {
       job.reject(budget.signal?.aborted ? budget.signal.reason : this.#gaveUp(job));
       return;
     }
+    if (job.follows?.outcome === 'failed') {
+      // Of one whose outcome is not known nobody can say that somebody else was faster.
+      job.reject(job.unknown || job.follows.unknown ? this.#gaveUp(job) : this.#conflict(job));
+      return;
+    }
+    // Or the sequence that it expects could be somebody else's.
+    if (job.follows?.outcome === 'open') job.headers.set(LAST_ID, job.follows.messageId);
+    else job.headers.delete(LAST_ID);
     this.#flight.push(job);
     this.#flightBytes += data.length;
     const timeoutMs = Math.min(budget.leftMs, ATTEMPT_MS);
@@ -192,7 +216,7 @@ export class Appender {
       if (fault === 'unknown') job.unknown = true;
       if (fault === 'absent') sawAbsent = true;
       // Refused only because one before it, that goes again, was not there.
-      const follows = troubled && isConflict(job.result?.error);
+      const follows = troubled && isRefusedEnd(job.result?.error);
       troubled ||= fault !== undefined;
       if (fault === undefined && !follows) this.#settle(job);
       else if (index < lastStored) job.reject(this.#gaveUp(job));
@@ -235,7 +259,7 @@ export class Appender {
       return;
     }
     const stream = this.#stream;
-    if (isConflict(error)) void this.#contested(job, error).then(job.resolve, job.reject);
+    if (isRefusedEnd(error)) void this.#contested(job, error).then(job.resolve, job.reject);
     else if (refusedWith(error, JS.streamNotFound)) job.reject(natsErrors.create('STREAM_MISSING', { stream }, error));
     else if (isFull(error)) job.reject(natsErrors.create('STREAM_FULL', { stream }, error));
     else job.reject(error);
@@ -246,9 +270,7 @@ export class Appender {
    * at: nowhere else can ours be.
    */
   async #contested(job: Job, cause: unknown): Promise<StreamAppended> {
-    const conflict = (): Error =>
-      natsErrors.create('STREAM_CONFLICT', { stream: this.#stream, expected: job.expected }, cause);
-    if (job.expected === undefined || (!job.unknown && !job.repeatable)) throw conflict();
+    if (job.expected === undefined || (!job.unknown && !job.repeatable)) throw this.#conflict(job, cause);
     if (job.budget.spent) throw job.budget.expired(this.#operation);
     const sequence = job.expected + 1;
     const options = { timeoutMs: job.budget.leftMs, signal: job.budget.signal };
@@ -259,7 +281,11 @@ export class Appender {
       const end = (await streamInfo(this.#api, this.#stream, options))?.state.last_seq ?? 0;
       if (end >= sequence) throw job.budget.expired(this.#operation);
     }
-    throw conflict();
+    throw this.#conflict(job, cause);
+  }
+
+  #conflict(job: Job, cause?: unknown): Error {
+    return natsErrors.create('STREAM_CONFLICT', { stream: this.#stream, expected: job.expected }, cause);
   }
 
   get #operation(): string {
@@ -276,15 +302,27 @@ export class Appender {
 }
 
 /** What passes by itself, and whether the attempt may have been carried out; undefined: an answer, whichever. */
-function faultOf({ result }: Job): Fault | undefined {
+function faultOf({ result, follows }: Job): Fault | undefined {
   const error = result?.error;
   if (error === undefined) return undefined;
   if (isPassing(error)) return 'passing';
+  // A server that does not count what is on its way: the one before is stored by now.
+  if (refusedWith(error, JS.wrongLastMessageId) && follows?.result?.ack !== undefined) return 'passing';
   if (error instanceof LinkBroken) return 'unknown';
   if (CanopyError.is(error)) return undefined;
   const fault = transportFault(error);
   if (fault === 'timeout') return 'unknown';
   return fault === 'no-responders' ? 'absent' : undefined;
+}
+
+function isRefusedEnd(error: unknown): boolean {
+  return isConflict(error) || refusedWith(error, JS.wrongLastMessageId);
+}
+
+/** Called before the caller hears of it. */
+function end(job: Job, outcome: 'stored' | 'failed'): void {
+  job.outcome = outcome;
+  job.follows = undefined;
 }
 
 function headersOf(messageId: string, options: StreamAppendOptions): MsgHdrs {

@@ -20,7 +20,10 @@ export interface StreamCallOptions {
 export interface StreamAppendOptions extends StreamCallOptions {
   /** An append whose id the stream took within its duplicate window is not taken again. Default: drawn, so that retries count once. */
   readonly messageId?: string;
-  /** Only when the stream's last sequence is this (0: nothing was ever stored). Else STREAM_CONFLICT. */
+  /**
+   * Only when the stream's last sequence is this (0: nothing was ever stored). Else STREAM_CONFLICT. One that expects the end that an
+   * append still on its way would make builds on that one: it fails with it, also when somebody else made that end.
+   */
   readonly expectedLastSequence?: number;
   readonly headers?: Readonly<Record<string, string>>;
 }

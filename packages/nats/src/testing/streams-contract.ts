@@ -97,6 +97,11 @@ export function describeStreamsContract(name: string, makeSystem: () => Promise<
         ...Array.from({ length: 5 }, () => 'STREAM_CONFLICT'),
       ]);
       expect((await stream.info()).lastSequence).toBe(55);
+      // Somebody else makes an end that the second expects: it is not the one that it was built on.
+      await (await sessions().b.stream(stream.name)).append(subject, bytes('other'));
+      expect(await Promise.all(chain(55, 5).map(codeOf))).toEqual(Array.from({ length: 5 }, () => 'STREAM_CONFLICT'));
+      expect((await stream.info()).lastSequence).toBe(56);
+      await Promise.all(chain(56, 5));
     });
 
     test('a reader gets everything once and in order, is told when it has caught up, and goes on', async () => {
