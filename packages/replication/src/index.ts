@@ -33,6 +33,43 @@ export { ORSet, type ORSetState } from './crdt/or-set.ts';
 export { PNCounter, type PNCounterState } from './crdt/pn-counter.ts';
 export { replicationErrors } from './errors.ts';
 export { type EventLogOptions, openEventLog } from './log/jetstream-log.ts';
+export {
+  type DistributedLockService,
+  type FollowerInfo,
+  type FollowerProgress,
+  type FollowerState,
+  followElection,
+  formatSessionToken,
+  type LeaderFollowerConfig,
+  LeaderFollowerManager,
+  type LeaderFollowerStatus,
+  type LeaderState,
+  type ManagerEvent,
+  type ManagerEvents,
+  type ManagerListener,
+  MemoryProgressChannel,
+  type NamespaceLock,
+  type ProgressChannel,
+  parseSessionToken,
+  type QuorumCallback,
+  ReadRouter,
+  type RecoveryProgress,
+  ReplicationRole,
+  type RoutedReadOptions,
+  SessionConsistentClient,
+  type SessionOptions,
+  type SessionPosition,
+  type SnapshotSettings,
+  type SplitBrainReport,
+  splitBrainReport,
+  type WatchedElection,
+  type WriteAck,
+  type WriteErrorCode,
+  type WriteOperation,
+  type WriteOptions,
+  type WriteRequest,
+  type WriteResult,
+} from './leader-follower/index.ts';
 export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
 export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
 export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
