@@ -70,8 +70,32 @@ export {
   type WriteRequest,
   type WriteResult,
 } from './leader-follower/index.ts';
+export {
+  type BatchHandler,
+  type CheckpointMode,
+  type DeadLetter,
+  type DeadLetterHandler,
+  deadLettersTo,
+  type EffectTransaction,
+  type ErrorHandler,
+  type EventHandler,
+  EventSubscriber,
+  type EventSubscriberConfig,
+  MemoryPipelineSource,
+  type MemorySourceEvent,
+  type SubscribeOptions,
+  type SubscriberProgress,
+  type SubscriberStats,
+} from './event-subscriber/index.ts';
 export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
-export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
+export {
+  CLOCK_AHEAD,
+  CLOCK_REJECTIONS,
+  SUBSCRIBER_EVENTS,
+  SUBSCRIBER_LAG,
+  SUBSCRIBER_PUSH_DROPPED,
+  SUBSCRIBER_UNSETTLED,
+} from './metrics.ts';
 export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
 export type { CheckpointStore } from './ports/checkpoint-store.ts';
 export {
