@@ -145,6 +145,7 @@ export const replicationErrors = defineErrors({
   SESSION_TOKEN_FOREIGN: {
     message: 'the session token is of {of}, this is {here}',
     hint: 'The session was sent to the wrong place, or the log was made anew: then it must begin anew.',
+  },
   SUBSCRIBER_CLOSED: { message: 'the subscriber of {namespace} is closed', hint: 'Make a new one.' },
   SUBSCRIBER_TOPIC_TAKEN: {
     message: 'already subscribed to {topic}',

@@ -32,7 +32,23 @@ export { MVRegister, type MVRegisterState } from './crdt/mv-register.ts';
 export { ORSet, type ORSetState } from './crdt/or-set.ts';
 export { PNCounter, type PNCounterState } from './crdt/pn-counter.ts';
 export { replicationErrors } from './errors.ts';
-export { type EventLogOptions, openEventLog } from './log/jetstream-log.ts';
+export {
+  type BatchHandler,
+  type CheckpointMode,
+  type DeadLetter,
+  type DeadLetterHandler,
+  deadLettersTo,
+  type EffectTransaction,
+  type ErrorHandler,
+  type EventHandler,
+  EventSubscriber,
+  type EventSubscriberConfig,
+  MemoryPipelineSource,
+  type MemorySourceEvent,
+  type SubscribeOptions,
+  type SubscriberProgress,
+  type SubscriberStats,
+} from './event-subscriber/index.ts';
 export {
   type DistributedLockService,
   type FollowerInfo,
@@ -70,23 +86,7 @@ export {
   type WriteRequest,
   type WriteResult,
 } from './leader-follower/index.ts';
-export {
-  type BatchHandler,
-  type CheckpointMode,
-  type DeadLetter,
-  type DeadLetterHandler,
-  deadLettersTo,
-  type EffectTransaction,
-  type ErrorHandler,
-  type EventHandler,
-  EventSubscriber,
-  type EventSubscriberConfig,
-  MemoryPipelineSource,
-  type MemorySourceEvent,
-  type SubscribeOptions,
-  type SubscriberProgress,
-  type SubscriberStats,
-} from './event-subscriber/index.ts';
+export { type EventLogOptions, openEventLog } from './log/jetstream-log.ts';
 export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
 export {
   CLOCK_AHEAD,

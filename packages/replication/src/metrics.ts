@@ -53,6 +53,8 @@ export const FOLLOWER_GAPS: MetricSpec = {
   name: 'replication_gaps_total',
   help: 'Gaps: events that are missing, trimmed away or lost',
   labels: ['node'],
+};
+
 /** `outcome`: handled, duplicate, failed (an attempt), dead_letter, skipped. `topic` is bounded by the program's subscriptions. */
 export const SUBSCRIBER_EVENTS: MetricSpec = {
   name: 'replication_subscriber_events_total',
