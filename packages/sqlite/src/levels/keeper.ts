@@ -15,6 +15,7 @@ import { compact } from './compactor.ts';
 import { nextLook, planCompaction } from './planning.ts';
 import type { Proofs } from './proofs.ts';
 import { applyRetention, planRetention, proofsOf } from './retention.ts';
+import { StoreClock } from './store-clock.ts';
 
 /** How often it looks for what may be deleted; an idle log is looked at less often. */
 const LOOK_MS = 15_000;
@@ -64,6 +65,7 @@ export class LogKeeper {
   readonly #deps: KeeperDeps;
   readonly #catalogue = new Catalogue();
   readonly #proofs: Proofs;
+  readonly #storeClock: StoreClock;
   readonly #problems = new Map<Step, string>();
   #findings: readonly BucketFinding[] = [];
   #counts = { merges: 0, mergedInputs: 0, deletedSegments: 0, deletedSnapshots: 0, deletedMerged: 0, orphans: 0 };
@@ -76,6 +78,7 @@ export class LogKeeper {
   constructor(deps: KeeperDeps) {
     this.#deps = deps;
     this.#proofs = proofsOf(deps.log);
+    this.#storeClock = new StoreClock(deps.env.clock);
     // Not all databases of a machine at once.
     this.#sweepDueAt = deps.env.clock.monotonic() + SWEEP_MS * deps.env.random.next();
   }
@@ -171,7 +174,7 @@ export class LogKeeper {
       this.#isFull = false;
       // Somebody else was faster with everything: the watch will tell.
       if (made === undefined) return;
-      this.#catalogue.add(made);
+      this.#catalogue.addOwn(made);
       this.#counts.merges++;
       this.#counts.mergedInputs += plan.inputs.length;
       env.log.debug('log_merged', {
@@ -184,10 +187,12 @@ export class LogKeeper {
   }
 
   async #retain(signal: AbortSignal): Promise<void> {
-    const { log, env, options } = this.#deps;
+    const { log, options } = this.#deps;
     // Without room the log stops; single transactions of the last minutes, merged already, are the lesser loss.
     const isTight = this.#isFull || this.#findings.some(({ code }) => code === 'LOG_NEARLY_FULL');
-    const plan = planRetention(this.#catalogue.entries, env.clock.wall(), {
+    const now = this.#storeClock.now();
+    if (now === undefined) return;
+    const plan = planRetention(this.#catalogue.entries, now, {
       levels: options.compactionLevelsMs.length > 0,
       keepMs: isTight ? 0 : options.keepSegmentsMs,
       keepSnapshotsMs: options.retentionMs,
@@ -232,7 +237,9 @@ export class LogKeeper {
 
   async #check(signal: AbortSignal): Promise<void> {
     const before = this.#findings;
-    this.#findings = checkBucket(await this.#deps.log.store.bucketInfo({ signal }));
+    const info = await this.#deps.log.store.bucketInfo({ signal });
+    this.#storeClock.heard(info.now);
+    this.#findings = checkBucket(info);
     for (const { code, message } of this.#findings)
       if (!before.some((one) => one.code === code)) this.#warn(code, message);
     const told = (findings: readonly BucketFinding[]): string => findings.map(({ message }) => message).join();
