@@ -55,18 +55,22 @@ describe('work that changes nothing until it is done', () => {
     ['snapshot', 'restore', 'app', '--server', url, '--platform', 'p', '--to', file('x.db')],
   ];
 
-  it.each([0, 1, 2, 3, 4])('verb %i ends quietly at ctrl-C, and says that nothing is left', async (which) => {
-    const { url, called } = await silentServer();
-    const child = await running(...(verbs(url)[which] as string[]));
-    await called;
-    child.signal('SIGINT');
-    expect(await child.exited, child.output).toMatchObject({ code: EXIT.interrupted });
-    expect(child.output).toContain('interrupted; nothing was changed (INTERRUPTED)');
-    expect(child.output).not.toMatch(/AbortError|\n +at /);
-    expect(readdirSync(root.path)).toEqual([]);
-  });
+  it.each([0, 1, 2, 3, 4])(
+    'verb %i ends quietly at ctrl-C, and says that nothing is left',
+    { timeout: 30_000 },
+    async (which) => {
+      const { url, called } = await silentServer();
+      const child = await running(...(verbs(url)[which] as string[]));
+      await called;
+      child.signal('SIGINT');
+      expect(await child.exited, child.output).toMatchObject({ code: EXIT.interrupted });
+      expect(child.output).toContain('interrupted; nothing was changed (INTERRUPTED)');
+      expect(child.output).not.toMatch(/AbortError|\n +at /);
+      expect(readdirSync(root.path)).toEqual([]);
+    },
+  );
 
-  it('--timeout ends it, with a code of its own', async () => {
+  it('--timeout ends it, with a code of its own', { timeout: 30_000 }, async () => {
     const { url } = await silentServer();
     const { code, output } = await canopy([...(verbs(url)[0] as string[]), '--timeout', '300ms']);
     expect(code, output).toBe(EXIT.timeout);
