@@ -1,45 +1,49 @@
 /**
  * `canopy db divergence list|show|export|delete`: commits that a node had made and the others never got, row by row. Each
- * node keeps its own and answers for them; nothing is deleted unless it is named.
+ * node keeps its own and answers for them, or its directory is looked at (`--file`); nothing is deleted unless it is named.
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
 import { formatDuration, systemClock } from '@canopy/core';
-import type { ControlClient, DivergencePiece, KeptDivergence, NodeDivergences } from '@canopy/platform';
+import type { KeptDivergence, NodeDivergences } from '@canopy/platform';
 import { changeToSql } from '@canopy/sqlite';
-import { type ClusterOptions, withCluster } from '../connect.ts';
+import type { ClusterOptions } from '../connect.ts';
 import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
 import { changeLine, printable, tableCounts, tableHeading } from '../output/changes.ts';
+import { changeLine, tableHeading } from '../output/changes.ts';
+import { writeLines } from '../output/file-lines.ts';
 import type { Printer } from '../output/printer.ts';
 import { type Cell, renderTable } from '../output/table.ts';
-
-type Change = DivergencePiece['changes'][number];
+import { type Change, type DivergencePlace, type DivergenceSource, withDivergences } from './divergence-source.ts';
 
 export interface DivergenceVerbOptions extends ClusterOptions {
   readonly node?: string | undefined;
 }
 
-export async function listDivergences(app: string, options: DivergenceVerbOptions, printer: Printer): Promise<number> {
-  return withCluster(options, async (client) => {
-    const found = await client.databases.divergences(app);
+export async function listDivergences(
+  place: DivergencePlace,
+  options: DivergenceVerbOptions,
+  printer: Printer,
+): Promise<number> {
+  return withDivergences(place, options, async (source) => {
+    const found = await source.list();
     const rows = found.flatMap(({ node, divergences = [] }) => divergences.map((kept) => ({ node, ...kept })));
     const silent = found.filter(({ divergences }) => divergences === undefined);
     const unknown = silent.map(({ node, error }) => ({ node, error: error?.toJSON() }));
-    printer.result([...rows, ...unknown], () => listText(app, rows, silent));
+    printer.result([...rows, ...unknown], () => listText(source, rows, silent));
     return silent.length === 0 ? EXIT.ok : EXIT.failed;
   });
 }
 
 function listText(
-  app: string,
+  { label, argument }: DivergenceSource,
   rows: readonly (KeptDivergence & { node: string })[],
   silent: readonly NodeDivergences[],
 ): string {
   const now = systemClock.wall();
   const known =
     rows.length === 0
-      ? [`${app}: nothing is kept aside${silent.length === 0 ? '' : ' on the nodes that answer'}`]
+      ? [`${label}: nothing is kept aside${silent.length === 0 ? '' : ' on the nodes that answer'}`]
       : [
           renderTable(
             ['NODE', 'ID', 'KEPT', 'ROWS', 'IN TABLES', 'SIZE', 'DIRECTORY'],
@@ -55,7 +59,7 @@ function listText(
           ),
           '',
           `Each is a full copy of a database, and stays until you delete it: ${formatBytes(rows.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))} in all.`,
-          `canopy db divergence show ${app} ID says which rows it is about.`,
+          `canopy db divergence show ${argument} ID says which rows it is about.`,
         ];
   return [...known, ...silent.map(({ node, error }) => `! ${node}: ${error?.message ?? 'no answer'}`)].join('\n');
 }
@@ -77,25 +81,32 @@ export interface ShowDivergenceOptions extends DivergenceVerbOptions {
 }
 
 export async function showDivergence(
-  app: string,
+  place: DivergencePlace,
   id: string,
   options: ShowDivergenceOptions,
   printer: Printer,
 ): Promise<number> {
-  return withCluster(options, async (client) => {
-    const { node, kept } = await find(client, app, id, options.node);
+  return withDivergences(place, options, async (source) => {
+    const { node, kept } = await find(source, id, options.node);
     const changes: Change[] = [];
     let isCut = false;
-    for await (const change of client.databases.changes(app, node, id)) {
+    for await (const change of source.changes(node, id)) {
       isCut = changes.length >= options.limit;
       if (isCut) break;
       changes.push(change);
     }
-    printer.result({ app, node, ...kept, changes, isCut }, () =>
+    printer.result({ ...source.fields, node, ...kept, changes, isCut }, () =>
       [
         ...headingOf(node, kept),
         ...changesText(changes, kept),
         ...(isCut ? ['', moreText(app, changes, kept)] : []),
+        ...changes.flatMap((change, i) => {
+          const heading = change.table === changes[i - 1]?.table ? [] : ['', tableHeading(change, kept.tables)];
+          return [...heading, `  ${changeLine(change)}`];
+        }),
+        ...(isCut
+          ? ['', `… and more: canopy db divergence export ${source.argument} ${id} --to FILE has all of it.`]
+          : []),
       ].join('\n'),
     );
     return EXIT.ok;
@@ -149,7 +160,7 @@ const SQL_HEAD = [
 ];
 
 export async function exportDivergence(
-  app: string,
+  place: DivergencePlace,
   id: string,
   options: ExportDivergenceOptions,
   printer: Printer,
@@ -173,8 +184,24 @@ export async function exportDivergence(
     } finally {
       file?.close();
     }
+  return withDivergences(place, options, async (source) => {
+    const { node } = await find(source, id, options.node);
+    let count = 0;
+    const lines = async function* (): AsyncGenerator<{ readonly line: string; readonly change?: Change }> {
+      if (format === 'sql') for (const line of SQL_HEAD) yield { line };
+      for await (const change of source.changes(node, id)) {
+        count += 1;
+        yield { line: format === 'sql' ? changeToSql(change) : JSON.stringify(change), change };
+      }
+      if (format === 'sql') yield { line: 'COMMIT;' };
+    };
+    if (to !== undefined) await writeLines(to, overwrite, lines());
+    else for await (const { line, change } of lines()) printer.line(format === 'sql' ? line : change, () => line);
     if (to !== undefined)
-      printer.result({ app, node, id, file: to, format, changes: count }, () => `${count} change(s) in ${to}`);
+      printer.result(
+        { ...source.fields, node, id, file: to, format, changes: count },
+        () => `${count} change(s) in ${to}`,
+      );
     return EXIT.ok;
   });
 }
@@ -184,21 +211,21 @@ export interface DeleteDivergenceOptions extends DivergenceVerbOptions {
 }
 
 export async function deleteDivergence(
-  app: string,
+  place: DivergencePlace,
   id: string,
   options: DeleteDivergenceOptions,
   printer: Printer,
 ): Promise<number> {
-  return withCluster(options, async (client) => {
-    const { node, kept } = await find(client, app, id, options.node);
+  return withDivergences(place, options, async (source) => {
+    const { node, kept } = await find(source, id, options.node);
     if (options.yes !== true)
       throw cliErrors.create('USAGE', {
         command: 'npx canopy db divergence delete',
         problem: `this removes the only copy of ${kept.rows ?? 'an unknown number of'} changed row(s) that ${node} keeps as ${id}: repeat it with --yes`,
       });
-    const { directory, freedBytes } = await client.databases.deleteDivergence(app, node, id);
+    const { directory, freedBytes } = await source.delete(node, id);
     printer.result(
-      { app, node, id, directory, freedBytes },
+      { ...source.fields, node, id, directory, freedBytes },
       () => `deleted ${directory} on ${node}: ${formatBytes(freedBytes)} free again`,
     );
     return EXIT.ok;
@@ -207,12 +234,11 @@ export async function deleteDivergence(
 
 /** Throws DIVERGENCE_UNKNOWN, DIVERGENCE_AMBIGUOUS. */
 async function find(
-  client: ControlClient,
-  app: string,
+  source: DivergenceSource,
   id: string,
   wanted: string | undefined,
 ): Promise<{ node: string; kept: KeptDivergence }> {
-  const found = (await client.databases.divergences(app)).filter(({ node }) => wanted === undefined || node === wanted);
+  const found = (await source.list()).filter(({ node }) => wanted === undefined || node === wanted);
   const all = found.flatMap(({ node, divergences = [] }) => divergences.map((kept) => ({ node, kept })));
   const hits = all.filter(({ kept }) => kept.id === id);
   const [hit] = hits;
@@ -222,7 +248,7 @@ async function find(
   const silent = found.filter(({ divergences }) => divergences === undefined).map(({ node }) => node);
   const known = all.map(({ node, kept }) => `${kept.id} (${node})`).join(', ') || 'none';
   throw cliErrors.create('DIVERGENCE_UNKNOWN', {
-    app,
+    of: source.label,
     id,
     known: silent.length === 0 ? known : `${known}; no answer from ${silent.join(', ')}`,
   });
