@@ -32,6 +32,8 @@ export { MVRegister, type MVRegisterState } from './crdt/mv-register.ts';
 export { ORSet, type ORSetState } from './crdt/or-set.ts';
 export { PNCounter, type PNCounterState } from './crdt/pn-counter.ts';
 export { replicationErrors } from './errors.ts';
+export { type HeartbeatOptions, type Heartbeats, kvHeartbeats } from './heartbeat/kv-heartbeats.ts';
+export { type MemoryBeatFault, type MemoryHeartbeatOptions, MemoryHeartbeats } from './heartbeat/memory-heartbeats.ts';
 export { type EventLogOptions, openEventLog } from './log/jetstream-log.ts';
 export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
 export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
