@@ -71,4 +71,6 @@ export {
   type StateManager,
   type StateStore,
 } from './ports/state-store.ts';
+export { blobSnapshots, type SnapshotOptions } from './snapshots/blob-snapshots.ts';
+export { MemorySnapshots } from './snapshots/memory-snapshots.ts';
 export type { Stamp } from './values/stamp.ts';
