@@ -49,6 +49,8 @@ export {
   type SubscriberProgress,
   type SubscriberStats,
 } from './event-subscriber/index.ts';
+export { type HeartbeatOptions, type Heartbeats, kvHeartbeats } from './heartbeat/kv-heartbeats.ts';
+export { type MemoryBeatFault, type MemoryHeartbeatOptions, MemoryHeartbeats } from './heartbeat/memory-heartbeats.ts';
 export {
   type DistributedLockService,
   type FollowerInfo,
@@ -130,4 +132,6 @@ export {
   type StateManager,
   type StateStore,
 } from './ports/state-store.ts';
+export { blobSnapshots, type SnapshotOptions } from './snapshots/blob-snapshots.ts';
+export { MemorySnapshots } from './snapshots/memory-snapshots.ts';
 export type { Stamp } from './values/stamp.ts';
