@@ -80,6 +80,18 @@ export const replicationErrors = defineErrors({
     message: 'state store {store}: no room left on its disk',
     hint: 'Make room; the change was not kept and is tried again by a replica.',
   },
+  STATE_STORE_IN_USE: {
+    message: 'state store {store} is in use by process {pid}',
+    hint: 'One replica owns the file. End the other one, or give this one a file of its own.',
+  },
+  STATE_STORE_VERSION: {
+    message: 'state store {store}: {problem}',
+    hint: 'Run the version of Canopy that wrote it, or move the file away and let the replica be made anew from a snapshot.',
+  },
+  STATE_STORE_INPUT_INVALID: {
+    message: 'state store {store}: {problem}',
+    hint: 'Spaces are names of letters, digits, "-" and "_"; keys are well-formed text of at most 1 KiB; values are JSON. Nothing was changed.',
+  },
   STATE_STORE_CLOSED: { message: 'state store {store} is closed', hint: 'It was closed by its owner; open it again.' },
   SNAPSHOT_DAMAGED: {
     message: 'snapshot of {namespace} at {sequence}: {problem}',

@@ -31,6 +31,7 @@ export { isMergeable, MERGEABLE, type Mergeable } from './crdt/mergeable.ts';
 export { MVRegister, type MVRegisterState } from './crdt/mv-register.ts';
 export { ORSet, type ORSetState } from './crdt/or-set.ts';
 export { PNCounter, type PNCounterState } from './crdt/pn-counter.ts';
+export { decodeRecord, encodeRecord, type RecordType, registerRecordType } from './crdt/record-codec.ts';
 export { replicationErrors } from './errors.ts';
 export {
   type BatchHandler,
@@ -99,6 +100,8 @@ export {
   SUBSCRIBER_UNSETTLED,
 } from './metrics.ts';
 export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
+export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
+export type { AtomicStore, AtomicStoreView, ScanOptions, SpaceMove, StoreChange } from './ports/atomic-store.ts';
 export type { CheckpointStore } from './ports/checkpoint-store.ts';
 export {
   type AppendOptions,
@@ -130,8 +133,21 @@ export {
   type ReplicaPosition,
   type StateChange,
   type StateManager,
+  type StateSnapshot,
   type StateStore,
 } from './ports/state-store.ts';
 export { blobSnapshots, type SnapshotOptions } from './snapshots/blob-snapshots.ts';
 export { MemorySnapshots } from './snapshots/memory-snapshots.ts';
+export { type CheckpointsOptions, MemoryCheckpointStore, sqliteCheckpoints } from './store/checkpoints.ts';
+export { MemoryStateStore } from './store/memory-state-store.ts';
+export { type CommitFault, MemoryStore, type MemoryStoreOptions } from './store/memory-store.ts';
+export { SqliteStore, type SqliteStoreOptions, type StoreDurability } from './store/sqlite-store.ts';
+export { StateHash, stateHash } from './store/state-hash.ts';
+export {
+  type AtomicStateManager,
+  memoryStateManager,
+  type StateManagerOptions,
+  stateManager,
+} from './store/state-manager.ts';
+export { type AtomicStateStore, type StateStoreOptions, stateStore } from './store/state-store.ts';
 export type { Stamp } from './values/stamp.ts';
