@@ -228,6 +228,7 @@ export class LeaderFollowerNode {
     if (this.closed || this.role === 'follower') return;
     const { epoch } = this.claim;
     this.role = 'follower';
+    if (this.isLog && this.leaderId === this.config.nodeId) this.leaderId = undefined;
     this.#forgetTerm();
     this.metrics.leads(false);
     // Given back last: who takes it then finds everything of this node in the log.
@@ -301,7 +302,7 @@ export class LeaderFollowerNode {
       recovered: (eventsRecovered, recoveryDurationMs) =>
         this.listeners.emit('recoveryComplete', { eventsRecovered, recoveryDurationMs }),
       deposed: (leaderId, epoch) => {
-        if (leaderId !== undefined) this.leaderId = leaderId;
+        this.leaderId = leaderId;
         this.claim.drop();
         this.#log.warn('replication_deposed', { leader: leaderId, epoch });
         this.#stepDown('another leads');

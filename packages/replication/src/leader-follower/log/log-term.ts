@@ -181,6 +181,11 @@ export class LogTerm {
       // The predicted end stays what it was: nothing enters before the log was read.
       for (const { item } of this.#window.reopen(this.#window.end))
         item.done.reject(failed(item.request, messageOf(error), true));
+      // What this leader has not seen was trimmed away behind another's snapshot: only a follower gets over that.
+      if (!hasCode(error, 'SNAPSHOT_MISSING', 'REPLICA_BEYOND_LOG')) return;
+      this.#ended = true;
+      host.failed(error, 'lead');
+      host.deposed(undefined, this.epoch);
       return;
     }
     this.#uncertain = false;
