@@ -34,6 +34,26 @@ export { PNCounter, type PNCounterState } from './crdt/pn-counter.ts';
 export { replicationErrors } from './errors.ts';
 export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
 export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
+export {
+  type ApplyResult,
+  type ClockReport,
+  type ConflictRecord,
+  type ConflictStrategy,
+  type ConflictVersion,
+  type HotEntity,
+  type MasterEvent,
+  type MasterEventName,
+  type MasterEvents,
+  type MasterListener,
+  type MemberStatus,
+  type MergeFn,
+  type MultiMasterConfig,
+  MultiMasterManager,
+  type MultiMasterMetrics,
+  type MultiMasterStatus,
+  type WriteOptions,
+  type WriteResult,
+} from './multi-master/index.ts';
 export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
 export type { CheckpointStore } from './ports/checkpoint-store.ts';
 export {
