@@ -99,6 +99,27 @@ export {
   SUBSCRIBER_PUSH_DROPPED,
   SUBSCRIBER_UNSETTLED,
 } from './metrics.ts';
+export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
+export {
+  type ApplyResult,
+  type ClockReport,
+  type ConflictRecord,
+  type ConflictStrategy,
+  type ConflictVersion,
+  type HotEntity,
+  type MasterEvent,
+  type MasterEventName,
+  type MasterEvents,
+  type MasterListener,
+  type MemberStatus,
+  type MergeFn,
+  type MultiMasterConfig,
+  MultiMasterManager,
+  type MultiMasterMetrics,
+  type MultiMasterStatus,
+  type WriteOptions,
+  type WriteResult,
+} from './multi-master/index.ts';
 export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
 export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
 export type { AtomicStore, AtomicStoreView, ScanOptions, SpaceMove, StoreChange } from './ports/atomic-store.ts';
