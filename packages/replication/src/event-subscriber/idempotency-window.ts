@@ -43,13 +43,15 @@ export class IdempotencyWindow {
     return seen !== undefined && !this.#isOld(seen);
   }
 
-  /** The keys that `add` would put out. @internal */
-  displacedBy(key: string): readonly string[] {
+  /** The keys that adding these would put out. @internal */
+  displacedBy(keys: readonly string[]): readonly string[] {
+    const coming = new Set(keys);
+    const added = [...coming].filter((key) => !this.#seen.has(key)).length;
+    let excess = this.#seen.size + added - this.#max;
     const displaced: string[] = [];
-    let excess = this.#seen.size + (this.#seen.has(key) ? 0 : 1) - this.#max;
     for (const [oldest, seen] of this.#seen) {
       if (excess <= 0 && !this.#isOld(seen)) break;
-      if (oldest !== key) displaced.push(oldest);
+      if (!coming.has(oldest)) displaced.push(oldest);
       excess -= 1;
     }
     return displaced;
@@ -57,7 +59,7 @@ export class IdempotencyWindow {
 
   /** Remembers a key; what is too old or too much goes. */
   add(key: string): void {
-    for (const gone of this.displacedBy(key)) {
+    for (const gone of this.displacedBy([key])) {
       if (this.has(gone)) this.#evicted += 1;
       this.#seen.delete(gone);
     }
