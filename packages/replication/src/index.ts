@@ -107,7 +107,6 @@ export {
   SUBSCRIBER_PUSH_DROPPED,
   SUBSCRIBER_UNSETTLED,
 } from './metrics.ts';
-export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
 export {
   type ApplyResult,
   type ClockReport,
@@ -125,12 +124,16 @@ export {
   MultiMasterManager,
   type MultiMasterMetrics,
   type MultiMasterStatus,
-  type WriteOptions,
-  type WriteResult,
+  type WriteOptions as MasterWriteOptions,
+  type WriteResult as MasterWriteResult,
 } from './multi-master/index.ts';
-export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
-export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
-export type { AtomicStore, AtomicStoreView, ScanOptions, SpaceMove, StoreChange } from './ports/atomic-store.ts';
+export type {
+  AtomicStore,
+  AtomicStoreView,
+  ScanOptions,
+  SpaceMove,
+  StoreChange,
+} from './ports/atomic-store.ts';
 export type { CheckpointStore } from './ports/checkpoint-store.ts';
 export {
   type AppendOptions,

@@ -10,7 +10,6 @@ import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
 import { changeLine, printable, tableCounts, tableHeading } from '../output/changes.ts';
-import { changeLine, tableHeading } from '../output/changes.ts';
 import { writeLines } from '../output/file-lines.ts';
 import type { Printer } from '../output/printer.ts';
 import { type Cell, renderTable } from '../output/table.ts';
@@ -99,14 +98,7 @@ export async function showDivergence(
       [
         ...headingOf(node, kept),
         ...changesText(changes, kept),
-        ...(isCut ? ['', moreText(app, changes, kept)] : []),
-        ...changes.flatMap((change, i) => {
-          const heading = change.table === changes[i - 1]?.table ? [] : ['', tableHeading(change, kept.tables)];
-          return [...heading, `  ${changeLine(change)}`];
-        }),
-        ...(isCut
-          ? ['', `… and more: canopy db divergence export ${source.argument} ${id} --to FILE has all of it.`]
-          : []),
+        ...(isCut ? ['', moreText(source, changes, kept)] : []),
       ].join('\n'),
     );
     return EXIT.ok;
@@ -123,11 +115,11 @@ function changesText(changes: readonly Change[], { tables, rows }: KeptDivergenc
   return [...(counts === undefined ? [] : ['', counts]), ...lines, ...nothing];
 }
 
-function moreText(app: string, changes: readonly Change[], { id, rows }: KeptDivergence): string {
+function moreText({ argument }: DivergenceSource, changes: readonly Change[], { id, rows }: KeptDivergence): string {
   const shown = changes.filter(({ change }) => change !== undefined && change !== 'create').length;
   const rest =
     rows === undefined || rows <= shown ? 'and more' : `and more: ${rows - shown} of ${rows} row(s) are not shown`;
-  return `… ${rest}: canopy db divergence export ${app} ${id} --to FILE has all of it.`;
+  return `… ${rest}: canopy db divergence export ${argument} ${id} --to FILE has all of it.`;
 }
 
 function headingOf(node: string, { id, keptAt, fork, rows, sizeBytes, directory }: KeptDivergence): string[] {
@@ -148,9 +140,6 @@ export interface ExportDivergenceOptions extends DivergenceVerbOptions {
   readonly overwrite?: boolean | undefined;
 }
 
-/** Characters that are written at a time. */
-const PIECE_LENGTH = 64 * 1024;
-
 const SQL_HEAD = [
   '-- Changes that were kept aside. Read them before you run them on the live database.',
   '-- UPDATE and DELETE touch only rows that are still exactly as they were before; others are left alone.',
@@ -167,23 +156,6 @@ export async function exportDivergence(
 ): Promise<number> {
   const { to, overwrite = false } = options;
   const format = options.format ?? (to?.endsWith('.sql') ? 'sql' : 'jsonl');
-  return withCluster(options, async (client) => {
-    const { node } = await find(client, app, id, options.node);
-    const file = to === undefined ? undefined : new LineFile(create(to, overwrite));
-    let count = 0;
-    try {
-      const write = (line: string): void => (file === undefined ? printer.line(line, () => line) : file.write(line));
-      if (format === 'sql') for (const line of SQL_HEAD) write(line);
-      for await (const change of client.databases.changes(app, node, id)) {
-        count += 1;
-        if (format === 'sql') write(changeToSql(change));
-        else if (file === undefined) printer.line(change, () => JSON.stringify(change));
-        else write(JSON.stringify(change));
-      }
-      if (format === 'sql') write('COMMIT;');
-    } finally {
-      file?.close();
-    }
   return withDivergences(place, options, async (source) => {
     const { node } = await find(source, id, options.node);
     let count = 0;
@@ -252,47 +224,4 @@ async function find(
     id,
     known: silent.length === 0 ? known : `${known}; no answer from ${silent.join(', ')}`,
   });
-}
-
-/** Lines, written a piece at a time. */
-class LineFile {
-  readonly #fd: number;
-  #lines: string[] = [];
-  #length = 0;
-
-  constructor(fd: number) {
-    this.#fd = fd;
-  }
-
-  write(line: string): void {
-    this.#lines.push(line, '\n');
-    this.#length += line.length + 1;
-    if (this.#length >= PIECE_LENGTH) this.#flush();
-  }
-
-  /** Throws when the last piece can't be written; the file is closed all the same. */
-  close(): void {
-    try {
-      this.#flush();
-    } finally {
-      closeSync(this.#fd);
-    }
-  }
-
-  #flush(): void {
-    const bytes = Buffer.from(this.#lines.join(''));
-    this.#lines = [];
-    this.#length = 0;
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
-  }
-}
-
-function create(path: string, overwrite: boolean): number {
-  try {
-    return openSync(path, overwrite ? 'w' : 'wx', 0o600);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw cliErrors.create('FILE_EXISTS', { file: path }, error);
-    throw cliErrors.create('OUTPUT_UNWRITABLE', { reason: message }, error);
-  }
 }

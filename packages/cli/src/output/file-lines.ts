@@ -2,6 +2,9 @@
 import { closeSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { cliErrors } from '../errors.ts';
 
+/** Characters that are written at a time. */
+const PIECE_LENGTH = 64 * 1024;
+
 /** Throws FILE_EXISTS without `overwrite`, FILE_UNWRITABLE; and what `lines` throws. */
 export async function writeLines(
   file: string,
@@ -15,7 +18,14 @@ export async function writeLines(
   const target = found === undefined || found.isFile() ? `${file}.part` : file;
   const fd = onDisk(file, () => openSync(target, 'w', 0o600));
   try {
-    for await (const { line } of lines) onDisk(file, () => writeAll(fd, `${line}\n`));
+    let piece = '';
+    for await (const { line } of lines) {
+      piece += `${line}\n`;
+      if (piece.length < PIECE_LENGTH) continue;
+      onDisk(file, () => writeAll(fd, piece));
+      piece = '';
+    }
+    onDisk(file, () => writeAll(fd, piece));
     closeSync(fd);
     if (target !== file) onDisk(file, () => renameSync(target, file));
   } catch (error) {

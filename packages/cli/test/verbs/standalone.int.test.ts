@@ -150,7 +150,7 @@ it('what is kept beside a file is listed, shown, exported and deleted without a 
     expect(wrong.output).toContain('FILE_UNWRITABLE');
   }
   expect((await say('export', id, '--to', file('out.sql'))).code).toBe(EXIT.ok);
-  expect(readFileSync(file('out.sql'), 'utf8')).toMatch(/INSERT[^]*COMMIT;\n$/);
+  expect(readFileSync(file('out.sql'), 'utf8')).toMatch(/INSERT[\s\S]*COMMIT;\n$/);
   expect((await say('delete', id)).code).toBe(EXIT.usage);
   expect((await say('delete', id, '--yes')).code).toBe(EXIT.ok);
   expect(existsSync(kept)).toBe(false);

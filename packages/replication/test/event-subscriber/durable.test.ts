@@ -192,7 +192,7 @@ it('with a store, a crash at any step leaves every effect once', async () => {
         await new Promise(() => {});
       }
     };
-    store.crash = () => {
+    store.atCommit = () => {
       if (!crashed) step();
       else throw new Error('dead');
     };
@@ -204,12 +204,12 @@ it('with a store, a crash at any step leaves every effect once', async () => {
     const stopped = first.stop();
     await clock.advance(10);
     await stopped;
-    [store.crash, source.fault] = [undefined, undefined];
+    [store.atCommit, source.fault] = [undefined, undefined];
     const second = make({ effectStore: store, onEvent: count });
     await second.start();
     await clock.advance(100_000);
     await second.stop();
-    expect(Object.fromEntries(store.spaces.get('effects') ?? []), `step ${crashAt}`).toEqual({ 1: 1, 2: 1, 3: 1 });
+    expect(Object.fromEntries(store.scan('effects')), `step ${crashAt}`).toEqual({ 1: 1, 2: 1, 3: 1 });
     if (!crashed) break;
     crashes += 1;
   }

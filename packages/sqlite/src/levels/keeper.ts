@@ -15,7 +15,7 @@ import { compact } from './compactor.ts';
 import { nextLook, planCompaction } from './planning.ts';
 import type { Proofs } from './proofs.ts';
 import { applyRetention, planRetention, proofsOf } from './retention.ts';
-import { findingsIn, type StoreSettings, settingsOf } from './settings.ts';
+import { findingsAbout, type StoreSettings, settingsOf } from './settings.ts';
 import { StoreClock } from './store-clock.ts';
 
 /** How often it looks for what may be deleted; an idle log is looked at less often. */
@@ -192,8 +192,6 @@ export class LogKeeper {
     const { log, options } = this.#deps;
     // Without room the log stops; single transactions of the last minutes, merged already, are the lesser loss.
     const isTight = this.#isFull || this.findings.some(({ code }) => code === 'LOG_NEARLY_FULL');
-    const plan = planRetention(this.#catalogue.entries, env.clock.wall(), {
-    const isTight = this.#isFull || this.#findings.some(({ code }) => code === 'LOG_NEARLY_FULL');
     const now = this.#storeClock.now();
     if (now === undefined) return;
     const plan = planRetention(this.#catalogue.entries, now, {
@@ -241,14 +239,11 @@ export class LogKeeper {
 
   async #check(signal: AbortSignal): Promise<void> {
     const before = this.findings;
-    const found = await findingsIn(this.#deps.log.store, signal);
-    for (const { code, message } of this.#settings.note(found)) this.#warn(code, message);
-    const before = this.#findings;
-    const info = await this.#deps.log.store.bucketInfo({ signal });
+    const { store } = this.#deps.log;
+    const info = await store.bucketInfo({ signal });
     this.#storeClock.heard(info.now);
-    this.#findings = checkBucket(info);
-    for (const { code, message } of this.#findings)
-      if (!before.some((one) => one.code === code)) this.#warn(code, message);
+    const found = findingsAbout(store, info);
+    for (const { code, message } of this.#settings.note(found)) this.#warn(code, message);
     const told = (findings: readonly BucketFinding[]): string => findings.map(({ message }) => message).join();
     if (told(before) !== told(found)) this.#deps.onChange();
   }
