@@ -4,8 +4,10 @@ import { memoryMetrics, seededRandom, settle, VirtualClock } from '@canopy/core/
 import { expect, it } from 'vitest';
 import {
   type DeadLetter,
+  type DurableDelivery,
   DurableSubscriber,
   type DurableSubscriberConfig,
+  decodeDelivery,
   type EffectTransaction,
   MemoryDurableSource,
   type SourceEvent,
@@ -118,12 +120,10 @@ it('what can not be decoded is a dead letter, and the rest goes on', async () =>
   const letters: DeadLetter[] = [];
   source.append('bad');
   source.append('good');
-  const decode =
-    make().stats &&
-    ((delivery: { sequence: number }) => {
-      if (delivery.sequence === 1) throw new Error('bytes');
-      return { offset: 2, topic: 'o', verb: 'v', timestamp: '', payload: 'good', _meta: { namespace: '', source: '' } };
-    });
+  const decode = (delivery: DurableDelivery): SourceEvent => {
+    if (delivery.sequence === 1) throw new Error('bytes');
+    return decodeDelivery(delivery);
+  };
   const subscriber = make({ decode, maxRetries: 1, deadLetter: (letter) => void letters.push(letter) });
   await subscriber.start();
   await clock.advance(10);
