@@ -66,6 +66,8 @@ interface Work {
 
 /** Deliveries that are remembered as done with, for acknowledgements that got lost. */
 const DELIVERIES_MAX = 20_000;
+/** Answers that may be on their way, beyond one batch, when more is fetched. */
+const ANSWERS_MAX = 1000;
 /** Events whose failures are counted here. */
 const FAILING_MAX = 10_000;
 /** Failures are counted by each process from none; one that fails after this many times `maxRetries` deliveries is given up all the same. */
@@ -81,6 +83,8 @@ export class DurableSubscriber extends Lifecycle {
   readonly #failures = new Map<string, number>();
   readonly #rate: Rate;
   readonly #tasks: TaskGroup;
+  /** Answers on their way to the server. */
+  readonly #answers = new Set<Promise<void>>();
   #resumed = Promise.withResolvers<void>();
   #paused = false;
   #busy: Promise<void> | undefined;
@@ -143,7 +147,7 @@ export class DurableSubscriber extends Lifecycle {
 
   protected async onStop(): Promise<void> {
     const { clock } = this.#env;
-    const stopped = this.#tasks.stop();
+    const stopped = this.#tasks.stop().then(() => Promise.all(this.#answers));
     await withDeadline(clock, 'stop the subscriber', this.#config.closeTimeoutMs, stopped).catch((error: Error) =>
       this.#handling.report(error),
     );
@@ -160,6 +164,7 @@ export class DurableSubscriber extends Lifecycle {
       }
       try {
         const { batchSize: max, fetchWaitMs: waitMs } = this.#config;
+        while (this.#answers.size > max + ANSWERS_MAX) await Promise.race(this.#answers);
         const deliveries = await this.#source.fetch({ max, waitMs, signal });
         failures = 0;
         this.#busy = this.#take(deliveries, signal);
@@ -182,7 +187,7 @@ export class DurableSubscriber extends Lifecycle {
       for (const work of works) {
         if (signal.aborted || this.#paused) break;
         if (work.event.verb === 'undecodable') await this.#failed(work, new Error('the event can not be decoded'));
-        else if (this.#isDone(work, fresh)) await this.#skip(work);
+        else if (this.#isDone(work, fresh)) this.#skip(work);
         else if (this.#config.onBatch === undefined) await this.#one(work);
         else if (await this.#before(work)) fresh.push(work);
       }
@@ -208,9 +213,9 @@ export class DurableSubscriber extends Lifecycle {
     return twin || this.#deliveries.has(id) || this.#handling.isDuplicate(event);
   }
 
-  async #skip(work: Work): Promise<void> {
+  #skip(work: Work): void {
     this.#handling.count('duplicate', this.#source.name);
-    await this.#ack(work);
+    this.#answer(work, 'ack');
   }
 
   async #one(work: Work): Promise<void> {
@@ -221,7 +226,7 @@ export class DurableSubscriber extends Lifecycle {
     } catch (error) {
       return this.#failed(work, error as Error);
     }
-    await this.#ack(work);
+    this.#answer(work, 'ack');
   }
 
   /** `onEvent` of an event that `onBatch` gets, too. */
@@ -246,7 +251,7 @@ export class DurableSubscriber extends Lifecycle {
       for (const work of works) await this.#failed(work, error as Error);
       return;
     }
-    await Promise.all(works.map((work) => this.#ack(work)));
+    for (const work of works) this.#answer(work, 'ack');
   }
 
   /** Effects, keys and deliveries in one commit. */
@@ -276,8 +281,8 @@ export class DurableSubscriber extends Lifecycle {
     this.#failures.delete(work.id);
     if (last && (await this.#handling.bury(name, event, error, delivery.attempt))) {
       this.#handling.count('dead_letter', name);
-      work.answered = true;
-      await delivery.term().catch((fault: Error) => this.#handling.report(fault, event));
+      this.#deliveries.add(work.id);
+      this.#answer(work, 'term');
       return;
     }
     this.#failures.set(work.id, failures);
@@ -287,11 +292,17 @@ export class DurableSubscriber extends Lifecycle {
     delivery.nak(this.#handling.delayMs(failures));
   }
 
-  /** The work is done, so a lost answer is only a repetition, which is recognised. */
-  async #ack(work: Work): Promise<void> {
+  /**
+   * The work is done, so a lost answer is only a repetition, which is recognised. Not waited for: after the server's death an answer to what it no
+   * longer knows takes as long as the call may.
+   */
+  #answer(work: Work, how: 'ack' | 'term'): void {
     work.answered = true;
     this.#failures.delete(work.id);
-    await work.delivery.ack().catch((error: Error) => this.#handling.report(error, work.event));
+    const answered: Promise<void> = work.delivery[how]()
+      .catch((error: Error) => this.#handling.report(error, work.event))
+      .finally(() => this.#answers.delete(answered));
+    this.#answers.add(answered);
   }
 
   /** Tells the server again and again that these are not forgotten; returns what ends it. */

@@ -4,8 +4,10 @@ import { memoryMetrics, seededRandom, settle, VirtualClock } from '@canopy/core/
 import { expect, it } from 'vitest';
 import {
   type DeadLetter,
+  type DurableDelivery,
   DurableSubscriber,
   type DurableSubscriberConfig,
+  decodeDelivery,
   type EffectTransaction,
   MemoryDurableSource,
   type SourceEvent,
@@ -90,7 +92,9 @@ it('a slow handler keeps its deliveries, those that wait behind it too', async (
   };
   const subscriber = make({ onEvent });
   await subscriber.start();
-  await clock.advance(100_100);
+  await clock.advance(50_000);
+  expect(await source.fetch({ max: 10, waitMs: 0 })).toEqual([]);
+  await clock.advance(50_100);
   expect(seen).toEqual(['slow', 'behind']);
   await subscriber.stop();
 });
@@ -105,7 +109,7 @@ it('pause hands back what was fetched, resume has it again', async () => {
     },
   });
   await subscriber.start();
-  await clock.advance(60_000);
+  await clock.advance(1000);
   expect([seen, subscriber.paused]).toEqual([[1], true]);
   subscriber.resume();
   await clock.advance(10);
@@ -118,12 +122,10 @@ it('what can not be decoded is a dead letter, and the rest goes on', async () =>
   const letters: DeadLetter[] = [];
   source.append('bad');
   source.append('good');
-  const decode =
-    make().stats &&
-    ((delivery: { sequence: number }) => {
-      if (delivery.sequence === 1) throw new Error('bytes');
-      return { offset: 2, topic: 'o', verb: 'v', timestamp: '', payload: 'good', _meta: { namespace: '', source: '' } };
-    });
+  const decode = (delivery: DurableDelivery): SourceEvent => {
+    if (delivery.sequence === 1) throw new Error('bytes');
+    return decodeDelivery(delivery);
+  };
   const subscriber = make({ decode, maxRetries: 1, deadLetter: (letter) => void letters.push(letter) });
   await subscriber.start();
   await clock.advance(10);
