@@ -90,6 +90,7 @@ export {
 } from './leader-follower/index.ts';
 export { type EventLogOptions, openEventLog } from './log/jetstream-log.ts';
 export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
+export { JetStreamPipelineSource, jetStreamPipelineSource, type SourceAppend } from './log/pipeline-source.ts';
 export {
   CLOCK_AHEAD,
   CLOCK_REJECTIONS,
