@@ -1,4 +1,6 @@
 /** Keyed state on several nodes: the clocks that order its writes, values that merge, and conflict resolution. */
+
+export { type KvCheckpointOptions, kvCheckpoints } from './checkpoint/kv-checkpoints.ts';
 export { HybridClock, type HybridClockOptions, type HybridClockStatus } from './clock/hybrid-clock.ts';
 export {
   compareHybridTimestamps,
