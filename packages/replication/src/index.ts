@@ -1,4 +1,6 @@
 /** Keyed state on several nodes: the clocks that order its writes, values that merge, and conflict resolution. */
+
+export { type KvCheckpointOptions, kvCheckpoints } from './checkpoint/kv-checkpoints.ts';
 export { HybridClock, type HybridClockOptions, type HybridClockStatus } from './clock/hybrid-clock.ts';
 export {
   compareHybridTimestamps,
@@ -99,6 +101,7 @@ export {
 } from './leader-follower/index.ts';
 export { type EventLogOptions, openEventLog } from './log/jetstream-log.ts';
 export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
+export { JetStreamPipelineSource, jetStreamPipelineSource, type SourceAppend } from './log/pipeline-source.ts';
 export {
   CLOCK_AHEAD,
   CLOCK_REJECTIONS,
