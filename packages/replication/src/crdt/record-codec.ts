@@ -60,11 +60,9 @@ function encode(value: unknown, depth: number): unknown {
   if (typeof value === 'number' && Number.isFinite(value)) return value;
   if (depth > DEPTH_MAX) throw notReplicable(`it is nested deeper than ${DEPTH_MAX}, or contains itself`);
   if (isMergeable(value)) return tagged(value);
-  if (Array.isArray(value)) {
-    const items = Array.from(value, (item: unknown) => encode(item, depth + 1));
-    return items.every((item, i) => item === value[i]) ? value : items;
-  }
+  if (Array.isArray(value)) return items(value, (item) => encode(item, depth + 1));
   if (!isPlainObject(value)) throw notReplicable(`a ${nameOf(value)} in it would not survive JSON`);
+  if (Object.getOwnPropertySymbols(value).length > 0) throw notReplicable('a symbol in it would not survive JSON');
   const record = fields(value, (field) => (field === undefined ? undefined : encode(field, depth + 1)));
   return Object.hasOwn(value, TAG) ? { [TAG]: ESCAPED, [STATE]: record } : record;
 }
@@ -80,10 +78,7 @@ function decode(json: unknown, nodeId: string | undefined, depth: number): unkno
   if (typeof json !== 'object' || json === null) return json;
   if (depth > DEPTH_MAX * 2) throw READER.invalid('it is nested too deep');
   const inner = (item: unknown): unknown => decode(item, nodeId, depth + 1);
-  if (Array.isArray(json)) {
-    const items = json.map(inner);
-    return items.every((item, i) => item === json[i]) ? json : items;
-  }
+  if (Array.isArray(json)) return items(json, inner);
   const record = json as Record<string, unknown>;
   if (!Object.hasOwn(record, TAG)) return fields(record, inner);
   const { [TAG]: kind, [STATE]: state } = record;
@@ -93,17 +88,28 @@ function decode(json: unknown, nodeId: string | undefined, depth: number): unkno
   return type(state, nodeId);
 }
 
-/** The record itself when no field changes. */
+/** The list itself when no item changes. */
+function items(list: readonly unknown[], change: (item: unknown) => unknown): readonly unknown[] {
+  let made: unknown[] | undefined;
+  for (let i = 0; i < list.length; i++) {
+    const item = change(list[i]);
+    if (made === undefined && item !== list[i]) made = list.slice(0, i);
+    made?.push(item);
+  }
+  return made ?? list;
+}
+
+/** The record itself when no field changes: most have nothing to change, and are not worth a copy. */
 function fields(record: Record<PropertyKey, unknown>, change: (field: unknown) => unknown): object {
-  let changed = false;
-  const entries = Object.keys(record).map((name): [string, unknown] => {
-    const field = record[name];
-    const made = change(field);
-    changed ||= made !== field;
-    return [name, made];
-  });
-  if (Object.getOwnPropertySymbols(record).length > 0) throw notReplicable('a symbol in it would not survive JSON');
-  return changed ? Object.fromEntries(entries) : record;
+  const names = Object.keys(record);
+  let made: [string, unknown][] | undefined;
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    const field = change(record[name]);
+    if (made === undefined && field !== record[name]) made = names.slice(0, i).map((each) => [each, record[each]]);
+    made?.push([name, field]);
+  }
+  return made === undefined ? record : Object.fromEntries(made);
 }
 
 function nameOf(value: unknown): string {

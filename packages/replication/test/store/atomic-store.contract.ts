@@ -126,6 +126,9 @@ export function describeAtomicStoreContract(name: string, rig: StoreRig): void {
       );
       store.commit(Array.from({ length: 1001 }, (_, i) => put(`k${i}`, i, 'many')));
       expect(store.scan('many')).toHaveLength(1000);
+      store.commit(['\u{d7ff}a', '\u{e000}', '\u{10ffff}b'].map((each) => put(each, 1, 'edges')));
+      const edge = (prefix: string): string[] => keysOf(store.scan('edges', { prefix }));
+      expect([edge('\u{d7ff}'), edge('\u{10ffff}')]).toEqual([['\u{d7ff}a'], ['\u{10ffff}b']]);
     });
 
     test('moves a space in the place of another, together with changes', () => {

@@ -43,3 +43,12 @@ test('a store in memory fails where it is told to', () => {
   expect(codeOf(() => next.commit([{ space: 's', key: 'k', value: 3 }]))).toBe('STATE_STORE_CLOSED');
   expect(next.crash().get('s', 'k')).toBe(3);
 });
+
+test('what a store in memory leaves at its death may be opened twice, each with a life of its own', () => {
+  const store = new MemoryStore();
+  const put = (to: MemoryStore, value: number): void => to.commit([{ space: 's', key: 'k', value }]);
+  put(store, 1);
+  const [one, two] = [store.crash(), store.crash()];
+  put(one, 2);
+  expect([one.get('s', 'k'), two.get('s', 'k')]).toEqual([2, 1]);
+});

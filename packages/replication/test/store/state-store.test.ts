@@ -110,6 +110,7 @@ for (const [name, open] of Object.entries(OPEN))
       }
       await expect(store.replace(failing(), { sequence: 9, epoch: 2 })).rejects.toThrow('cut off');
       expect([[...store.getAll()], store.position().sequence]).toEqual([[['old', 1]], 5]);
+      expect(atomic.count('state-incoming')).toBe(0);
       const many = Array.from({ length: 4500 }, (_, i) => ({ key: `k${i}`, value: { i } }));
       const replacing = store.replace(batches(many, [{ key: 'k0', value: 'later' }]), { sequence: 9, epoch: 2 });
       await expect(store.replace(batches(), { sequence: 1, epoch: 1 })).rejects.toMatchObject({
@@ -211,4 +212,20 @@ test('a state in memory is plain', () => {
     false,
   ]);
   expect(isDurableStateStore(store)).toBe(false);
+});
+
+test('what a replacement left that could not even clean up is not taken for a part of the next one', async () => {
+  let isBroken = false;
+  const store = stateStore(new MemoryStore({ fault: () => (isBroken ? 'failed' : undefined) }));
+  async function* breaking(): AsyncGenerator<readonly StateChange[]> {
+    yield [{ key: 'half', value: 1 }];
+    isBroken = true;
+    yield [{ key: 'other', value: 1 }];
+  }
+  await expect(store.replace(breaking(), { sequence: 1, epoch: 1 })).rejects.toMatchObject({
+    code: 'STATE_STORE_FAILED',
+  });
+  isBroken = false;
+  await store.replace(batches([{ key: 'whole', value: 2 }]), { sequence: 2, epoch: 1 });
+  expect([...store.getAll()]).toEqual([['whole', 2]]);
 });
