@@ -146,4 +146,26 @@ export const replicationErrors = defineErrors({
     message: 'the session token is of {of}, this is {here}',
     hint: 'The session was sent to the wrong place, or the log was made anew: then it must begin anew.',
   },
+  SUBSCRIBER_CLOSED: { message: 'the subscriber of {namespace} is closed', hint: 'Make a new one.' },
+  SUBSCRIBER_TOPIC_TAKEN: {
+    message: 'already subscribed to {topic}',
+    hint: 'One subscriber reads a topic once; unsubscribe first, or make another subscriber with a checkpoint store of its own.',
+  },
+  SUBSCRIBER_TOPIC_UNKNOWN: { message: 'not subscribed to {topic}', hint: 'Call subscribe() first.' },
+  SUBSCRIBER_STALLED: {
+    message: 'topic {topic}: event {offset} still fails, and {maxAhead} events were handled past it: the topic waits',
+    hint: 'Mend the handler, or give deadLetter, which takes such events out of the way. Nothing is lost.',
+  },
+  SUBSCRIBER_EFFECT_STORE_MISSING: {
+    message: 'the handler used its transaction, and the subscriber has no effectStore',
+    hint: 'Give effectStore, or make the effect without the transaction.',
+  },
+  SUBSCRIBER_EFFECT_LATE: {
+    message: 'a change of {key} in {space} came after the handler had ended',
+    hint: 'A handler must wait for everything that uses its transaction. This change was not made.',
+  },
+  SUBSCRIBER_EFFECT_TOO_LARGE: {
+    message: 'one handler asked for more than {limit} changes',
+    hint: 'Split the event. Nothing of it was kept.',
+  },
 });

@@ -33,6 +33,23 @@ export { ORSet, type ORSetState } from './crdt/or-set.ts';
 export { PNCounter, type PNCounterState } from './crdt/pn-counter.ts';
 export { replicationErrors } from './errors.ts';
 export {
+  type BatchHandler,
+  type CheckpointMode,
+  type DeadLetter,
+  type DeadLetterHandler,
+  deadLettersTo,
+  type EffectTransaction,
+  type ErrorHandler,
+  type EventHandler,
+  EventSubscriber,
+  type EventSubscriberConfig,
+  MemoryPipelineSource,
+  type MemorySourceEvent,
+  type SubscribeOptions,
+  type SubscriberProgress,
+  type SubscriberStats,
+} from './event-subscriber/index.ts';
+export {
   type DistributedLockService,
   type FollowerInfo,
   type FollowerProgress,
@@ -69,8 +86,16 @@ export {
   type WriteRequest,
   type WriteResult,
 } from './leader-follower/index.ts';
+export { type EventLogOptions, openEventLog } from './log/jetstream-log.ts';
 export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
-export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
+export {
+  CLOCK_AHEAD,
+  CLOCK_REJECTIONS,
+  SUBSCRIBER_EVENTS,
+  SUBSCRIBER_LAG,
+  SUBSCRIBER_PUSH_DROPPED,
+  SUBSCRIBER_UNSETTLED,
+} from './metrics.ts';
 export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
 export type { CheckpointStore } from './ports/checkpoint-store.ts';
 export {
