@@ -202,12 +202,12 @@ export class LogTerm {
     if (deposed) host.deposed(state.fence.leaderId, state.fence.epoch);
   }
 
-  /** Not in the log. It can still arrive there if the log's end is where it expects it. */
+  /** Not in the log. It can still arrive there if the end that it expects can still come. */
   #missed(entry: Entry, end: number): CanopyError {
     const { error, item } = entry;
     if (hasCode(error, 'EVENT_INVALID', 'EVENT_LOG_FULL', 'EVENT_LOG_MISSING')) return error;
     const refused = hasCode(error, 'EVENT_LOG_CONFLICT', 'EVENT_LOG_UNAVAILABLE');
-    return failed(item.request, messageOf(error), !refused && entry.predicted - 1 === end);
+    return failed(item.request, messageOf(error), !refused && entry.predicted > end);
   }
 
   #stale(problem: string): CanopyError {

@@ -17,8 +17,12 @@ export interface ReadOfHistory {
   readonly session: string;
   readonly key: string;
   readonly value: unknown;
-  /** What the session had seen before. */
+  /** What the session's token said when the read began. */
   readonly seen: number;
+  /** How many reads of the history were over by then. */
+  readonly earlier: number;
+  /** By a client of the session: later reads show no less. */
+  readonly counts: boolean;
 }
 
 export interface History {
@@ -83,11 +87,16 @@ function checkWrites(writes: readonly WriteOfHistory[], accepted: readonly Accep
 }
 
 function checkReads(reads: readonly ReadOfHistory[], accepted: readonly Accepted[]): string[] {
-  return reads.flatMap(({ session, key, value, seen }) => {
+  /** The sequence that each read has shown. */
+  const shown: number[] = [];
+  return reads.flatMap(({ session, key, value, seen, earlier }, index) => {
     const ofKey = accepted.filter((write) => write.key === key);
-    const shown = value === null ? { sequence: 0 } : ofKey.find((write) => write.value === value);
-    if (shown === undefined) return [`invented: ${session} read ${key}=${value}`];
-    const newer = ofKey.find((write) => write.sequence > shown.sequence && write.sequence <= seen);
+    const found = value === null ? { sequence: 0 } : ofKey.find((write) => write.value === value);
+    shown[index] = found?.sequence ?? 0;
+    if (found === undefined) return [`invented: ${session} read ${key}=${value}`];
+    const before = reads.slice(0, earlier).map((read, i) => (read.session === session && read.counts ? shown[i] : 0));
+    const least = Math.max(seen, ...(before as number[]));
+    const newer = ofKey.find((write) => write.sequence > found.sequence && write.sequence <= least);
     return newer === undefined ? [] : [`went back: ${session} read ${key}=${value}, having seen ${newer.sequence}`];
   });
 }

@@ -3,7 +3,7 @@
  * node's timers and calls wait until it thaws, while time passes for everybody; a crashed one does nothing any more, though what it had
  * sent may still arrive.
  */
-import type { Clock, Env, Random } from '@canopy/core';
+import { type Clock, coreErrors, type Env, type Random } from '@canopy/core';
 import type {
   AppendOptions,
   AppendResult,
@@ -107,8 +107,12 @@ export class LogOfLife implements EventLog {
   readonly #log: EventLog;
   readonly #env: Env;
   readonly #plant: Plant;
+  readonly #world: Clock;
+  readonly #turmoil: () => boolean;
 
-  constructor(life: Life, log: EventLog, env: Env, plant: Plant) {
+  constructor(life: Life, log: EventLog, env: Env, plant: Plant, world: Clock, turmoil: () => boolean) {
+    this.#world = world;
+    this.#turmoil = turmoil;
     this.name = log.name;
     this.#life = life;
     this.#log = log;
@@ -125,6 +129,7 @@ export class LogOfLife implements EventLog {
     const blind = this.#plant === 'no_condition' && options.topic === 'write';
     try {
       return await this.#through(async () => {
+        if (this.#turmoil() && this.#env.random.int(30) === 0) return this.#late(event, options);
         const result = await this.#log.append(event, blind ? unconditional : options);
         if (blind) return { ...result, sequence: expectedLastSequence + 1 };
         // A client that repeats what it has sent: the log knows the id.
@@ -161,6 +166,16 @@ export class LogOfLife implements EventLog {
       const isWrite = this.#plant === 'no_fence' && item.topic === 'write';
       yield isWrite ? { ...item, event: { ...(item.event as object), epoch: 1e6 } as Json } : item;
     }
+  }
+
+  /** On its way when its sender has given up: it arrives later, if the log still takes it then. */
+  async #late(event: Json, options: AppendOptions): Promise<never> {
+    const { timeoutMs = 0 } = options;
+    this.#world.timer(timeoutMs + this.#env.random.int(600), () => {
+      this.#log.append(event, options).catch(() => {});
+    });
+    await this.#world.sleep(timeoutMs);
+    throw coreErrors.create('DEADLINE_EXCEEDED', { operation: 'append', timeoutMs });
   }
 
   async #through<T>(call: () => Promise<T>): Promise<T> {

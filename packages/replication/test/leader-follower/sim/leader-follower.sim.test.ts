@@ -57,9 +57,11 @@ describe('the checks', () => {
   const acknowledged = (value: number, sequence: number) =>
     ({ key: 'a', value, outcome: 'acknowledged', sequence }) as const;
 
+  const read = { session: 's', key: 'a', seen: 0, earlier: 0, counts: true };
+
   it('take what is in its term', () => {
     expect(acceptedOf(log).map(({ sequence }) => sequence)).toEqual([2, 5]);
-    const reads = [{ session: 's', key: 'a', value: 1, seen: 4 }];
+    const reads = [{ ...read, value: 1, seen: 4 }];
     const states = [{ node: 'n', sequence: 4, text: '[["a",1]]' }];
     expect(check(history({ writes: [acknowledged(1, 2), acknowledged(3, 5)], reads, states }))).toEqual([]);
   });
@@ -67,8 +69,13 @@ describe('the checks', () => {
   it('find what is not', () => {
     expect(check(history({ writes: [acknowledged(2, 4)] }))[0]).toMatch(/^lost/);
     expect(check(history({ writes: [{ ...acknowledged(3, 5), outcome: 'failed' }] }))[0]).toMatch(/^ghost/);
-    expect(check(history({ reads: [{ session: 's', key: 'a', value: 1, seen: 5 }] }))[0]).toMatch(/^went back/);
-    expect(check(history({ reads: [{ session: 's', key: 'a', value: 2, seen: 0 }] }))[0]).toMatch(/^invented/);
+    expect(check(history({ reads: [{ ...read, value: 1, seen: 5 }] }))[0]).toMatch(/^went back/);
+    expect(check(history({ reads: [{ ...read, value: 2, seen: 0 }] }))[0]).toMatch(/^invented/);
+    const back = [
+      { ...read, value: 3 },
+      { ...read, value: 1, earlier: 1 },
+    ];
+    expect(check(history({ reads: back }))[0]).toMatch(/^went back/);
     expect(check(history({ states: [{ node: 'n', sequence: 5, text: '[["a",2]]' }] }))[0]).toMatch(/^diverged/);
   });
 });

@@ -44,6 +44,7 @@ class Simulation {
   readonly #clock = new VirtualClock();
   readonly #random;
   readonly #log: MemoryLog;
+  /** Everything, also what was trimmed since. */
   readonly #appended: LogEvent[] = [];
   readonly #snapshots = new MemorySnapshots();
   readonly #nodes: SimulatedNode[] = [];
@@ -64,7 +65,6 @@ class Simulation {
     this.#random = seededRandom(`leader-follower-${seed}`);
     this.#elected = this.#random.int(2) === 0;
     this.#log = new MemoryLog('sim', { clock: this.#clock });
-    this.#log.onAppend(() => {});
     this.#log.fault = (call) => this.#faultOf(call.node, call.operation);
     if (plant === 'snapshot_says_more') {
       const latest = this.#snapshots.latest.bind(this.#snapshots);
@@ -153,13 +153,11 @@ class Simulation {
       ...(token === undefined ? {} : { token }),
       timeoutMs: 300,
     });
-    const seen = this.#seen(session);
+    const [seen, earlier] = [this.#seen(session), this.#reads.length];
+    const counts = this.#random.int(3) > 0;
     const ended = async (): Promise<void> => {
-      const value =
-        this.#random.int(2) === 0
-          ? await client.read(key)
-          : await first.read(key, token === undefined ? {} : { token });
-      this.#reads.push({ session, key, value, seen });
+      const value = counts ? await client.read(key) : await first.read(key, token === undefined ? {} : { token });
+      this.#reads.push({ session, key, value, seen, earlier, counts });
       const now = client.token;
       if (now !== undefined && parseSessionToken(now).sequence > this.#seen(session)) this.#sessions.set(session, now);
     };
@@ -237,7 +235,7 @@ class Simulation {
         nodeId: id,
         role: 'follower',
         namespace: 'sim',
-        pipeline: new LogOfLife(life, this.#log.connect(id), env, this.#plant),
+        pipeline: new LogOfLife(life, this.#log.connect(id), env, this.#plant, this.#clock, () => this.#turmoil),
         stateStore: diskOf(life, disk, this.#random, this.#plant),
         writeTimeoutMs: 400,
         maxStalenessMs: 2000,
@@ -297,13 +295,7 @@ class Simulation {
 
   /** What is appended, before anybody can trim it. */
   #remember(): void {
-    const again = (): void => {
-      this.#log.onAppend(() => {
-        const last = this.#log.events.at(-1) as LogEvent;
-        if (last.sequence > (this.#appended.at(-1)?.sequence ?? 0)) this.#appended.push(last);
-      });
-    };
-    again();
+    this.#log.onAppend(() => this.#appended.push(this.#log.events.at(-1) as LogEvent));
   }
 
   #background(work: Promise<unknown>): void {
