@@ -1,8 +1,6 @@
 /**
- * Replication: the event log beside bare JetStream; then the pure part, in memory: clocks, conflict resolution, and values that merge beside
- * the same operations in Yjs and Automerge. All contenders of a figure run in turns.
- * Replication without a network: clocks, conflict resolution, values that merge beside the same operations in Yjs and
- * Automerge, and stores in files beside bare SQLite. All contenders of a figure run in turns.
+ * Replication: the event log beside bare JetStream; then without a network clocks, conflict resolution, values that merge beside the same
+ * operations in Yjs and Automerge, and stores in files beside bare SQLite. All contenders of a figure run in turns.
  */
 import type { Suite } from '../harness.ts';
 import { measureClocks } from './replication/clocks.ts';

@@ -71,7 +71,7 @@ test('every effect once over kills of the server and lives of the subscriber', a
   await nats.server.restart();
   await eventually(() => store.count('effects') === EVENTS - 1 && letters.length > 0, BOUND);
   await eventually(async () => (await second.progress().catch(() => undefined))?.caughtUp === true, BOUND);
-  const effects = new Map(store.spaces.get('effects'));
+  const effects = new Map(store.scan('effects'));
   expect([...effects.values()].every((count) => count === 1)).toBe(true);
   expect(effects.has(String(POISON))).toBe(false);
   expect(letters[0]).toMatchObject({ event: { payload: POISON }, error: { message: 'poison' } });

@@ -190,9 +190,7 @@ export async function runSchedule(seed: number, planted: Planted = 'none'): Prom
     [...source.topics].map(([name, events]) => [name, events.map((event) => event.idempotencyKey as string)]),
   );
   const effects =
-    store === undefined
-      ? undefined
-      : new Map([...(store.spaces.get('effects') ?? [])].map(([key, n]) => [key, Number(n)]));
+    store === undefined ? undefined : new Map([...store.scan('effects')].map(([key, n]) => [key, Number(n)]));
   return plant({ steps, topics, effects, strict, keys }, planted);
 }
 
