@@ -35,7 +35,14 @@ export { decodeRecord, encodeRecord, type RecordType, registerRecordType } from 
 export { replicationErrors } from './errors.ts';
 export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
 export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
-export type { AtomicStore, AtomicStoreView, ScanOptions, SpaceMove, StoreChange } from './ports/atomic-store.ts';
+export type {
+  AtomicStore,
+  AtomicStoreView,
+  ScanOptions,
+  SpaceMove,
+  SpaceStore,
+  StoreChange,
+} from './ports/atomic-store.ts';
 export type { CheckpointStore } from './ports/checkpoint-store.ts';
 export {
   type AppendOptions,

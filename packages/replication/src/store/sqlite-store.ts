@@ -7,7 +7,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { makeDirectory, resolveOptions } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
-import type { AtomicStore, AtomicStoreView, ScanOptions, SpaceMove, StoreChange } from '../ports/atomic-store.ts';
+import type { AtomicStoreView, ScanOptions, SpaceMove, SpaceStore, StoreChange } from '../ports/atomic-store.ts';
 import type { Json } from '../ports/event-log.ts';
 import { storeFailure } from './sqlite-failure.ts';
 import { APPLICATION_ID, SCHEMA_VERSION, SqliteSpaces } from './sqlite-spaces.ts';
@@ -41,7 +41,7 @@ export interface SqliteStoreOptions {
   readonly busyTimeoutMs?: number;
 }
 
-export class SqliteStore implements AtomicStore {
+export class SqliteStore implements SpaceStore {
   readonly path: string;
   readonly #busyTimeoutMs: number;
   readonly #database: DatabaseSync;
