@@ -130,11 +130,13 @@ export {
   type WriteOptions as MasterWriteOptions,
   type WriteResult as MasterWriteResult,
 } from './multi-master/index.ts';
+export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
 export type {
   AtomicStore,
   AtomicStoreView,
   ScanOptions,
   SpaceMove,
+  SpaceStore,
   StoreChange,
 } from './ports/atomic-store.ts';
 export type { CheckpointStore } from './ports/checkpoint-store.ts';

@@ -45,10 +45,13 @@ export interface AtomicStoreView {
  * STATE_STORE_INPUT_INVALID for names, keys and values that it can't keep.
  */
 export interface AtomicStore extends AtomicStoreView {
-  /**
-   * All or nothing: first the moves, then the changes in the order given; a later change of the same key wins. On return it survives the
-   * process, and with `durability: 'full'` the machine. A move costs the same whatever the sizes of the spaces.
-   */
+  /** All or nothing, in the order given; a later change of the same key wins. On return it survives the process, and with `durability: 'full'` the machine. */
+  commit(changes: readonly StoreChange[]): void;
+}
+
+/** What a whole state needs besides, to be replaced at once and read while it changes. */
+export interface SpaceStore extends AtomicStore {
+  /** First the moves, then the changes, in one commit. A move changes no rows: it costs a list entry, and the freeing of what it replaces. */
   commit(changes: readonly StoreChange[], moves?: readonly SpaceMove[]): void;
   /** How often the key was written since it came to be, from 1; 0 when it is absent. A moved space keeps its counts. */
   version(space: string, key: string): number;

@@ -4,7 +4,7 @@
  */
 import { assert } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
-import type { AtomicStore, AtomicStoreView, ScanOptions, SpaceMove, StoreChange } from '../ports/atomic-store.ts';
+import type { AtomicStoreView, ScanOptions, SpaceMove, SpaceStore, StoreChange } from '../ports/atomic-store.ts';
 import type { Json } from '../ports/event-log.ts';
 import { MemorySpace } from './memory-space.ts';
 import { checkKey, checkSpace, storeClosed, valueText } from './store-key.ts';
@@ -27,7 +27,7 @@ export interface MemoryStoreOptions {
 type Spaces = Map<string, MemorySpace>;
 type Prepared = readonly [space: string, key: string, text: string | undefined];
 
-export class MemoryStore implements AtomicStore {
+export class MemoryStore implements SpaceStore {
   readonly #options: MemoryStoreOptions;
   readonly #name: string;
   readonly #views = new Set<MemoryView>();

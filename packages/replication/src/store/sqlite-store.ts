@@ -2,12 +2,12 @@
  * A store in one SQLite file, in WAL mode. One commit is one transaction, so whatever ends the process leaves the file as it was
  * before or after it. The file belongs to one store at a time (`store-lock.ts`); snapshots read through connections of their own.
  */
-
-import { dirname, resolve } from 'node:path';
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { makeDirectory, resolveOptions } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
-import type { AtomicStore, AtomicStoreView, ScanOptions, SpaceMove, StoreChange } from '../ports/atomic-store.ts';
+import type { AtomicStoreView, ScanOptions, SpaceMove, SpaceStore, StoreChange } from '../ports/atomic-store.ts';
 import type { Json } from '../ports/event-log.ts';
 import { storeFailure } from './sqlite-failure.ts';
 import { APPLICATION_ID, SCHEMA_VERSION, SqliteSpaces } from './sqlite-spaces.ts';
@@ -41,7 +41,7 @@ export interface SqliteStoreOptions {
   readonly busyTimeoutMs?: number;
 }
 
-export class SqliteStore implements AtomicStore {
+export class SqliteStore implements SpaceStore {
   readonly path: string;
   readonly #busyTimeoutMs: number;
   readonly #database: DatabaseSync;
@@ -65,14 +65,15 @@ export class SqliteStore implements AtomicStore {
    * program or a newer version, STATE_STORE_FAILED for a damaged one, OPTIONS_INVALID.
    */
   static open(options: SqliteStoreOptions): SqliteStore {
-    const { path, durability, busyTimeoutMs } = resolveOptions('state store', options, (read) => ({
-      path: resolve(read.string('path', { required: true })),
+    const { given, durability, busyTimeoutMs } = resolveOptions('state store', options, (read) => ({
+      given: resolve(read.string('path', { required: true })),
       durability: read.oneOf('durability', ['full', 'process'], { default: 'full' }),
       busyTimeoutMs: read.integer('busyTimeoutMs', { default: 1000, min: 0, max: 60_000 }),
     }));
     const undo: (() => void)[] = [];
     try {
-      makeDirectory(dirname(path));
+      makeDirectory(dirname(given));
+      const path = realPath(given);
       const lock = new StoreLock(path, busyTimeoutMs);
       undo.push(() => lock.release());
       const database = new DatabaseSync(path, { timeout: busyTimeoutMs });
@@ -81,7 +82,7 @@ export class SqliteStore implements AtomicStore {
       return new SqliteStore(path, busyTimeoutMs, database, lock);
     } catch (error) {
       for (const step of undo.reverse()) step();
-      throw storeFailure(path, error);
+      throw storeFailure(given, error);
     }
   }
 
@@ -150,6 +151,11 @@ export class SqliteStore implements AtomicStore {
     // SQLite has rolled back by itself after some errors, such as a full disk.
     if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
   }
+}
+
+/** One file has one lock, whatever links lead to it. */
+function realPath(path: string): string {
+  return existsSync(path) ? realpathSync(path) : join(realpathSync(dirname(path)), basename(path));
 }
 
 function prepareFile(path: string, database: DatabaseSync, durability: StoreDurability): void {

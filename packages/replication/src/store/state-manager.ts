@@ -1,6 +1,6 @@
 /** The entities of a master over an atomic store, or in memory. Data may hold values that merge; they come back as such. */
 import { decodeRecord, encodeRecord } from '../crdt/record-codec.ts';
-import type { AtomicStore } from '../ports/atomic-store.ts';
+import type { SpaceStore } from '../ports/atomic-store.ts';
 import type { Json } from '../ports/event-log.ts';
 import type { Entity, StateManager } from '../ports/state-store.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -15,7 +15,7 @@ export interface StateManagerOptions {
 }
 
 /** Each call is one commit. Throws what the store throws, and REPLICATED_VALUE_INVALID for data that JSON can't carry. */
-export function stateManager(atomic: AtomicStore, options: StateManagerOptions = {}): AtomicStateManager {
+export function stateManager(atomic: SpaceStore, options: StateManagerOptions = {}): AtomicStateManager {
   return new AtomicStateManager(atomic, options);
 }
 
@@ -25,11 +25,11 @@ export function memoryStateManager(options: StateManagerOptions = {}): AtomicSta
 }
 
 export class AtomicStateManager implements StateManager {
-  readonly #atomic: AtomicStore;
+  readonly #atomic: SpaceStore;
   readonly #space: string;
   readonly #nodeId: string | undefined;
 
-  constructor(atomic: AtomicStore, { name = 'entities', nodeId }: StateManagerOptions = {}) {
+  constructor(atomic: SpaceStore, { name = 'entities', nodeId }: StateManagerOptions = {}) {
     this.#atomic = atomic;
     this.#space = name;
     this.#nodeId = nodeId;

@@ -5,7 +5,7 @@
  */
 import { decodeRecord, encodeRecord } from '../crdt/record-codec.ts';
 import { replicationErrors } from '../errors.ts';
-import type { AtomicStore, AtomicStoreView, StoreChange } from '../ports/atomic-store.ts';
+import type { AtomicStoreView, SpaceStore, StoreChange } from '../ports/atomic-store.ts';
 import type { Json } from '../ports/event-log.ts';
 import type { DurableStateStore, ReplicaPosition, StateChange, StateSnapshot } from '../ports/state-store.ts';
 import { storeInputInvalid } from './store-key.ts';
@@ -26,19 +26,19 @@ export interface StateStoreOptions {
  * Values are what JSON can carry, and values that merge nested in it; others throw REPLICATED_VALUE_INVALID. Its owner closes `atomic`.
  * Versions are counted here: they are no part of a snapshot, and begin at 1 after `replace`.
  */
-export function stateStore(atomic: AtomicStore, options: StateStoreOptions = {}): AtomicStateStore {
+export function stateStore(atomic: SpaceStore, options: StateStoreOptions = {}): AtomicStateStore {
   return new AtomicStateStore(atomic, options);
 }
 
 export class AtomicStateStore implements DurableStateStore {
-  readonly #atomic: AtomicStore;
+  readonly #atomic: SpaceStore;
   readonly #nodeId: string | undefined;
   readonly #name: string;
   readonly #incoming: string;
   readonly #meta: string;
   #isReplacing = false;
 
-  constructor(atomic: AtomicStore, { name = 'state', nodeId }: StateStoreOptions = {}) {
+  constructor(atomic: SpaceStore, { name = 'state', nodeId }: StateStoreOptions = {}) {
     this.#atomic = atomic;
     this.#nodeId = nodeId;
     this.#name = name;

@@ -1,12 +1,12 @@
-/** What every `AtomicStore` does: run on each implementation. `reopen` ends a store as the death of its process would, and opens what it left. */
+/** What every `SpaceStore`, and so every `AtomicStore`, does: run on each implementation. `reopen` ends a store as the death of its process would, and opens what it left. */
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { AtomicStore, Json, StoreChange } from '../../src/index.ts';
+import type { Json, SpaceStore, StoreChange } from '../../src/index.ts';
 import { codeOf } from '../code-of.ts';
 
 export interface StoreRig {
-  open(): AtomicStore;
-  reopen(store: AtomicStore): AtomicStore;
+  open(): SpaceStore;
+  reopen(store: SpaceStore): SpaceStore;
 }
 
 const put = (key: string, value: Json, space = 's'): StoreChange => ({ space, key, value });
@@ -16,7 +16,7 @@ const keysOf = (rows: readonly (readonly [string, Json])[]): string[] => rows.ma
 const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
 export function describeAtomicStoreContract(name: string, rig: StoreRig): void {
-  const opened = (): AtomicStore => {
+  const opened = (): SpaceStore => {
     const store = rig.open();
     onTestFinished(() => store.close());
     return store;

@@ -1,6 +1,6 @@
 /** The file of a store: what is refused, and how it is told. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CanopyError } from '@canopy/core';
 import { temporaryDirectory } from '@canopy/testkit';
@@ -41,6 +41,15 @@ test('the file has one store at a time, within one process too', () => {
   const store = opened();
   expect(errorOf(opened)).toMatchObject({ code: 'STATE_STORE_IN_USE', fields: { pid: process.pid } });
   store.commit([{ space: 's', key: 'k', value: 1 }]);
+  for (const [target, link] of [
+    [path, join(dirname(path), 'file-link')],
+    [dirname(path), join(dirname(path), 'directory-link')],
+  ] as const)
+    symlinkSync(target, link);
+  for (const link of ['file-link', 'directory-link/replica.db'])
+    expect(codeOf(() => SqliteStore.open({ path: join(dirname(path), link), busyTimeoutMs: 0 }))).toBe(
+      'STATE_STORE_IN_USE',
+    );
   store.close();
   expect(opened().get('s', 'k')).toBe(1);
 });

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { temporaryDirectory } from '@canopy/testkit';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import {
-  type AtomicStore,
   GCounter,
   isDurableStateStore,
   MemoryStateStore,
   MemoryStore,
+  type SpaceStore,
   SqliteStore,
   type StateChange,
   type StateSnapshot,
@@ -28,13 +28,13 @@ async function* batches(...all: readonly (readonly StateChange[])[]): AsyncGener
 const entriesOf = (snapshot: StateSnapshot): [string, unknown][] =>
   [...snapshot.entries].flat().map(({ key, value }) => [key, value]);
 
-const OPEN: Readonly<Record<string, () => AtomicStore>> = {
+const OPEN: Readonly<Record<string, () => SpaceStore>> = {
   memory: () => new MemoryStore(),
   SQLite: () => SqliteStore.open({ path: join(directory.path, `${files++}.db`), durability: 'process' }),
 };
 for (const [name, open] of Object.entries(OPEN))
   describe(`state store: ${name}`, () => {
-    const opened = (): AtomicStore => {
+    const opened = (): SpaceStore => {
       const atomic = open();
       onTestFinished(() => atomic.close());
       return atomic;
@@ -151,7 +151,7 @@ for (const [name, open] of Object.entries(OPEN))
     test('a snapshot is of one moment, in batches, and lets go when its reading ends', () => {
       const atomic = opened();
       let open = 0;
-      const counted: AtomicStore = Object.assign(Object.create(atomic) as AtomicStore, {
+      const counted: SpaceStore = Object.assign(Object.create(atomic) as SpaceStore, {
         get: atomic.get.bind(atomic),
         scan: atomic.scan.bind(atomic),
         version: atomic.version.bind(atomic),
