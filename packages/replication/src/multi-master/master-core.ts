@@ -40,6 +40,7 @@ export class MasterCore {
   unsent: number;
   /** Why this master can't go on. */
   failure: Error | undefined;
+  onFailure: (() => void) | undefined;
   /** When held events may take effect, ms from the time it was set; undefined: none is held. */
   heldForMs: number | undefined;
   readonly #waiting = new Map<string, number>();
@@ -90,6 +91,12 @@ export class MasterCore {
     return sum;
   }
 
+  /** It knows which numbers it has used, and has all that it wrote in earlier lives. */
+  get isMember(): boolean {
+    const { masterId } = this.#settings;
+    return (this.self?.joinedAt ?? 0) > 0 && !this.#waiting.has(masterId);
+  }
+
   read(entityId: string): Entity | undefined {
     const record = this.state.get<EntityRecord>('entities', entityId);
     return record === undefined ? undefined : this.#show(entityId, record);
@@ -100,7 +107,7 @@ export class MasterCore {
     const { masterId, outboxLimit: limit } = this.#settings;
     const { self } = this;
     if (this.failure !== undefined) throw this.failure;
-    if (self === undefined || self.joinedAt === 0) throw replicationErrors.create('MASTER_NOT_JOINED', { masterId });
+    if (self === undefined || !this.isMember) throw replicationErrors.create('MASTER_NOT_JOINED', { masterId });
     if (this.unsent >= limit) throw replicationErrors.create('MASTER_OUTBOX_FULL', { masterId, limit });
     const { entityId } = write;
     const before = this.state.get<EntityRecord>('entities', entityId);
@@ -248,6 +255,7 @@ export class MasterCore {
   fail(error: Error): void {
     if (this.failure !== undefined) return;
     this.failure = error;
+    this.onFailure?.();
     this.#listeners.emit('failed', { error });
   }
 
@@ -262,6 +270,7 @@ export class MasterCore {
     takeOver(this.clock, change);
     this.counts.eventsApplied += 1;
     this.#told.delete(waitingKey(author, number));
+    this.#listeners.emit('eventApplied', { entityId, masterId: author, number });
     const { conflict, pending, mergeError, record } = settlement;
     if (conflict !== undefined) {
       const found = { ...conflict, detectedAt: this.#env.clock.wall() };
@@ -341,11 +350,19 @@ export class MasterCore {
       this.fail(replicationErrors.create('MASTER_REPLACED', { masterId: author }));
   }
 
-  /** What an earlier life had on its way, with a gap before it, will never be complete. */
+  /**
+   * What an earlier life had on its way, with a gap before it, will never be complete. What has no gap before it counts, also
+   * where it is still held: the log alone decides, so all masters decide the same.
+   */
   #forgetWaiting(author: string): void {
     if ((this.#waiting.get(author) ?? 0) === 0) return;
-    for (const key of this.state.keys('waiting', `${author} `)) this.state.set('waiting', key, undefined);
-    this.#waiting.delete(author);
+    let last = this.order.seen(author);
+    while (this.state.get('waiting', waitingKey(author, last + 1)) !== undefined) last += 1;
+    for (const key of this.state.keys('waiting', `${author} `)) {
+      if (key <= waitingKey(author, last)) continue;
+      this.state.set('waiting', key, undefined);
+      this.#countWaiting(author, -1);
+    }
   }
 
   #countWaiting(author: string, by: number): void {
