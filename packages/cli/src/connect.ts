@@ -25,6 +25,8 @@ export interface ClusterOptions {
   /** It was named, and is not the default. */
   readonly isTimeoutGiven?: boolean;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Ends connecting; what is done on the connection has to hear it itself. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ClusterAddress {
@@ -74,7 +76,8 @@ export async function withCluster<T>(
   const address = findCluster(options);
   const env = systemEnv();
   try {
-    const session = await connectNats(address.connection, { name: 'canopy-cli', env, timeoutMs: options.timeoutMs });
+    const { timeoutMs, signal } = options;
+    const session = await connectNats(address.connection, { name: 'canopy-cli', env, timeoutMs, signal });
     try {
       return await work(new ControlClient(session, address.platform), address, session);
     } finally {

@@ -1,5 +1,6 @@
 /** The verbs of an app's database and its snapshots: what each is called, takes and explains. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { TIME_HELP, TXID_HELP } from './database-verbs.ts';
 import type { VerbContext } from './election-verbs.ts';
 
 export interface DataVerbContext extends VerbContext {
@@ -72,8 +73,8 @@ function addSnapshotVerbs(program: Command, { verb, printer, cluster, done, find
     verb(snapshot, 'restore <app> [id]', 'make a database file from a snapshot, or from the log at any point'),
   )
     .requiredOption('--to <file>', 'the file to make')
-    .option('--txid <position>', 'as of this transaction or position of the log')
-    .option('--time <time>', 'as of before this moment, such as 2026-11-21T03:00:00Z')
+    .option('--txid <txid>', TXID_HELP)
+    .option('--time <time>', TIME_HELP)
     .option('--overwrite', 'replace a file that is there; nothing may have it open')
     .addOption(
       new Option('--check <method>', 'integrity check before the file appears')
@@ -121,4 +122,4 @@ Examples:
   canopy snapshot delete ledger before-upgrade
 
 Restoring makes a new file beside everything else: the live database is not touched, and the file appears complete and
-checked, or not at all. list and restore read from NATS themselves and work when no node does.`;
+checked, or not at all: ctrl-C (exit code 130) and --timeout (5; without it there is no bound) change nothing. list and restore read from NATS themselves and work when no node does.`;

@@ -1,37 +1,46 @@
 /** The verbs of databases that need no platform: what each is called, takes and explains. */
-import { parseDuration } from '@canopy/core';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { VerbContext } from './election-verbs.ts';
+import { addLibraryOptions, FOLLOW, REPLICATE } from './replication-options.ts';
 
-export function addDatabaseVerbs(db: Command, { verb, printer, done }: VerbContext): void {
+export function addDatabaseVerbs(db: Command, { verb, printer, cluster, done }: VerbContext): void {
   const findsLog = (command: Command): Command =>
     command.requiredOption('--store <place>', 'where the log is: nats://host:4222/bucket, or a directory');
+  const bound = () => cluster({});
   const keepsFile = (command: Command): Command =>
     findsLog(command).option('--node <name>', 'names this copy in the log (default: the host name)');
 
-  keepsFile(verb(db, 'replicate <file>', 'ship what other programs write to a database, until ctrl-C'))
-    .addOption(
-      new Option('--snapshot-interval <duration>', 'how often a full snapshot is stored (default 1h)').argParser(
-        durationText,
-      ),
-    )
-    .addOption(
-      new Option('--retention <duration>', 'how long snapshots are kept (default 24h)').argParser(durationText),
-    )
-    .option('--create', 'where there is no database, make it from the log, or an empty one for a new log')
+  addLibraryOptions(
+    keepsFile(verb(db, 'replicate <file>', 'ship what other programs write to a database, until ctrl-C')).option(
+      '--create',
+      'where there is no database, make it from the log, or an empty one for a new log',
+    ),
+    REPLICATE,
+  )
     .addHelpText('after', REPLICATE_HELP)
     .action(async (file, options) =>
-      done(await (await import('./commands/replication.ts')).replicateFile(file, options, printer())),
+      done(
+        await (await import('./commands/replication.ts')).replicateFile(
+          file,
+          { ...options, bound: bound() },
+          printer(),
+        ),
+      ),
     );
-  keepsFile(verb(db, 'follow <file>', 'keep a copy of a database up to date, for reading, until ctrl-C'))
+  addLibraryOptions(
+    keepsFile(verb(db, 'follow <file>', 'keep a copy of a database up to date, for reading, until ctrl-C')),
+    FOLLOW,
+  )
     .addHelpText('after', FOLLOW_HELP)
     .action(async (file, options) =>
-      done(await (await import('./commands/replication.ts')).followFile(file, options, printer())),
+      done(
+        await (await import('./commands/replication.ts')).followFile(file, { ...options, bound: bound() }, printer()),
+      ),
     );
   findsLog(verb(db, 'restore', 'make a database file from a log, as of its end or an earlier point'))
     .requiredOption('--to <file>', 'the file to make')
-    .option('--txid <number>', 'as of this transaction (see db ltx)')
-    .option('--time <time>', 'as of before this moment, such as 2026-11-21T03:00:00Z or …+01:00; without a zone: UTC')
+    .option('--txid <txid>', TXID_HELP)
+    .option('--time <time>', TIME_HELP)
     .option('--overwrite', 'replace a file that is there; nothing may have it open')
     .addOption(
       new Option('--check <method>', 'integrity check before the file appears')
@@ -39,32 +48,41 @@ export function addDatabaseVerbs(db: Command, { verb, printer, done }: VerbConte
         .default('full'),
     )
     .addHelpText('after', RESTORE_HELP)
-    .action(async (options) => done(await (await import('./commands/log.ts')).restoreLog(options, printer())));
+    .action(async (options) =>
+      done(await (await import('./commands/log.ts')).restoreLog({ ...options, bound: bound() }, printer())),
+    );
   findsLog(verb(db, 'verify', 'prove that a log can be restored, and note in it that it was'))
     .option('--scratch <directory>', 'with room for the whole database (default: where temporary files go)')
     .option('--node <name>', 'names who proved it (default: the host name)')
     .addHelpText('after', VERIFY_HELP)
-    .action(async (options) => done(await (await import('./commands/log.ts')).verifyLog(options, printer())));
+    .action(async (options) =>
+      done(await (await import('./commands/log.ts')).verifyLog({ ...options, bound: bound() }, printer())),
+    );
   findsLog(verb(db, 'ltx', 'what a log consists of'))
     .addOption(new Option('--level <level>', 'only this level').choices([...'0123456789']))
     .addHelpText('after', LTX_HELP)
-    .action(async (options) => done(await (await import('./commands/log.ts')).listLog(options, printer())));
+    .action(async (options) =>
+      done(await (await import('./commands/log.ts')).listLog({ ...options, bound: bound() }, printer())),
+    );
 }
 
-function durationText(value: string): string {
-  const ms = parseDuration(value);
-  if (ms === undefined || ms <= 0) throw new InvalidArgumentError('write a duration such as 30m or 24h');
-  return value;
-}
+/** What --txid and --time say of themselves, wherever they are. */
+export const TXID_HELP = 'as of this transaction: a number (see db ltx), or a position such as 3.00000000000004d2';
+export const TIME_HELP =
+  'as of before this moment, in UTC: 2026-11-21, 2026-11-21T03:00, 2026-11-21T03:00:00Z; another zone: 2026-11-21T04:00+01:00';
 
 const REPLICATE_HELP = `
 Examples:
   canopy db replicate /var/lib/orders.db --store nats://127.0.0.1:4222/orders
-  canopy db replicate /var/lib/orders.db --store /mnt/backup/orders --snapshot-interval 30m
+  canopy db replicate /var/lib/orders.db --store /mnt/backup/orders --snapshot-interval 30m --retention 7d
 
 The database may be in use by any program; one in rollback mode is switched to WAL mode, which lasts. Starting takes the
 log over: a primary that had it before is fenced and stops, with exit code 1, and what it has not shipped stays in its file.
-SIGTERM and ctrl-C ship what is committed first.`;
+SIGTERM and ctrl-C ship what is committed first; before it has begun, ctrl-C leaves nothing running (exit code 130).
+--timeout, when it is given, bounds the start. While it runs: canopy db sync --file, canopy db status --file.
+
+A duration is a number with ms, s, m, h or d. A shorter --retention frees room, shorter --compaction-levels give more points to
+go back to. Commits are acknowledged by SQLite as ever and shipped within milliseconds; db sync waits for that.`;
 
 const FOLLOW_HELP = `
 Example:
@@ -78,7 +96,9 @@ Examples:
   canopy db restore --store nats://127.0.0.1:4222/orders --to /tmp/orders.db
   canopy db restore --store /mnt/backup/orders --to /tmp/orders.db --time 2026-11-21T03:00:00Z
 
-The file appears when it is complete and checked, or not at all; ctrl-C changes nothing (exit code 130). litestream restore reads the same bucket.`;
+The file appears when it is complete and checked, or not at all: ctrl-C (exit code 130), --timeout (5; without it there is no
+bound), a full disk (7) change nothing. --txid takes a number, 16 hex digits, or a position EPOCH.TXID as it is printed: then the
+log must have that transaction from that epoch (else exit code 3). litestream restore reads the same bucket.`;
 
 const VERIFY_HELP = `
 Examples:

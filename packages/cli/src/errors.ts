@@ -19,8 +19,13 @@ export const cliErrors = defineErrors({
     hint: 'Correct the fields named above; nothing was started.',
   },
   INTERRUPTED: {
-    message: 'interrupted; nothing was changed',
+    message: 'interrupted; {left}',
     hint: 'Run it again when you like: it begins anew.',
+  },
+  TIME_RAN_OUT: {
+    message: '{what} was not finished within {timeout}; {left}',
+    hint: 'Give a longer --timeout, or none: without it there is no bound.',
+    retryable: true,
   },
   USAGE: { message: '{problem}', hint: 'See {command} --help.' },
   CLUSTER_UNKNOWN: {
@@ -40,6 +45,19 @@ export const cliErrors = defineErrors({
   FILE_EXISTS: {
     message: '{file} exists already',
     hint: 'Name another file, or give --overwrite to replace it. Nothing was written.',
+  },
+  REPLICATION_NOT_RUNNING: {
+    message: 'nobody replicates {file} here: no canopy db replicate or follow of it answers',
+    hint: 'Start canopy db replicate on it, on this machine and as this user. Of a log itself: canopy db status --store.',
+    retryable: true,
+  },
+  REPLICATION_IS_COPY: {
+    message: '{file} is a copy here: what is committed is committed elsewhere',
+    hint: 'Ask where canopy db replicate runs.',
+  },
+  CONTROL_PATH_LONG: {
+    message: '{path} is too long for the name of a socket',
+    hint: 'A database with a shorter path can be asked; replication works with any.',
   },
   NO_ACTIVE_NODE: {
     message: 'app {app} has no active node at the moment',

@@ -182,7 +182,7 @@ async function databaseStatus(
         ? 'give --store or --server and --platform, not both: the place names the server'
         : undefined;
   if (problem !== undefined) throw cliErrors.create('USAGE', { command: 'npx canopy db status', problem });
-  return (await import('./commands/log-status.ts')).logStatus({ store }, printer);
+  return (await import('./commands/log-status.ts')).logStatus({ store, bound: options }, printer);
 }
 
 function wantsJson(given: readonly string[]): boolean {

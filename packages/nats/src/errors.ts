@@ -35,12 +35,42 @@ export const natsErrors = defineErrors({
   BLOB_TOO_LARGE: { message: 'bucket {bucket}: object "{name}" has {size} bytes, more than the {limit} allowed here' },
   BLOB_BUCKET_MISSING: {
     message: 'object bucket {bucket} does not exist',
-    hint: 'A missing bucket is never taken for an empty one. Check the platform and app names; if it was deleted, restore it from a backup.',
+    hint: 'A missing bucket is never taken for an empty one. Check its name (of an app: those of platform and app; of --store: what follows the slash); if it was deleted, restore it from a backup.',
   },
   BUCKET_FULL: {
     message: 'bucket {bucket} has reached its size limit',
     hint: 'Raise max_bytes of the stream, or delete old snapshots; writes go on by themselves afterwards.',
     retryable: true,
+  },
+  STREAM_MISSING: {
+    message: 'stream {stream} does not exist, or was made anew',
+    hint: 'A missing stream is never taken for an empty one. Check its name and the NATS account; if it was deleted, its readers must not go on with another of that name.',
+  },
+  STREAM_MISMATCH: {
+    message: 'stream {stream} has {field} = {actual}, but {expected} is needed',
+    hint: 'Another program or an older configuration made it. Give the same options everywhere, or use another name.',
+  },
+  STREAM_CONFLICT: {
+    message: 'stream {stream}: its last sequence is not {expected}',
+    hint: 'Somebody else appended. Read on, and decide anew; nothing was stored.',
+  },
+  STREAM_FULL: {
+    message: 'stream {stream} has reached its size limit',
+    hint: 'Raise its max_bytes, or trim what is no longer needed. Nothing was stored.',
+    retryable: true,
+  },
+  STREAM_BUSY: {
+    message: 'stream {stream}: {waiting} appends wait already',
+    hint: 'Await some of them before more are begun. Nothing was stored.',
+    retryable: true,
+  },
+  STREAM_MESSAGE_TOO_LARGE: {
+    message: 'stream {stream}: the message has {size} bytes, the server takes {limit}',
+    hint: 'Keep large data in an object bucket and its name in the message.',
+  },
+  STREAM_CONSUMER_MISSING: {
+    message: 'stream {stream} has no consumer {consumer}',
+    hint: 'It was removed, and its position with it. Open it again, behind what was processed.',
   },
   BUS_NO_RESPONDERS: {
     message: 'nobody listens on {subject}',

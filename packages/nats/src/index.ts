@@ -25,3 +25,19 @@ export type {
 } from './kv/port.ts';
 export { type ConnectOptions, connectNats, wrapConnection } from './session/connect.ts';
 export type { NatsSession, SessionEvent, SessionStatus } from './session/port.ts';
+export type {
+  Stream,
+  StreamAppended,
+  StreamAppendOptions,
+  StreamCallOptions,
+  StreamConsumer,
+  StreamConsumerInfo,
+  StreamConsumerOptions,
+  StreamDelivery,
+  StreamFetchOptions,
+  StreamMessage,
+  StreamOptions,
+  StreamReadEvent,
+  StreamReadOptions,
+  StreamStatus,
+} from './streams/port.ts';

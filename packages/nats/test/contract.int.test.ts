@@ -6,6 +6,7 @@ import {
   describeBusContract,
   describeKvContract,
   describeSessionContract,
+  describeStreamsContract,
 } from '@canopy/nats/testing';
 import { testNatsServer } from '@canopy/testkit';
 
@@ -22,3 +23,4 @@ describeSessionContract('nats-server', real);
 describeKvContract('nats-server', real);
 describeBlobsContract('nats-server', real);
 describeBusContract('nats-server', real);
+describeStreamsContract('nats-server', real);

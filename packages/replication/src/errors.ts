@@ -119,4 +119,87 @@ export const replicationErrors = defineErrors({
     message: 'master {masterId}: {what} needs an event log and an atomic store',
     hint: 'Give an EventLog as the pipeline and an AtomicStore as the state manager.',
   },
+  MANAGER_CLOSED: { message: 'Manager {node} is closed.', hint: 'It was closed by its owner; make a new one.' },
+  NOT_LEADER: {
+    message: '{node} is not the leader.',
+    hint: 'Write to the leader. A node that was deposed writes again after promote().',
+  },
+  FOLLOWER_READ_ONLY: { message: 'Follower is read-only. Redirect to leader.', hint: 'Write to the leader, {leader}.' },
+  STALE_LEADER: {
+    message: '{node} does not lead any more: {problem}',
+    hint: 'Write to the present leader. Nothing of this write counts.',
+  },
+  REPLICATION_FAILED: {
+    message: 'the write of "{key}" was not acknowledged: {problem}',
+    hint: 'With "unknown" it may still show: read before repeating what must not happen twice.',
+    retryable: true,
+  },
+  ACK_INCOMPLETE: {
+    message: 'the log has the write at {sequence}, but {reached} of {wanted} followers reported it in time',
+    hint: 'Do not repeat it. Look at the lag of the followers, and whether they report their progress.',
+  },
+  PROMOTION_REFUSED: {
+    message: '{node} is not eligible for promotion',
+    hint: 'It was configured with promotionEligible: false. Promote another node.',
+  },
+  NO_QUORUM: {
+    message: '{node} has no quorum to lead: {problem}',
+    hint: 'Give the manager an election, a lock service or a quorum callback, and promote when that agrees.',
+  },
+  LEADER_LOCK_HELD: {
+    message: 'election failed for {node}: the lock is held by {holder}',
+    hint: 'That node leads. If it is dead, its lock ends after its timeout.',
+  },
+  REPLICA_CLOSED: { message: 'replica {node} is closed', hint: 'It was closed by its owner; make a new one.' },
+  REPLICA_BUSY: {
+    message: 'too many {what} at once: {limit} are allowed',
+    hint: 'Slow down; what is under way goes on.',
+    retryable: true,
+  },
+  REPLICA_BEYOND_LOG: {
+    message: 'replica {node} stands at {sequence}, beyond the end {end} of log {log}',
+    hint: 'The log was made anew, or this is the state of another log. Start with an empty store, or bring the log back.',
+  },
+  REPLICA_DIVERGED: {
+    message: '{node} has {count} writes in its store that were never published',
+    hint: 'They were reported as failed. Start the node with an empty store to be equal to the others.',
+  },
+  REPLICA_STALE_EVENT: {
+    message: 'an event of epoch {epoch} from {source} came after epoch {seen}',
+    hint: 'A deposed leader still publishes. The event was not applied.',
+  },
+  SNAPSHOT_MISSING: {
+    message: 'log {log} begins at {first}, the replica stands at {sequence}, and there is no snapshot between',
+    hint: 'Let a replica that is up to date take a snapshot. This one waits for it.',
+  },
+  SESSION_TOKEN_INVALID: {
+    message: 'the session token can not be read',
+    hint: 'It was damaged on its way, or is none of ours. The session must begin anew.',
+  },
+  SESSION_TOKEN_FOREIGN: {
+    message: 'the session token is of {of}, this is {here}',
+    hint: 'The session was sent to the wrong place, or the log was made anew: then it must begin anew.',
+  },
+  SUBSCRIBER_CLOSED: { message: 'the subscriber of {namespace} is closed', hint: 'Make a new one.' },
+  SUBSCRIBER_TOPIC_TAKEN: {
+    message: 'already subscribed to {topic}',
+    hint: 'One subscriber reads a topic once; unsubscribe first, or make another subscriber with a checkpoint store of its own.',
+  },
+  SUBSCRIBER_TOPIC_UNKNOWN: { message: 'not subscribed to {topic}', hint: 'Call subscribe() first.' },
+  SUBSCRIBER_STALLED: {
+    message: 'topic {topic}: event {offset} still fails, and {maxAhead} events were handled past it: the topic waits',
+    hint: 'Mend the handler, or give deadLetter, which takes such events out of the way. Nothing is lost.',
+  },
+  SUBSCRIBER_EFFECT_STORE_MISSING: {
+    message: 'the handler used its transaction, and the subscriber has no effectStore',
+    hint: 'Give effectStore, or make the effect without the transaction.',
+  },
+  SUBSCRIBER_EFFECT_LATE: {
+    message: 'a change of {key} in {space} came after the handler had ended',
+    hint: 'A handler must wait for everything that uses its transaction. This change was not made.',
+  },
+  SUBSCRIBER_EFFECT_TOO_LARGE: {
+    message: 'one handler asked for more than {limit} changes',
+    hint: 'Split the event. Nothing of it was kept.',
+  },
 });

@@ -32,8 +32,70 @@ export { MVRegister, type MVRegisterState } from './crdt/mv-register.ts';
 export { ORSet, type ORSetState } from './crdt/or-set.ts';
 export { PNCounter, type PNCounterState } from './crdt/pn-counter.ts';
 export { replicationErrors } from './errors.ts';
+export {
+  type BatchHandler,
+  type CheckpointMode,
+  type DeadLetter,
+  type DeadLetterHandler,
+  deadLettersTo,
+  type EffectTransaction,
+  type ErrorHandler,
+  type EventHandler,
+  EventSubscriber,
+  type EventSubscriberConfig,
+  MemoryPipelineSource,
+  type MemorySourceEvent,
+  type SubscribeOptions,
+  type SubscriberProgress,
+  type SubscriberStats,
+} from './event-subscriber/index.ts';
+export {
+  type DistributedLockService,
+  type FollowerInfo,
+  type FollowerProgress,
+  type FollowerState,
+  followElection,
+  formatSessionToken,
+  type LeaderFollowerConfig,
+  LeaderFollowerManager,
+  type LeaderFollowerStatus,
+  type LeaderState,
+  type ManagerEvent,
+  type ManagerEvents,
+  type ManagerListener,
+  MemoryProgressChannel,
+  type NamespaceLock,
+  type ProgressChannel,
+  parseSessionToken,
+  type QuorumCallback,
+  ReadRouter,
+  type RecoveryProgress,
+  ReplicationRole,
+  type RoutedReadOptions,
+  SessionConsistentClient,
+  type SessionOptions,
+  type SessionPosition,
+  type SnapshotSettings,
+  type SplitBrainReport,
+  splitBrainReport,
+  type WatchedElection,
+  type WriteAck,
+  type WriteErrorCode,
+  type WriteOperation,
+  type WriteOptions,
+  type WriteRequest,
+  type WriteResult,
+} from './leader-follower/index.ts';
+export { type EventLogOptions, openEventLog } from './log/jetstream-log.ts';
 export { MemoryLog, type MemoryLogCall, type MemoryLogFault, type MemoryLogOptions } from './log/memory-log.ts';
-export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
+export {
+  CLOCK_AHEAD,
+  CLOCK_REJECTIONS,
+  SUBSCRIBER_EVENTS,
+  SUBSCRIBER_LAG,
+  SUBSCRIBER_PUSH_DROPPED,
+  SUBSCRIBER_UNSETTLED,
+} from './metrics.ts';
 export {
   type ApplyResult,
   type ClockReport,
@@ -51,8 +113,8 @@ export {
   MultiMasterManager,
   type MultiMasterMetrics,
   type MultiMasterStatus,
-  type WriteOptions,
-  type WriteResult,
+  type WriteOptions as MasterWriteOptions,
+  type WriteResult as MasterWriteResult,
 } from './multi-master/index.ts';
 export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
 export type { CheckpointStore } from './ports/checkpoint-store.ts';

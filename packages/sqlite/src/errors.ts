@@ -17,7 +17,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_FENCED: {
     message:
-      'log {bucket}: transaction {txid} was taken by epoch {takenEpoch} (node {takenNode}); epoch {epoch} (node {node}) may not write',
+      'log {bucket}: transaction {txid} was taken under epoch {takenEpoch} by {takenNode}; {node}, under epoch {epoch}, may not write',
     hint: 'Another primary has extended the log. This node must stop writing; what it has not shipped is kept, in its file or aside.',
   },
   SQLITE_APPEND_UNKNOWN: {
@@ -53,7 +53,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_LOG_EMPTY: {
     message: 'log {bucket} holds nothing to restore',
-    hint: 'No primary has written to it yet. Check the platform and app names.',
+    hint: 'No primary has written to it yet. Check its name: that of the bucket or directory, or those of platform and app.',
   },
   SQLITE_TARGET_UNREACHABLE: {
     message: 'log {bucket} cannot be restored to {target}: {problem}',
@@ -61,7 +61,11 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_DESTINATION_EXISTS: {
     message: '{path} exists already',
-    hint: 'Choose another destination, or move the file (with its -wal, -shm and -journal files) away first.',
+    hint: 'Choose another destination, move the file (with its -wal, -shm and -journal files) away first, or say `overwrite` (`--overwrite`) to replace it.',
+  },
+  SQLITE_DESTINATION_INVALID: {
+    message: 'no database can be made at {path}: {problem}',
+    hint: 'Name a file, in a directory that is there (mkdir -p makes one). Nothing was read or written.',
   },
   SQLITE_DISK_FULL: {
     message: 'the disk is full at {path}',
@@ -137,7 +141,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_POSITION_UNKNOWN: {
     message:
-      'log {bucket} has transaction of {position} under epoch {epoch}: what was written there is not in this log',
+      'log {bucket} has the transaction of {position} under epoch {epoch}: what was written there is not in this log',
     hint: 'The position is of a log that was lost or of commits that were never shipped. Read the state anew.',
   },
   SQLITE_PROCESS_DIED: {

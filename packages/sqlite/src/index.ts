@@ -1,6 +1,6 @@
 /** SQLite databases copied page by page to standbys through NATS, restorable, promotable in place. */
 export { sqlite } from './database/database.ts';
-export type { SqliteOptions } from './database/options.ts';
+export { type ResolvedSqliteOptions, resolveSqliteOptions, type SqliteOptions } from './database/options.ts';
 export type { DivergenceFacts } from './divergence/facts.ts';
 export {
   type ChangesPiece,
@@ -22,7 +22,7 @@ export type { Restored, RestoreProgress, RestoreSource } from './restore/restore
 export { type NamedSnapshot, snapshotBucket } from './snapshots/snapshot.ts';
 export { type CreateNamedOptions, SnapshotStore, type SnapshotStoreOptions } from './snapshots/snapshot-store.ts';
 export { describeLog, type LogDescription } from './standalone/describe-log.ts';
-export { Primary, type PrimaryOptions } from './standalone/primary.ts';
+export { endsPrimary, Primary, type PrimaryOptions } from './standalone/primary.ts';
 export { Replica, type ReplicaOptions } from './standalone/replica.ts';
 export { type RestoreOptions, restore } from './standalone/restore.ts';
 export { openLog, parseStore, type StoreOption } from './standalone/store-option.ts';

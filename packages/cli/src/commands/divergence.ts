@@ -10,7 +10,7 @@ import { type ClusterOptions, withCluster } from '../connect.ts';
 import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
-import { changeLine, tableHeading } from '../output/changes.ts';
+import { changeLine, printable, tableCounts, tableHeading } from '../output/changes.ts';
 import type { Printer } from '../output/printer.ts';
 import { type Cell, renderTable } from '../output/table.ts';
 
@@ -60,11 +60,15 @@ function listText(
   return [...known, ...silent.map(({ node, error }) => `! ${node}: ${error?.message ?? 'no answer'}`)].join('\n');
 }
 
+/** Names of tables in a line of the list. */
+const TABLES_NAMED = 4;
+
 function touched({ tables }: KeptDivergence): string | undefined {
-  return tables
+  const names = tables
     ?.filter(({ rows, problem }) => rows > 0 || problem !== undefined)
-    .map(({ table }) => table)
-    .join(', ');
+    .map(({ table }) => printable(table));
+  if (names === undefined || names.length <= TABLES_NAMED) return names?.join(', ');
+  return `${names.slice(0, TABLES_NAMED).join(', ')} and ${names.length - TABLES_NAMED} more`;
 }
 
 export interface ShowDivergenceOptions extends DivergenceVerbOptions {
@@ -90,15 +94,29 @@ export async function showDivergence(
     printer.result({ app, node, ...kept, changes, isCut }, () =>
       [
         ...headingOf(node, kept),
-        ...changes.flatMap((change, i) => {
-          const heading = change.table === changes[i - 1]?.table ? [] : ['', tableHeading(change, kept.tables)];
-          return [...heading, `  ${changeLine(change)}`];
-        }),
-        ...(isCut ? ['', `… and more: canopy db divergence export ${app} ${id} --to FILE has all of it.`] : []),
+        ...changesText(changes, kept),
+        ...(isCut ? ['', moreText(app, changes, kept)] : []),
       ].join('\n'),
     );
     return EXIT.ok;
   });
+}
+
+function changesText(changes: readonly Change[], { tables, rows }: KeptDivergence): string[] {
+  const counts = tableCounts(tables);
+  const lines = changes.flatMap((change, i) => {
+    const heading = i > 0 && change.table === changes[i - 1]?.table ? [] : ['', tableHeading(change)];
+    return [...heading, `  ${changeLine(change)}`];
+  });
+  const nothing = changes.length === 0 && rows === 0 ? ['', 'No row differs.'] : [];
+  return [...(counts === undefined ? [] : ['', counts]), ...lines, ...nothing];
+}
+
+function moreText(app: string, changes: readonly Change[], { id, rows }: KeptDivergence): string {
+  const shown = changes.filter(({ change }) => change !== undefined && change !== 'create').length;
+  const rest =
+    rows === undefined || rows <= shown ? 'and more' : `and more: ${rows - shown} of ${rows} row(s) are not shown`;
+  return `… ${rest}: canopy db divergence export ${app} ${id} --to FILE has all of it.`;
 }
 
 function headingOf(node: string, { id, keptAt, fork, rows, sizeBytes, directory }: KeptDivergence): string[] {
@@ -119,10 +137,15 @@ export interface ExportDivergenceOptions extends DivergenceVerbOptions {
   readonly overwrite?: boolean | undefined;
 }
 
+/** Characters that are written at a time. */
+const PIECE_LENGTH = 64 * 1024;
+
 const SQL_HEAD = [
   '-- Changes that were kept aside. Read them before you run them on the live database.',
-  '-- UPDATE and DELETE touch only rows that are still as they were before; others are left alone.',
+  '-- UPDATE and DELETE touch only rows that are still exactly as they were before; others are left alone.',
+  '-- Triggers of the database fire as for any other change.',
   'BEGIN;',
+  'PRAGMA defer_foreign_keys = ON;',
 ];
 
 export async function exportDivergence(
@@ -135,21 +158,20 @@ export async function exportDivergence(
   const format = options.format ?? (to?.endsWith('.sql') ? 'sql' : 'jsonl');
   return withCluster(options, async (client) => {
     const { node } = await find(client, app, id, options.node);
-    const fd = to === undefined ? undefined : create(to, overwrite);
+    const file = to === undefined ? undefined : new LineFile(create(to, overwrite));
     let count = 0;
     try {
-      const write = (line: string): void =>
-        fd === undefined ? printer.line(line, () => line) : void writeSync(fd, `${line}\n`);
+      const write = (line: string): void => (file === undefined ? printer.line(line, () => line) : file.write(line));
       if (format === 'sql') for (const line of SQL_HEAD) write(line);
       for await (const change of client.databases.changes(app, node, id)) {
         count += 1;
         if (format === 'sql') write(changeToSql(change));
-        else if (fd === undefined) printer.line(change, () => JSON.stringify(change));
+        else if (file === undefined) printer.line(change, () => JSON.stringify(change));
         else write(JSON.stringify(change));
       }
       if (format === 'sql') write('COMMIT;');
     } finally {
-      if (fd !== undefined) closeSync(fd);
+      file?.close();
     }
     if (to !== undefined)
       printer.result({ app, node, id, file: to, format, changes: count }, () => `${count} change(s) in ${to}`);
@@ -204,6 +226,39 @@ async function find(
     id,
     known: silent.length === 0 ? known : `${known}; no answer from ${silent.join(', ')}`,
   });
+}
+
+/** Lines, written a piece at a time. */
+class LineFile {
+  readonly #fd: number;
+  #lines: string[] = [];
+  #length = 0;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  write(line: string): void {
+    this.#lines.push(line, '\n');
+    this.#length += line.length + 1;
+    if (this.#length >= PIECE_LENGTH) this.#flush();
+  }
+
+  /** Throws when the last piece can't be written; the file is closed all the same. */
+  close(): void {
+    try {
+      this.#flush();
+    } finally {
+      closeSync(this.#fd);
+    }
+  }
+
+  #flush(): void {
+    const bytes = Buffer.from(this.#lines.join(''));
+    this.#lines = [];
+    this.#length = 0;
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+  }
 }
 
 function create(path: string, overwrite: boolean): number {

@@ -1,16 +1,18 @@
 /** `canopy db status --store`: what a log says of itself, where no platform knows of it. */
 import { formatDuration, formatPosition, formatTxid, systemClock } from '@canopy/core';
 import { describeLog, type LogDescription, type LogEntry, type StoreOption } from '@canopy/sqlite';
-import { Interruption } from '../elect/interruption.ts';
 import { EXIT } from '../exit-codes.ts';
 import { ago } from '../output/ago.ts';
 import { formatBytes } from '../output/bytes.ts';
 import type { Printer } from '../output/printer.ts';
 import { renderFacts, renderTable } from '../output/table.ts';
+import { type Bound, undisturbed } from './undisturbed.ts';
 
-export async function logStatus({ store }: { readonly store: StoreOption }, printer: Printer): Promise<number> {
-  using interruption = new Interruption();
-  const described = await describeLog({ store, signal: interruption.signal });
+export async function logStatus(
+  { store, bound }: { readonly store: StoreOption; readonly bound: Bound },
+  printer: Printer,
+): Promise<number> {
+  const described = await undisturbed({ what: 'the listing', bound }, (signal) => describeLog({ store, signal }));
   const now = systemClock.wall();
   printer.result(logJson(described, now), () => logText(described, now));
   return described.problems.length === 0 ? EXIT.ok : EXIT.failed;

@@ -1,7 +1,6 @@
 /** `canopy db restore|verify|ltx`: a log looked at and restored from, without a platform. */
 import { formatDuration, formatPosition, formatTxid } from '@canopy/core';
 import { type LogEntry, openLog, restore, type StoreOption, verify } from '@canopy/sqlite';
-import { Interruption } from '../elect/interruption.ts';
 import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
@@ -9,6 +8,7 @@ import type { Printer } from '../output/printer.ts';
 import { progressLines } from '../output/progress.ts';
 import { renderTable } from '../output/table.ts';
 import { restoreTarget } from './restore-target.ts';
+import { type Bound, undisturbed } from './undisturbed.ts';
 
 export interface RestoreVerbOptions {
   readonly store: StoreOption;
@@ -17,17 +17,16 @@ export interface RestoreVerbOptions {
   readonly time?: string | undefined;
   readonly overwrite?: boolean | undefined;
   readonly check: 'none' | 'quick' | 'full';
+  readonly bound: Bound;
 }
 
 export async function restoreLog(options: RestoreVerbOptions, printer: Printer): Promise<number> {
-  using interruption = new Interruption();
   if (options.to === '')
     throw cliErrors.create('USAGE', { command: 'npx canopy db restore', problem: '--to names no file' });
   const target = restoreTarget(options, 'db restore');
-  const { store, to, overwrite = false, check } = options;
-  const { signal } = interruption;
+  const { store, to, overwrite = false, check, bound } = options;
   const onProgress = progressLines(printer);
-  const restored = await undisturbed(signal, () =>
+  const restored = await undisturbed({ what: 'the restore', bound }, (signal) =>
     restore({ store, dest: to, target, overwrite, check, signal, onProgress }),
   );
   const { position, files, bytes, ms, commit, pageSize } = restored;
@@ -46,14 +45,15 @@ export async function verifyLog(
     readonly store: StoreOption;
     readonly scratch?: string | undefined;
     readonly node?: string | undefined;
+    readonly bound: Bound;
   },
   printer: Printer,
 ): Promise<number> {
-  using interruption = new Interruption();
-  const { store, scratch, node } = options;
+  const { store, scratch, node, bound } = options;
   printer.note('restoring the end of the log into a scratch file, to check it in full');
-  const { signal } = interruption;
-  const { position, ...proof } = await undisturbed(signal, () => verify({ store, scratch, node, signal }));
+  const { position, ...proof } = await undisturbed({ what: 'the proof', bound }, (signal) =>
+    verify({ store, scratch, node, signal }),
+  );
   printer.result({ position: formatPosition(position), ...proof }, () =>
     [
       `the log can be restored up to its end, transaction ${formatTxid(position.txid)}: ${formatBytes(proof.bytes)}, sound`,
@@ -63,35 +63,26 @@ export async function verifyLog(
   return EXIT.ok;
 }
 
-/** Throws INTERRUPTED when the signal ended the work, which then has left nothing. */
-export async function undisturbed<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (signal.aborted && error === signal.reason) throw cliErrors.create('INTERRUPTED', {}, error);
-    throw error;
-  }
-}
-
 export async function listLog(
-  options: { readonly store: StoreOption; readonly level?: string | undefined },
+  options: { readonly store: StoreOption; readonly level?: string | undefined; readonly bound: Bound },
   printer: Printer,
 ): Promise<number> {
-  using interruption = new Interruption();
-  const { log, close } = await openLog(options.store, { signal: interruption.signal });
-  try {
-    const { signal } = interruption;
-    const all = await log.all({ signal });
-    const entries = options.level === undefined ? all : all.filter(({ level }) => level === Number(options.level));
-    printer.result(entries.map(entryJson), () =>
-      entries.length === 0
-        ? 'the log is empty'
-        : renderTable(['LEVEL', 'FROM', 'TO', 'KIND', 'SIZE', 'EPOCH', 'NODE', 'WRITTEN'], entries.map(entryRow)),
-    );
-    return EXIT.ok;
-  } finally {
-    await close();
-  }
+  const { store, level, bound } = options;
+  const all = await undisturbed({ what: 'the listing', bound }, async (signal) => {
+    const { log, close } = await openLog(store, { signal });
+    try {
+      return await log.all({ signal });
+    } finally {
+      await close();
+    }
+  });
+  const entries = level === undefined ? all : all.filter((entry) => entry.level === Number(level));
+  printer.result(entries.map(entryJson), () =>
+    entries.length === 0
+      ? `the log is empty${all.length === 0 ? '' : ` at level ${level}`}`
+      : renderTable(['LEVEL', 'FROM', 'TO', 'KIND', 'SIZE', 'EPOCH', 'NODE', 'WRITTEN'], entries.map(entryRow)),
+  );
+  return EXIT.ok;
 }
 
 function entryJson(entry: LogEntry): object {

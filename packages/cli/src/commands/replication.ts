@@ -1,30 +1,36 @@
 /** `canopy db replicate|follow`: one file without a platform, in the foreground until ctrl-C. */
-import { type DatabaseEvent, formatDuration, formatPosition, type Position } from '@canopy/core';
-import { Primary, Replica, type StoreOption } from '@canopy/sqlite';
+import { type DatabaseEvent, formatDuration, formatPosition, hasCode, type Position, systemClock } from '@canopy/core';
+import { endsPrimary, Primary, Replica, type SqliteOptions, type StoreOption } from '@canopy/sqlite';
+import { type ControlRequest, serveControl } from '../control/socket.ts';
 import { Interruption } from '../elect/interruption.ts';
+import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
 import type { Printer } from '../output/printer.ts';
 import { progressText } from '../output/progress.ts';
+import { FOLLOW, flagOf, givenOf, type LibraryOption, REPLICATE } from '../replication-options.ts';
+import { type Bound, undisturbed } from './undisturbed.ts';
 
+/** Beside these the options of the library, see replication-options.ts. */
 export interface ReplicationOptions {
   readonly store: StoreOption;
   readonly node?: string | undefined;
-  readonly snapshotInterval?: string | undefined;
-  readonly retention?: string | undefined;
   readonly create?: boolean | undefined;
+  readonly bound: Bound;
 }
 
 export async function replicateFile(file: string, options: ReplicationOptions, printer: Printer): Promise<number> {
   using interruption = new Interruption();
-  await using primary = new Primary({ ...databaseOptions(file, options), create: options.create === true });
+  await using primary = made('replicate', REPLICATE, options, (given) => {
+    return new Primary({ ...given, db: file, create: options.create === true });
+  });
   const told = tell(primary, printer);
-  const position = await stoppable(interruption, () => primary.start({ signal: interruption.signal }));
-  if (position !== undefined)
-    printer.line(
-      { event: 'replicating', file, position: formatPosition(position) },
-      () => `replicating ${file} from ${formatPosition(position)}`,
-    );
+  const position = await begun(options.bound, interruption, (signal) => primary.start({ signal }));
+  await using _control = await control(file, primary, printer);
+  printer.line(
+    { event: 'replicating', file, position: formatPosition(position) },
+    () => `replicating ${file} from ${formatPosition(position)}`,
+  );
   await ended(primary, interruption);
   // One that has stopped by itself says why, also when a signal comes at the same time.
   if (primary.failure !== undefined) throw primary.failure;
@@ -38,37 +44,65 @@ export async function replicateFile(file: string, options: ReplicationOptions, p
 
 export async function followFile(file: string, options: ReplicationOptions, printer: Printer): Promise<number> {
   using interruption = new Interruption();
-  await using replica = new Replica(databaseOptions(file, options));
+  await using replica = made('follow', FOLLOW, options, (given) => new Replica({ ...given, db: file }));
   const told = tell(replica, printer);
-  await stoppable(interruption, () => replica.start({ signal: interruption.signal }));
-  if (!interruption.signal.aborted) {
-    const at = formatPosition(replica.position);
-    printer.line({ event: 'following', file, position: at }, () => `following into ${file}, at ${at}`);
-  }
+  await begun(options.bound, interruption, (signal) => replica.start({ signal }));
+  await using _control = await control(file, replica, printer);
+  const at = formatPosition(replica.position);
+  printer.line({ event: 'following', file, position: at }, () => `following into ${file}, at ${at}`);
   await ended(replica, interruption);
   await replica.stop();
   await told;
+  const end = formatPosition(replica.position);
+  printer.line({ event: 'stopped', position: end }, () => `stopped at ${end}`);
   return EXIT.ok;
 }
 
-function databaseOptions(file: string, options: ReplicationOptions) {
-  const { store, node, snapshotInterval, retention } = options;
-  return {
-    db: file,
-    store,
-    ...(node === undefined ? {} : { node }),
-    ...(snapshotInterval === undefined ? {} : { snapshotInterval }),
-    ...(retention === undefined ? {} : { retention }),
-  };
+/** What the library finds wrong with an option is said in the words of the command line. */
+function made<T>(
+  verb: string,
+  known: readonly LibraryOption[],
+  options: ReplicationOptions,
+  make: (given: SqliteOptions & { store: StoreOption; node?: string }) => T,
+): T {
+  const { store, node } = options;
+  try {
+    return make({ ...givenOf(known, { ...options }), store, ...(node === undefined ? {} : { node }) });
+  } catch (error) {
+    if (!hasCode(error, 'OPTIONS_INVALID')) throw error;
+    const violations = error.fields.violations as readonly { field: string; problem: string }[];
+    const problem = violations.map((one) => `${flagOf(one.field)} ${one.problem}`).join('; ');
+    throw cliErrors.create('USAGE', { command: `npx canopy db ${verb}`, problem }, error);
+  }
 }
 
-/** Undefined when a signal ended it: that is no failure. */
-async function stoppable<T>(interruption: Interruption, work: () => Promise<T>): Promise<T | undefined> {
+function begun<T>(bound: Bound, interruption: Interruption, start: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  // It goes on being heard afterwards.
+  const lent = { signal: interruption.signal, [Symbol.dispose]: () => {} };
+  return undisturbed({ what: 'the start', left: 'nothing runs', bound, interruption: lent }, start);
+}
+
+/** For `db sync --file` and `db status --file`. Without it replication is as good. */
+async function control(
+  file: string,
+  database: Primary | Replica,
+  printer: Printer,
+): Promise<AsyncDisposable | undefined> {
+  const handle = async (request: ControlRequest, signal: AbortSignal): Promise<unknown> => {
+    if (request.op !== 'sync') return database.status();
+    if (!(database instanceof Primary)) throw cliErrors.create('REPLICATION_IS_COPY', { file });
+    const { applied } = request;
+    const startedAt = systemClock.monotonic();
+    const position = await database.sync({ signal, ...(applied === undefined ? {} : { durability: { applied } }) });
+    return { position: formatPosition(position), ms: Math.round(systemClock.monotonic() - startedAt) };
+  };
   try {
-    return await work();
+    const served = await serveControl(file, handle);
+    if (served === undefined) printer.note('the path is too long for a socket: db sync --file cannot reach this');
+    return served;
   } catch (error) {
-    if (interruption.signal.aborted) return undefined;
-    throw error;
+    printer.note(`db sync --file cannot reach this: ${(error as Error).message}`);
+    return undefined;
   }
 }
 
@@ -79,10 +113,18 @@ async function ended(database: Primary | Replica, { signal }: Interruption): Pro
 }
 
 async function tell(database: Primary | Replica, printer: Printer): Promise<void> {
+  let isBegun = false;
   for await (const event of database.watch()) {
-    const text = textOf(event);
+    if (event.type === 'role_changed') isBegun ||= event.role === 'primary' || event.role === 'standby';
+    const text = isTold(event, database, isBegun) ? undefined : textOf(event);
     if (text !== undefined) printer.note(text);
   }
+}
+
+/** A start that fails, and what a primary ends of, are told as the verb's error. */
+function isTold(event: DatabaseEvent, database: Primary | Replica, isBegun: boolean): boolean {
+  if (event.type !== 'failed') return false;
+  return !isBegun || (database instanceof Primary && endsPrimary(event.error));
 }
 
 function textOf(event: DatabaseEvent): string | undefined {
@@ -93,6 +135,8 @@ function textOf(event: DatabaseEvent): string | undefined {
       return `snapshot of ${at(event.position)} stored: ${formatBytes(event.bytes)} in ${formatDuration(event.ms)}`;
     case 'bootstrap_progress':
       return `making the copy: ${progressText(event)}`;
+    case 'divergence_kept':
+      return `what the log does not have is kept in ${event.directory}: canopy db divergence list --file shows it`;
     case 'stalled':
       return `stalled: nothing was applied since ${at(event.position)} for ${formatDuration(event.sinceMs)}, though the log moved`;
     case 'failed':

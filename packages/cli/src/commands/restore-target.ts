@@ -11,14 +11,17 @@ export function restoreTarget(
   const usage = (problem: string): Error => cliErrors.create('USAGE', { command: `npx canopy ${command}`, problem });
   if (txid !== undefined && time !== undefined) throw usage('give --txid or --time, not both');
   if (txid !== undefined) {
-    const number = /^\d{1,15}$/.test(txid) ? Number(txid) : (parseTxid(txid) ?? parsePosition(txid)?.txid);
+    const position = parsePosition(txid);
+    const number = /^\d{1,15}$/.test(txid) ? Number(txid) : (position?.txid ?? parseTxid(txid));
     if (number === undefined || number < 1)
-      throw usage(`"${txid}" is no transaction: write its number, 16 hex digits, or a position`);
-    return { txid: number };
+      throw usage(`"${txid}" is no transaction: write its number, 16 hex digits, or a position (EPOCH.TXID)`);
+    // Epoch 0 is no epoch: another program wrote that.
+    return position === undefined || position.epoch === 0 ? { txid: number } : { txid: number, epoch: position.epoch };
   }
   if (time === undefined) return undefined;
   const timestamp = momentOf(time);
-  if (Number.isNaN(timestamp)) throw usage(`"${time}" is no time: write it like 2026-11-21T03:00:00Z`);
+  if (Number.isNaN(timestamp))
+    throw usage(`"${time}" is no time: write it like 2026-11-21T03:00:00Z (UTC), or with +01:00 for another zone`);
   return { timestamp };
 }
 

@@ -7,7 +7,6 @@ import type { NatsSession } from '@canopy/nats';
 import type { ControlClient, Snapshot } from '@canopy/platform';
 import { type Restored, restore, SegmentLog, SnapshotStore, snapshotBucket } from '@canopy/sqlite';
 import { type ClusterOptions, withCluster } from '../connect.ts';
-import { Interruption } from '../elect/interruption.ts';
 import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
@@ -15,6 +14,7 @@ import type { Printer } from '../output/printer.ts';
 import { progressLines } from '../output/progress.ts';
 import { type Cell, renderTable } from '../output/table.ts';
 import { restoreTarget } from './restore-target.ts';
+import { undisturbed } from './undisturbed.ts';
 
 /** Unless the user says how long to wait. */
 const CREATE_TIMEOUT_MS = 600_000;
@@ -75,24 +75,26 @@ export async function restoreSnapshot(
   printer: Printer,
 ): Promise<number> {
   const target = restoreTarget(options, 'snapshot restore');
+  if (options.to === '')
+    throw cliErrors.create('USAGE', { command: 'npx canopy snapshot restore', problem: '--to names no file' });
   if (id !== undefined && target !== undefined)
     throw cliErrors.create('USAGE', {
       command: 'npx canopy snapshot restore',
       problem: 'give the id of a snapshot, or --txid or --time, not both',
     });
-  using interruption = new Interruption();
-  const { signal } = interruption;
   const { to: dest, overwrite = false, check } = options;
-  return withCluster(options, async (client, { platform }, session) => {
-    const given = { dest, overwrite, check, signal, onProgress: progressLines(printer) };
-    const log = await openLog(client, session, platform, app);
-    const restored =
-      id === undefined
-        ? await restore({ ...given, log, target })
-        : await (await requireSnapshots(session, platform, app, id)).restore(id, given);
-    printer.result(restoredJson(app, id, dest, restored), () => restoredText(dest, restored, check));
-    return EXIT.ok;
-  });
+  const onProgress = progressLines(printer);
+  const restored = await undisturbed({ what: 'the restore', bound: options }, (signal) =>
+    withCluster({ ...options, signal }, async (client, { platform }, session) => {
+      const given = { dest, overwrite, check, signal, onProgress };
+      const log = await openLog(client, session, platform, app);
+      return id === undefined
+        ? restore({ ...given, log, target })
+        : (await requireSnapshots(session, platform, app, id)).restore(id, given);
+    }),
+  );
+  printer.result(restoredJson(app, id, dest, restored), () => restoredText(dest, restored, check));
+  return EXIT.ok;
 }
 
 export async function deleteSnapshot(

@@ -21,3 +21,11 @@ test.each([
 test.each(['yesterday', '2026-13-40', '07/21/2026', ''])('"%s" is no moment', (time) => {
   expect(() => restoreTarget({ time }, 'db restore')).toThrow('is no time');
 });
+
+test('a position keeps its epoch; a number, hex digits and epoch 0 have none', () => {
+  const read = (txid: string) => restoreTarget({ txid }, 'db restore');
+  expect(read('3.00000000000004d2')).toEqual({ txid: 1234, epoch: 3 });
+  expect(read('0.00000000000004d2')).toEqual({ txid: 1234 });
+  expect(read('00000000000004d2')).toEqual({ txid: 1234 });
+  expect(read('1234')).toEqual({ txid: 1234 });
+});

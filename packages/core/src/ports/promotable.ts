@@ -110,6 +110,7 @@ export type DatabaseEvent =
       readonly ms: number;
     }
   | { readonly type: 'stalled'; readonly position: Position; readonly sinceMs: number }
+  /** Not as it should be. The database logs it itself: whoever hears of it here need not. */
   | { readonly type: 'warning'; readonly code: string; readonly message: string }
   /** The log refused this primary: another epoch owns it. Must be answered by stepping down. */
   | { readonly type: 'fenced'; readonly epoch: Epoch; readonly position: Position }

@@ -29,6 +29,8 @@ export interface PublishOptions extends CallOptions {
 export interface PubAck {
   readonly stream: string;
   readonly seq: number;
+  /** The id was known; the sequence is that of the first one. */
+  readonly duplicate?: boolean;
 }
 
 /** One attempt is given up after this, so that a retry meets the new leader. */
@@ -64,7 +66,12 @@ export class JetStreamApi {
   }
 
   /** One attempt, for a caller that keeps several in flight and starts anew when one fails. */
-  async publishOnce(operation: string, subject: string, data: Uint8Array, options: CallOptions): Promise<PubAck> {
+  async publishOnce(
+    operation: string,
+    subject: string,
+    data: Uint8Array,
+    options: CallOptions & { readonly headers?: MsgHdrs },
+  ): Promise<PubAck> {
     try {
       return parse<PubAck>(await this.link.request(subject, data, options));
     } catch (error) {
@@ -76,7 +83,7 @@ export class JetStreamApi {
   async message(
     operation: string,
     stream: string,
-    query: { last_by_subj: string } | { seq: number; next_by_subj: string },
+    query: { last_by_subj: string } | { seq: number; next_by_subj?: string },
     options: CallOptions,
   ): Promise<StoredMessage | undefined> {
     const body = Buffer.from(JSON.stringify(query));

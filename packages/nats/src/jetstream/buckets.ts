@@ -18,9 +18,11 @@ export interface StreamInfo {
     readonly max_bytes: number;
     readonly max_msgs: number;
     readonly discard: 'new' | 'old';
+    readonly subjects?: readonly string[];
   };
   readonly state: {
     readonly bytes: number;
+    readonly first_seq: number;
     readonly last_seq: number;
     readonly messages: number;
     readonly num_subjects?: number;

@@ -38,6 +38,7 @@ export const JS = {
   storageExceeded: 10047,
   streamNameInUse: 10058,
   streamNotFound: 10059,
+  wrongLastMessageId: 10070,
   wrongLastSequence: 10071,
   storeFailed: 10077,
   disabled: 10076,

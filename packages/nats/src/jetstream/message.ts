@@ -44,6 +44,8 @@ export interface Delivery {
   readonly streamSeq: number;
   /** Counts this consumer's deliveries from 1; a jump means that one was lost on the way. */
   readonly consumerSeq: number;
+  /** How often this message was delivered, with this time. */
+  readonly delivered: number;
   readonly writtenAt: number;
   /** Messages that are left for this consumer after this one. */
   readonly pending: number;
@@ -58,5 +60,6 @@ export function parseDelivery(reply: string | undefined): Delivery | undefined {
   if (streamSeq === undefined || consumerSeq === undefined || pending === undefined) return undefined;
   // Nanoseconds since 1970 are no exact number: cut off, so that it is the very ms that a read gives.
   const writtenAt = Number(tokens[at + 2]?.slice(0, -6));
-  return { streamSeq, consumerSeq, writtenAt, pending };
+  const delivered = Number(tokens[at - 1]);
+  return { streamSeq, consumerSeq, delivered, writtenAt, pending };
 }

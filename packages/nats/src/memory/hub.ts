@@ -6,16 +6,17 @@ import { type Clock, type Env, type Random, seededRandom, systemClock, systemEnv
 import type { BlobInfo } from '../blobs/port.ts';
 import type { KvBucketOptions, KvEntry } from '../kv/port.ts';
 import { MemorySession } from './session.ts';
+import type { StreamTable } from './stream-table.ts';
 import { Switchboard } from './switchboard.ts';
 import type { Table } from './table.ts';
 
 /** One thing that a session is about to do; `deliver` is an event of a watch on its way to the session. */
 export interface MemoryCall {
   readonly session: string;
-  readonly port: 'kv' | 'blobs' | 'bus';
+  readonly port: 'kv' | 'blobs' | 'bus' | 'streams';
   readonly operation: string;
   readonly bucket?: string;
-  /** Key, object name or subject. */
+  /** Key, object name, subject, or consumer. */
   readonly key?: string;
 }
 
@@ -62,6 +63,8 @@ export class MemoryNats {
   /** @internal */
   readonly blobBuckets = new Map<string, { table: Table<StoredBlob>; maxBytes: number | undefined }>();
   /** @internal */
+  readonly streams = new Map<string, StreamTable>();
+  /** @internal */
   readonly switchboard: Switchboard;
   #sessions = 0;
 
@@ -86,5 +89,11 @@ export class MemoryNats {
 
   dropBlobs(bucket: string): void {
     this.blobBuckets.delete(bucket);
+  }
+
+  dropStream(name: string): void {
+    const table = this.streams.get(name);
+    this.streams.delete(name);
+    table?.changed();
   }
 }

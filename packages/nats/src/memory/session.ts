@@ -6,10 +6,13 @@ import { natsErrors } from '../errors.ts';
 import type { Kv, KvBucketOptions, KvEntry } from '../kv/port.ts';
 import { checkBucket } from '../kv/subjects.ts';
 import type { NatsSession, SessionEvent, SessionStatus } from '../session/port.ts';
+import type { Stream, StreamOptions } from '../streams/port.ts';
 import { MemoryBlobs } from './blobs.ts';
 import { MemoryBus } from './bus.ts';
 import type { MemoryNats } from './hub.ts';
 import { MemoryKv } from './kv.ts';
+import { MemoryStream } from './stream.ts';
+import { StreamTable } from './stream-table.ts';
 import { Table } from './table.ts';
 import { MemoryWire } from './wire.ts';
 
@@ -20,6 +23,7 @@ export class MemorySession implements NatsSession {
   readonly bus: Bus;
   readonly #hub: MemoryNats;
   readonly #wire: MemoryWire;
+  readonly #streams = new Map<StreamTable, MemoryStream>();
 
   constructor(hub: MemoryNats, name: string, env: Env) {
     this.#hub = hub;
@@ -74,6 +78,28 @@ export class MemorySession implements NatsSession {
     });
   }
 
+  stream(name: string): Promise<Stream> {
+    return this.#open('streams', name, () => this.#stream(name));
+  }
+
+  ensureStream(name: string, options: StreamOptions): Promise<Stream> {
+    return this.#open('streams', name, () => {
+      const present = this.#hub.streams.get(name);
+      if (present === undefined) this.#hub.streams.set(name, new StreamTable(name, options, this.#hub.clock));
+      else requireStream(name, options, present.options);
+      return this.#stream(name);
+    });
+  }
+
+  /** One object for all callers, so that their appends share one order. */
+  #stream(name: string): Stream {
+    const table = this.#hub.streams.get(name);
+    if (table === undefined) throw natsErrors.create('STREAM_MISSING', { stream: name });
+    const known = this.#streams.get(table) ?? new MemoryStream(this.#wire, name);
+    this.#streams.set(table, known);
+    return known;
+  }
+
   status(): SessionStatus {
     return {
       connected: this.#wire.up,
@@ -96,7 +122,7 @@ export class MemorySession implements NatsSession {
     return this.close();
   }
 
-  async #open<T>(port: 'kv' | 'blobs', bucket: string, work: () => T): Promise<T> {
+  async #open<T>(port: 'kv' | 'blobs' | 'streams', bucket: string, work: () => T): Promise<T> {
     const call = { port, operation: 'open', bucket: checkBucket(bucket) } as const;
     return this.#wire.call(call, { timeoutMs: OPEN_MS }, work);
   }
@@ -108,5 +134,15 @@ function requireSame(bucket: string, wanted: object, present: object): void {
     const actual = actuals[field];
     if (expected !== undefined && field !== 'replicas' && actual !== expected)
       throw natsErrors.create('KV_BUCKET_MISMATCH', { bucket, field, actual, expected });
+  }
+}
+
+function requireStream(stream: string, wanted: StreamOptions, present: StreamOptions): void {
+  const pairs: readonly (readonly [string, unknown, unknown])[] = [
+    ['subjects', [...present.subjects].sort().join(' '), [...wanted.subjects].sort().join(' ')],
+    ['maxBytes', present.maxBytes, wanted.maxBytes ?? present.maxBytes],
+  ];
+  for (const [field, actual, expected] of pairs) {
+    if (actual !== expected) throw natsErrors.create('STREAM_MISMATCH', { stream, field, actual, expected });
   }
 }

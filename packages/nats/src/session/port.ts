@@ -2,6 +2,7 @@
 import type { BlobBucketOptions, Blobs } from '../blobs/port.ts';
 import type { Bus } from '../bus/port.ts';
 import type { Kv, KvBucketOptions } from '../kv/port.ts';
+import type { Stream, StreamOptions } from '../streams/port.ts';
 
 export type SessionEvent =
   | { readonly type: 'connected'; readonly server: string }
@@ -25,6 +26,10 @@ export interface NatsSession extends AsyncDisposable {
   /** Opens a bucket that must exist: BLOB_BUCKET_MISSING otherwise. */
   blobs(bucket: string): Promise<Blobs>;
   ensureBlobs(bucket: string, options?: BlobBucketOptions): Promise<Blobs>;
+  /** Opens a stream that must exist: STREAM_MISSING otherwise. */
+  stream(name: string): Promise<Stream>;
+  /** Opens the stream, making it when missing. An existing one with other settings is STREAM_MISMATCH. */
+  ensureStream(name: string, options: StreamOptions): Promise<Stream>;
   readonly bus: Bus;
   status(): SessionStatus;
   /** The present state first, then changes. */

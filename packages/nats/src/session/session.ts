@@ -13,6 +13,9 @@ import { blobStreamConfig, ensureStream, kvStreamConfig, type StreamInfo, stream
 import { KvAdapter } from '../kv/adapter.ts';
 import type { Kv, KvBucketOptions } from '../kv/port.ts';
 import { checkBucket } from '../kv/subjects.ts';
+import { StreamAdapter } from '../streams/adapter.ts';
+import { openStream } from '../streams/open.ts';
+import type { Stream, StreamOptions } from '../streams/port.ts';
 import type { NatsSession, SessionEvent, SessionStatus } from './port.ts';
 
 const OPEN_MS = 10_000;
@@ -24,6 +27,7 @@ export class Session implements NatsSession {
   readonly #closeConnection: () => Promise<void>;
   readonly #kvs = new Map<string, { createdAt: string; kv: KvAdapter }>();
   readonly #blobs = new Map<string, BlobsAdapter>();
+  readonly #streams = new Map<string, { createdAt: string; stream: StreamAdapter }>();
   #closing: Promise<void> | undefined;
 
   constructor(api: JetStreamApi, closeConnection: () => Promise<void>) {
@@ -67,6 +71,18 @@ export class Session implements NatsSession {
     return this.#blob(bucket);
   }
 
+  async stream(name: string): Promise<Stream> {
+    this.#api.link.requireOpen();
+    const info = await streamInfo(this.#api, checkBucket(name), { timeoutMs: OPEN_MS });
+    if (info === undefined) throw natsErrors.create('STREAM_MISSING', { stream: name });
+    return this.#stream(name, info);
+  }
+
+  async ensureStream(name: string, options: StreamOptions): Promise<Stream> {
+    this.#api.link.requireOpen();
+    return this.#stream(name, await openStream(this.#api, checkBucket(name), options, { timeoutMs: OPEN_MS }));
+  }
+
   status(): SessionStatus {
     return this.#api.link.status();
   }
@@ -85,7 +101,9 @@ export class Session implements NatsSession {
   }
 
   async #close(): Promise<void> {
-    const watches = [...[...this.#kvs.values()].map(({ kv }) => kv), ...this.#blobs.values()];
+    const kvs = [...this.#kvs.values()].map(({ kv }) => kv);
+    const streams = [...this.#streams.values()].map(({ stream }) => stream);
+    const watches = [...kvs, ...this.#blobs.values(), ...streams];
     const closing = Promise.allSettled(watches.map((bucket) => bucket.close()));
     // Without a connection there is nothing to tidy: the server drops a consumer that nobody listens to.
     const { link, env } = this.#api;
@@ -102,6 +120,15 @@ export class Session implements NatsSession {
     const kv = new KvAdapter(this.#api, bucket, Math.round(info.config.max_age / 1e6));
     this.#kvs.set(bucket, { createdAt: info.created, kv });
     return kv;
+  }
+
+  /** One object for all callers, so that their appends share one order; another for a stream that was made anew. */
+  #stream(name: string, info: StreamInfo): Stream {
+    const known = this.#streams.get(name);
+    if (known !== undefined && known.createdAt === info.created) return known.stream;
+    const stream = new StreamAdapter(this.#api, name);
+    this.#streams.set(name, { createdAt: info.created, stream });
+    return stream;
   }
 
   #blob(bucket: string): Blobs {

@@ -17,7 +17,7 @@ test('a stored message is decoded with its headers, whatever their case', () => 
 });
 
 test('a delivery is read from both forms of the reply subject', () => {
-  const expected = { streamSeq: 42, consumerSeq: 3, writtenAt: 1_700_000_000_000, pending: 5 };
+  const expected = { delivered: 1, streamSeq: 42, consumerSeq: 3, writtenAt: 1_700_000_000_000, pending: 5 };
   expect(parseDelivery('$JS.ACK.KV_b.c.1.42.3.1700000000000000000.5')).toEqual(expected);
   expect(parseDelivery('$JS.ACK.hub.ACCHASH.KV_b.c.1.42.3.1700000000000000000.5.rnd')).toEqual(expected);
   // Nanoseconds are more than a number holds exactly: the ms must not be rounded up.

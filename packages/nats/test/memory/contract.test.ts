@@ -5,6 +5,7 @@ import {
   describeBusContract,
   describeKvContract,
   describeSessionContract,
+  describeStreamsContract,
 } from '@canopy/nats/testing';
 
 const memory = async (): Promise<ContractSystem> => {
@@ -16,3 +17,4 @@ describeSessionContract('memory', memory);
 describeKvContract('memory', memory);
 describeBlobsContract('memory', memory);
 describeBusContract('memory', memory);
+describeStreamsContract('memory', memory);

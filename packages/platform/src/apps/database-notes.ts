@@ -27,9 +27,6 @@ export function noteDatabaseEvent(
     case 'divergence_kept':
       timeline.add('diverged', { detail: event.directory });
       return undefined;
-    case 'warning':
-      log.warn('database_warning', { code: event.code, message: event.message });
-      return undefined;
     case 'stalled':
       log.warn('database_stalled', { position: formatPosition(event.position), sinceMs: event.sinceMs });
       return undefined;

@@ -95,16 +95,29 @@ export interface KeptDivergence {
   readonly fork?: string | undefined;
   /** Rows that differ; undefined when that is not known. */
   readonly rows?: number | undefined;
-  readonly tables?: readonly { readonly table: string; readonly rows: number; readonly problem?: string }[] | undefined;
+  /** Those in which something differs. How many rows of which kind: not of divergences that an earlier version kept. */
+  readonly tables?:
+    | readonly {
+        readonly table: string;
+        readonly rows: number;
+        readonly inserted?: number;
+        readonly updated?: number;
+        readonly deleted?: number;
+        readonly problem?: string;
+      }[]
+    | undefined;
 }
 
 export interface DivergencePiece {
   readonly changes: readonly {
     readonly table?: string;
-    readonly change?: 'insert' | 'update' | 'delete';
+    readonly change?: 'insert' | 'update' | 'delete' | 'create';
+    readonly key?: readonly string[];
+    readonly rowid?: unknown;
     readonly row?: Readonly<Record<string, unknown>>;
     readonly before?: Readonly<Record<string, unknown>>;
     readonly problem?: string;
+    readonly sql?: string;
     readonly tooLongBytes?: number;
   }[];
   readonly next?: number | undefined;

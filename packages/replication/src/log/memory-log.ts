@@ -3,19 +3,12 @@
  * hook decides for every call and every delivery whether it is late, lost or refused. Invariant: as a real one, it has one
  * order, never loses what it acknowledged, and delivers to a reader in order without gaps or repetition.
  */
-import { type Clock, coreErrors, systemClock } from '@canopy/core';
+import { type Clock, systemClock } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
-import type {
-  AppendOptions,
-  AppendResult,
-  EventLog,
-  EventLogInfo,
-  Json,
-  LogEvent,
-  LogReadEvent,
-  ReadOptions,
-} from '../ports/event-log.ts';
-import { matchesTopic } from './topic.ts';
+import type { AppendOptions, AppendResult, EventLog, EventLogInfo, Json, LogEvent } from '../ports/event-log.ts';
+import { decodeEvent, encodeEvent } from './event-json.ts';
+import { MemoryEventLog } from './memory-connection.ts';
+import { checkTopic } from './topic.ts';
 
 export interface MemoryLogCall {
   readonly node: string;
@@ -24,11 +17,11 @@ export interface MemoryLogCall {
 }
 
 export interface MemoryLogFault {
-  /** The request, or the delivery, arrives this much later. */
+  /** The request, or the delivery, arrives this much later; a request that arrives after its deadline is carried out nevertheless. */
   readonly delayMs?: number;
   /**
    * `fail`: EVENT_LOG_UNAVAILABLE, not carried out. `request-lost`: not carried out, and DEADLINE_EXCEEDED at the deadline.
-   * `answer-lost`: carried out, and DEADLINE_EXCEEDED at the deadline.
+   * `answer-lost`: carried out, and DEADLINE_EXCEEDED at the deadline. Of a delivery: the reader is interrupted until there is no outcome.
    */
   readonly outcome?: 'fail' | 'request-lost' | 'answer-lost';
 }
@@ -40,9 +33,10 @@ export interface MemoryLogOptions {
   readonly maxEvents?: number;
 }
 
-const TIMEOUT_MS = 5000;
 /** As the server's default. */
 const DUPLICATE_WINDOW_MS = 120_000;
+/** As the server's default. */
+const EVENT_BYTES_MAX = 1024 * 1024 - 1024;
 
 export class MemoryLog {
   readonly name: string;
@@ -73,17 +67,36 @@ export class MemoryLog {
     return new MemoryEventLog(this, node);
   }
 
+  /** The event as it will be stored. Throws EVENT_INVALID. @internal */
+  accept(event: Json, options: AppendOptions): { readonly text: string; readonly topic: string } {
+    const topic = checkTopic(options.topic ?? '');
+    const text = encodeEvent(event);
+    const size = Buffer.byteLength(text);
+    const problem = `it has ${size} bytes, the log takes ${EVENT_BYTES_MAX}`;
+    if (size > EVENT_BYTES_MAX) throw replicationErrors.create('EVENT_INVALID', { problem });
+    return { text, topic };
+  }
+
   /** @internal */
-  append(event: Json, options: AppendOptions): AppendResult {
+  append(accepted: { readonly text: string; readonly topic: string }, options: AppendOptions): AppendResult {
     const known = this.#known(options.messageId);
-    if (known !== undefined) return { sequence: known, duplicate: true };
     const expected = options.expectedLastSequence;
-    if (expected !== undefined && expected !== this.#last)
+    if (expected !== undefined && expected !== this.#last) {
+      // The same append again, as it was: it is there.
+      if (known === expected + 1) return { sequence: known, duplicate: true };
       throw replicationErrors.create('EVENT_LOG_CONFLICT', { log: this.name, expected });
+    }
+    if (known !== undefined) return { sequence: known, duplicate: true };
     if (this.events.length >= this.#maxEvents) throw replicationErrors.create('EVENT_LOG_FULL', { log: this.name });
     this.#last += 1;
-    const topic = options.topic ?? '';
-    this.events.push({ sequence: this.#last, storedAt: this.clock.wall(), topic, event: copy(event) });
+    const { text, topic } = accepted;
+    // What comes over a wire shares nothing with what was sent.
+    this.events.push({
+      sequence: this.#last,
+      storedAt: this.clock.wall(),
+      topic,
+      event: decodeEvent(text) as Json,
+    });
     if (options.messageId !== undefined)
       this.#seen.set(options.messageId, { sequence: this.#last, at: this.clock.monotonic() });
     for (const wake of [...this.#wakers]) wake();
@@ -92,8 +105,8 @@ export class MemoryLog {
 
   /** @internal */
   trim(upTo: number): void {
-    const keep = this.events.findIndex(({ sequence }) => sequence > upTo || sequence === this.#last);
-    if (keep > 0) this.events.splice(0, keep);
+    const first = this.events[0]?.sequence ?? this.#last + 1;
+    this.events.splice(0, Math.max(0, Math.min(Math.floor(upTo), this.#last - 1) - first + 1));
   }
 
   /** @internal */
@@ -109,7 +122,7 @@ export class MemoryLog {
     return this.events[Math.max(0, after + 1 - first.sequence)];
   }
 
-  /** Calls back at the next append; returns what ends it. @internal */
+  /** Calls back at every append; returns what ends it. @internal */
   onAppend(wake: () => void): () => void {
     this.#wakers.add(wake);
     return () => this.#wakers.delete(wake);
@@ -120,107 +133,4 @@ export class MemoryLog {
     if (seen === undefined || this.clock.monotonic() - seen.at > DUPLICATE_WINDOW_MS) return undefined;
     return seen.sequence;
   }
-}
-
-class MemoryEventLog implements EventLog {
-  readonly #log: MemoryLog;
-  readonly #node: string;
-  /** Appends of one caller stay in order, whatever each one's delay. */
-  #before: Promise<unknown> = Promise.resolve();
-
-  constructor(log: MemoryLog, node: string) {
-    this.#log = log;
-    this.#node = node;
-  }
-
-  get name(): string {
-    return this.#log.name;
-  }
-
-  async send(events: readonly unknown[]): Promise<void> {
-    for (const event of events) await this.append(event as Json);
-  }
-
-  append(event: Json, options: AppendOptions = {}): Promise<AppendResult> {
-    const { signal, timeoutMs } = options;
-    const turn = this.#before;
-    const appended = this.#call('append', signal, timeoutMs, () => this.#log.append(event, options), turn);
-    this.#before = appended.catch(() => {});
-    return appended;
-  }
-
-  info(options: { signal?: AbortSignal | undefined; timeoutMs?: number } = {}): Promise<EventLogInfo> {
-    return this.#call('info', options.signal, options.timeoutMs, () => this.#log.info());
-  }
-
-  trim(upTo: number, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    return this.#call('trim', options.signal, undefined, () => this.#log.trim(upTo));
-  }
-
-  async *read(options: ReadOptions = {}): AsyncGenerator<LogReadEvent, void, undefined> {
-    const { signal } = options;
-    let position = options.after ?? 0;
-    /** What the end was when the reader came: having that, it has caught up. */
-    let end = this.#log.lastSequence;
-    let told = false;
-    const first = this.#log.info().firstSequence;
-    if (first > position + 1) yield { type: 'trimmed', first };
-    while (!signal?.aborted) {
-      const event = this.#log.next(position);
-      if (event === undefined || event.sequence > end) {
-        if (!told) yield { type: 'caught-up', sequence: end };
-        told = true;
-        end = Number.POSITIVE_INFINITY;
-      }
-      if (event === undefined) {
-        await this.#nextAppend(signal);
-        continue;
-      }
-      const fault = this.#log.fault?.({ node: this.#node, operation: 'deliver', sequence: event.sequence });
-      if (fault?.delayMs !== undefined) await this.#log.clock.sleep(fault.delayMs, { signal }).catch(() => {});
-      if (signal?.aborted) return;
-      if (fault?.outcome !== undefined) {
-        yield { type: 'interrupted', reason: 'planned' };
-        [told, end] = [false, this.#log.lastSequence];
-        await this.#log.clock.sleep(1, { signal }).catch(() => {});
-        continue;
-      }
-      // Trimmed while the reader was behind: nothing leaves a log but from its front.
-      if (event.sequence > position + 1 && position !== (options.after ?? 0))
-        yield { type: 'trimmed', first: event.sequence };
-      position = event.sequence;
-      if (matchesTopic(options.topic, event.topic)) yield { type: 'event', ...event, event: copy(event.event) };
-    }
-  }
-
-  #nextAppend(signal: AbortSignal | undefined): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const forget = this.#log.onAppend(resolve);
-    signal?.addEventListener('abort', () => resolve(), { once: true });
-    return promise.finally(forget);
-  }
-
-  async #call<T>(
-    operation: 'append' | 'info' | 'trim',
-    signal: AbortSignal | undefined,
-    timeoutMs: number = TIMEOUT_MS,
-    act: () => T,
-    turn?: Promise<unknown>,
-  ): Promise<T> {
-    signal?.throwIfAborted();
-    const { clock, name } = this.#log;
-    const fault = this.#log.fault?.({ node: this.#node, operation });
-    await turn;
-    if (fault?.delayMs !== undefined) await clock.sleep(Math.min(fault.delayMs, timeoutMs), { signal });
-    if (fault?.outcome === 'fail') throw replicationErrors.create('EVENT_LOG_UNAVAILABLE', { log: name, operation });
-    if (fault?.outcome === undefined) return act();
-    if (fault.outcome === 'answer-lost') act();
-    await clock.sleep(timeoutMs, { signal });
-    throw coreErrors.create('DEADLINE_EXCEEDED', { operation: `${operation} ${name}`, timeoutMs });
-  }
-}
-
-/** What came over a wire shares nothing with what was sent. */
-function copy(event: Json): Json {
-  return JSON.parse(JSON.stringify(event)) as Json;
 }

@@ -37,7 +37,10 @@ export interface AppendOptions {
   readonly topic?: string;
   /** An append with an id that the log has taken within its duplicate window (two minutes) is not taken again. */
   readonly messageId?: string;
-  /** Only when the log's last sequence is this (0: the log is empty). Else EVENT_LOG_CONFLICT. */
+  /**
+   * Only when the log's last sequence is this (0: the log is empty). Else EVENT_LOG_CONFLICT. One that expects the end that an append still
+   * on its way would make builds on that one: it fails with it, also when somebody else made that end.
+   */
   readonly expectedLastSequence?: number;
   readonly signal?: AbortSignal | undefined;
   /** Bound on the call, retries included. Default 5 s. */
@@ -69,12 +72,15 @@ export interface EventLogInfo {
 
 /**
  * Every call may throw EVENT_LOG_MISSING, EVENT_LOG_UNAVAILABLE (certainly not carried out), DEADLINE_EXCEEDED (the outcome is unknown: an
- * append may be repeated with the same `messageId`), and the signal's reason; appends also EVENT_LOG_CONFLICT, EVENT_LOG_FULL and
+ * append may be repeated with the same `messageId`), NATS_CLOSED when the session ends meanwhile (unknown as well), and the signal's reason; appends also EVENT_LOG_CONFLICT, EVENT_LOG_FULL and
  * EVENT_INVALID (not JSON, or larger than the log takes).
  */
 export interface EventLog extends Pipeline {
   readonly name: string;
-  /** Resolves when the event is stored on a quorum. Appends of one caller enter the log in the order of their calls. */
+  /**
+   * Resolves when the event is stored on a quorum. Appends of one caller may be begun at once and enter the log in the order of their calls;
+   * one that fails is not repeated behind a later one that was stored.
+   */
   append(event: Json, options?: AppendOptions): Promise<AppendResult>;
   read(options?: ReadOptions): AsyncIterable<LogReadEvent>;
   info(options?: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number }): Promise<EventLogInfo>;

@@ -147,6 +147,7 @@ export class SqliteDatabase implements Promotable {
       },
       onEvent: (event) => {
         this.#noteBootstrap(event);
+        this.#logWarning(event);
         this.#events.send(event);
       },
       onDeath: (error) => this.#onDeath(error),
@@ -167,6 +168,13 @@ export class SqliteDatabase implements Promotable {
     if (event.type !== 'bootstrap_progress') return;
     const { type: _, ...progress } = event;
     this.#bootstrap = progress;
+  }
+
+  /** Here and nowhere else, so that each is one line however many watch. */
+  #logWarning(event: DatabaseEvent): void {
+    if (event.type !== 'warning') return;
+    const { code, message } = event;
+    this.#context.env.log.warn('database_warning', { path: this.#spec.path, code, message });
   }
 
   #onDeath(error: Error): void {

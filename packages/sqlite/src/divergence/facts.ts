@@ -13,5 +13,15 @@ export interface DivergenceFacts {
   readonly comparedWith?: string | undefined;
   /** Rows that differ; undefined when they could not be compared. */
   readonly rows?: number | undefined;
-  readonly tables?: readonly { readonly table: string; readonly rows: number; readonly problem?: string }[] | undefined;
+  /** Those in which something differs. How many rows of which kind: not in summaries of earlier versions. */
+  readonly tables?:
+    | readonly {
+        readonly table: string;
+        readonly rows: number;
+        readonly inserted?: number;
+        readonly updated?: number;
+        readonly deleted?: number;
+        readonly problem?: string;
+      }[]
+    | undefined;
 }

@@ -40,6 +40,8 @@ const FORK_GONE = [
   'SQLITE_INTEGRITY_FAILED',
   'BLOB_CORRUPT',
 ] as const;
+/** Of the list, written at a time. */
+const WRITE_CHARS = 64 * 1024;
 const SIDE_FILES = ['-wal', '-shm', '-journal'] as const;
 
 export interface DivergenceOptions {
@@ -226,8 +228,15 @@ function writeChanges(
   target: string,
 ): ChangesSummary | undefined {
   const fd = openSync(target, 'w', 0o600);
+  let pending = '';
+  const flush = (): void => {
+    const bytes = Buffer.from(pending);
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+    pending = '';
+  };
   const write = (line: string): void => {
-    writeSync(fd, `${line}\n`);
+    pending += `${line}\n`;
+    if (pending.length >= WRITE_CHARS) flush();
   };
   try {
     if (compared.position === undefined) {
@@ -239,7 +248,11 @@ function writeChanges(
     write(JSON.stringify({ problem: `not compared: ${messageOf(error)}` }));
     return undefined;
   } finally {
-    closeSync(fd);
+    try {
+      flush();
+    } finally {
+      closeSync(fd);
+    }
   }
 }
 
@@ -277,7 +290,9 @@ something other than the primary wrote to the file. ${shared}
 The cluster goes on without these changes; nothing here is used by it any more.
 
 changes.jsonl lists the rows that differ, compared with ${against}: one JSON object a line,
-"insert", "update" (row: what this file says, before: what the log says) or "delete".
+"insert", "update" (row: what this file says, before: what the log says) or "delete". Values that
+plain JSON would change are objects: {"int"} a large whole number, {"real"} a number stored as a real,
+{"hex"} bytes, {"textHex"} a text that is not valid. A line with "problem" says what is not listed row by row, and why.
 Rows that differ: ${changes?.rows ?? 'unknown'}.
 
 To bring changes back, write them to the live database by the means of the application.

@@ -22,16 +22,26 @@ export interface DivergenceSummary extends Partial<DivergenceFacts> {
   readonly keptAt: number;
 }
 
-/** One line of the list of changes. Cells are JSON; bytes are `{"hex":"…"}`, whole numbers past 2^53 are texts. */
+/**
+ * One line of the list of changes. Cells are `ChangeCell`s, which lose nothing: plain JSON, or `{"int"}`, `{"real"}`, `{"hex"}`,
+ * `{"textHex"}`. Lists of earlier versions have whole numbers past 2^53 as texts, and the rowid as a column `(rowid)`.
+ */
 export interface DivergenceChange {
   readonly table?: string;
-  readonly change?: 'insert' | 'update' | 'delete';
+  /** `create`: the table itself, by `sql`. */
+  readonly change?: 'insert' | 'update' | 'delete' | 'create';
+  /** Columns of the declared primary key. */
+  readonly key?: readonly string[];
+  /** What names the row where no column need do so; null: nothing does, one of several equal rows may be meant. */
+  readonly rowid?: unknown;
   /** As the kept file has it. */
   readonly row?: Readonly<Record<string, unknown>>;
   /** As the log has it. */
   readonly before?: Readonly<Record<string, unknown>>;
-  /** Why rows of the table (or all rows) are not listed. */
+  /** What differs and is no row, or why rows of the table (or all rows) are not listed. */
   readonly problem?: string;
+  /** The statement that made what `problem` is about, in the kept database. */
+  readonly sql?: string;
   /** Length of a row that is too long to be shown; it is in the kept database. */
   readonly tooLongBytes?: number;
 }

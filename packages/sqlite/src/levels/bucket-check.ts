@@ -14,6 +14,20 @@ export interface BucketFinding extends DatabaseWarning {
   readonly isProblem: boolean;
 }
 
+/** Of a directory there is nothing to be set but how large it may become. */
+export function checkDirectory({ bucket, bytes, maxBytes }: BlobBucketInfo): BucketFinding[] {
+  const use = bytes / (maxBytes ?? Number.POSITIVE_INFINITY);
+  if (use < NEARLY_FULL) return [];
+  return [
+    {
+      code: 'LOG_NEARLY_FULL',
+      message: `the store ${bucket} is ${Math.floor(use * 100)} % full`,
+      hint: 'Shorten retention. When it is full, commits stay on this node until there is room.',
+      isProblem: false,
+    },
+  ];
+}
+
 /** What is wrong with a bucket that holds a log; worst first, empty when nothing is. */
 export function checkBucket(info: BlobBucketInfo): BucketFinding[] {
   const { bucket, replicas, maxBytes, maxAgeMs, maxMessages, messages = 0, clusterSize = 1 } = info;

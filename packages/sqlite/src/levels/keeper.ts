@@ -9,12 +9,13 @@ import { CanopyError, type DatabaseEvent, type Env, hasCode, messageOf } from '@
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import type { PageEncoding } from '../ltx/header.ts';
-import { type BucketFinding, checkBucket } from './bucket-check.ts';
+import type { BucketFinding } from './bucket-check.ts';
 import { Catalogue } from './catalogue.ts';
 import { compact } from './compactor.ts';
 import { nextLook, planCompaction } from './planning.ts';
 import type { Proofs } from './proofs.ts';
 import { applyRetention, planRetention, proofsOf } from './retention.ts';
+import { findingsIn, type StoreSettings, settingsOf } from './settings.ts';
 
 /** How often it looks for what may be deleted; an idle log is looked at less often. */
 const LOOK_MS = 15_000;
@@ -65,7 +66,7 @@ export class LogKeeper {
   readonly #catalogue = new Catalogue();
   readonly #proofs: Proofs;
   readonly #problems = new Map<Step, string>();
-  #findings: readonly BucketFinding[] = [];
+  readonly #settings: StoreSettings;
   #counts = { merges: 0, mergedInputs: 0, deletedSegments: 0, deletedSnapshots: 0, deletedMerged: 0, orphans: 0 };
   /** The bucket had no room for the last merge. */
   #isFull = false;
@@ -76,18 +77,19 @@ export class LogKeeper {
   constructor(deps: KeeperDeps) {
     this.#deps = deps;
     this.#proofs = proofsOf(deps.log);
+    this.#settings = settingsOf(deps.log);
     // Not all databases of a machine at once.
     this.#sweepDueAt = deps.env.clock.monotonic() + SWEEP_MS * deps.env.random.next();
   }
 
   /** What keeps the log from being kept, or loses data. */
   get problem(): string | undefined {
-    const finding = this.#findings.find((one) => one.isProblem);
+    const finding = this.findings.find((one) => one.isProblem);
     return finding?.message ?? [...this.#problems.values()][0];
   }
 
   get findings(): readonly BucketFinding[] {
-    return this.#findings;
+    return this.#settings.findings;
   }
 
   get stats(): KeeperStats {
@@ -186,7 +188,7 @@ export class LogKeeper {
   async #retain(signal: AbortSignal): Promise<void> {
     const { log, env, options } = this.#deps;
     // Without room the log stops; single transactions of the last minutes, merged already, are the lesser loss.
-    const isTight = this.#isFull || this.#findings.some(({ code }) => code === 'LOG_NEARLY_FULL');
+    const isTight = this.#isFull || this.findings.some(({ code }) => code === 'LOG_NEARLY_FULL');
     const plan = planRetention(this.#catalogue.entries, env.clock.wall(), {
       levels: options.compactionLevelsMs.length > 0,
       keepMs: isTight ? 0 : options.keepSegmentsMs,
@@ -231,12 +233,11 @@ export class LogKeeper {
   }
 
   async #check(signal: AbortSignal): Promise<void> {
-    const before = this.#findings;
-    this.#findings = checkBucket(await this.#deps.log.store.bucketInfo({ signal }));
-    for (const { code, message } of this.#findings)
-      if (!before.some((one) => one.code === code)) this.#warn(code, message);
+    const before = this.findings;
+    const found = await findingsIn(this.#deps.log.store, signal);
+    for (const { code, message } of this.#settings.note(found)) this.#warn(code, message);
     const told = (findings: readonly BucketFinding[]): string => findings.map(({ message }) => message).join();
-    if (told(before) !== told(this.#findings)) this.#deps.onChange();
+    if (told(before) !== told(found)) this.#deps.onChange();
   }
 
   async #sweep(signal: AbortSignal): Promise<void> {
@@ -265,7 +266,6 @@ export class LogKeeper {
   }
 
   #warn(code: string, message: string): void {
-    this.#deps.env.log.warn('log_upkeep', { code, message });
     this.#deps.onEvent({ type: 'warning', code, message });
   }
 }

@@ -197,7 +197,7 @@ export class Appender {
       epoch: input.epoch,
       node: input.node,
       takenEpoch: by?.epoch ?? epoch(0),
-      takenNode: by?.node ?? 'unknown',
+      takenNode: by?.node ?? 'another program',
       takenTxid: by?.maxTxid ?? input.txid,
     });
   }

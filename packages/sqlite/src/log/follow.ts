@@ -1,7 +1,7 @@
 /**
  * Follows the log in strict order. The watch says early that something was stored, names say what comes next: an entry
  * is yielded only when it carries the next transaction, so neither order nor repetition nor loss in the watch matters.
- * A probe for the next name every few seconds covers a watch that has gone silent.
+ * A probe for the next name, now and then, covers a watch that has gone silent.
  */
 import { type Clock, hasCode, type Logger, messageOf } from '@canopy/core';
 import type { Blobs, BlobWatchEvent } from '@canopy/nats';
@@ -22,8 +22,10 @@ interface Sources {
 }
 
 export interface FollowOptions extends CallOptions {
-  /** How often the next name is asked for while there is no news. Default 2 s. */
+  /** How soon the next name is asked for while there is no news. Default 2 s. */
   readonly probeMs?: number;
+  /** While there is none, each pause is twice as long as the one before, up to this. Default: as `probeMs`. */
+  readonly probeMaxMs?: number;
   /** Called whenever the bucket has answered or the watch has told something, also when there is nothing new. */
   readonly onSeen?: () => void;
 }
@@ -57,9 +59,12 @@ class Follower {
   readonly #sources: Sources;
   readonly #signal: AbortSignal;
   readonly #probeMs: number;
+  readonly #probeMaxMs: number;
   readonly #onSeen: () => void;
   readonly #ahead = new Map<number, LogEntry>();
   #next: number;
+  /** Until the next probe, if nothing comes. */
+  #pauseMs: number;
   /** The highest transaction seen anywhere: while it is not reached, the next name must exist. */
   #seen = 0;
   #synced = false;
@@ -72,6 +77,8 @@ class Follower {
     this.#sources = sources;
     this.#signal = signal;
     this.#probeMs = options.probeMs ?? PROBE_MS;
+    this.#probeMaxMs = options.probeMaxMs ?? this.#probeMs;
+    this.#pauseMs = this.#probeMs;
     this.#onSeen = options.onSeen ?? (() => {});
     this.#next = after + 1;
   }
@@ -128,6 +135,7 @@ class Follower {
     }
     if (this.#arrived === undefined) await this.#quiet();
     const arrived = this.#arrived;
+    this.#pauseMs = arrived === undefined ? Math.min(this.#pauseMs * 2, this.#probeMaxMs) : this.#probeMs;
     if (arrived === undefined) return 'silent';
     this.#arrived = undefined;
     this.#asked = false;
@@ -151,7 +159,7 @@ class Follower {
   async #quiet(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
-    const timer = this.#sources.clock.timer(this.#probeMs, resolve);
+    const timer = this.#sources.clock.timer(this.#pauseMs, resolve);
     const onAbort = (): void => resolve();
     this.#signal.addEventListener('abort', onAbort, { once: true });
     if (this.#signal.aborted) resolve();

@@ -34,6 +34,8 @@ export interface LiveOptions {
 export interface FrozenImage {
   readonly commit: number;
   readonly frames: ReadonlyMap<number, number>;
+  /** How often the WAL had been copied into the file: once more, and the file has pages of later commits. */
+  readonly copies: number;
 }
 
 /**
@@ -65,6 +67,7 @@ export class LiveDatabase {
   #isDiskFull = false;
   readonly #patience = new RenewPatience();
   #checkpointedPages = 0;
+  #copies = 0;
   /** Checkpoints in a row that a reader kept from completing. */
   #blocked = 0;
   /** While the pin still held: whether everything committed was read. */
@@ -120,6 +123,11 @@ export class LiveDatabase {
     return this.#pin.isBarred;
   }
 
+  /** Where what is committed now ends; undefined while that can't be told, or in a WAL that was never written. */
+  get committedEnd(): WalCursor | undefined {
+    return this.#tail.committedEnd;
+  }
+
   /** What was committed since the cursor. */
   next(): WalStep {
     return this.#tail.next();
@@ -161,6 +169,11 @@ export class LiveDatabase {
     return this.#behindBarrier(take, () => this.#freeze());
   }
 
+  /** Whether a frozen image can still be read. Where it is, nothing but `freeze` and `checkpoint` changes that. */
+  isFrozen(image: FrozenImage): boolean {
+    return image.copies === this.#copies;
+  }
+
   /** The last checkpoint found no room on the disk. */
   get isDiskFull(): boolean {
     return this.#isDiskFull;
@@ -185,6 +198,7 @@ export class LiveDatabase {
     const { clock, random } = this.#live.env;
     this.#behindBarrier(take, (isCaptured) => {
       if (renew && isCaptured && this.#isCopied) return this.#renew();
+      this.#copies++;
       const { complete, isDiskFull } = this.#pin.checkpoint();
       this.#isDiskFull = isDiskFull;
       this.#tail.sealed(complete);
@@ -307,12 +321,13 @@ export class LiveDatabase {
   }
 
   #freeze(): FrozenImage {
+    this.#copies++;
     const { complete } = this.#pin.checkpoint();
     const frames = complete ? new Map<number, number>() : this.#tail.scanAll();
     if (complete) this.#tail.skipToEnd();
     this.#tail.sealed(complete);
     this.#checkpointedPages = this.#walPages();
-    return { commit: this.#pin.pageCount(), frames };
+    return { commit: this.#pin.pageCount(), frames, copies: this.#copies };
   }
 
   /** Frames behind the cursor's generation start. After a complete checkpoint the cursor still stands behind old ones. */

@@ -5,7 +5,7 @@
  */
 import type { Clock } from '@canopy/core';
 import type { LtxChunks } from '../log/appender.ts';
-import type { WalChain } from '../log/names.ts';
+import type { WalCursor } from '../wal/reader.ts';
 import type { LiveDatabase } from './live-database.ts';
 import { encodeFramesInSteps, isStreamed } from './segment-builder.ts';
 
@@ -17,8 +17,8 @@ export interface PendingEntry {
   readonly commit: number;
   /** More was there when it was read. */
   readonly more: boolean;
-  /** At its end. */
-  readonly walChain: WalChain | undefined;
+  /** Where in the WAL it ends. */
+  readonly end: WalCursor | undefined;
 }
 
 /**
@@ -42,5 +42,5 @@ export async function prepareNext(
   const txid = before.txid + 1;
   const bytes = await encodeFramesInSteps(txid, clock.wall(), batch, before.commit, live.readers, rest);
   live.advance(batch.end);
-  return { txid, kind: 'commit', bytes, commit: batch.commit, more: batch.more, walChain: batch.end };
+  return { txid, kind: 'commit', bytes, commit: batch.commit, more: batch.more, end: batch.end };
 }

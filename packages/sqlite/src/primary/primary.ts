@@ -17,6 +17,7 @@ import {
   messageOf,
   type Position,
   TaskGroup,
+  withDeadline,
 } from '@canopy/core';
 import type { ResolvedSqliteOptions } from '../database/options.ts';
 import { sqliteErrors } from '../errors.ts';
@@ -26,10 +27,10 @@ import type { SegmentLog } from '../log/segment-log.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
 import { BackPressure, WAL_CAUSE } from './back-pressure.ts';
 import { LiveDatabase } from './live-database.ts';
-import { PassWaiters } from './pass-waiters.ts';
 import { type PendingEntry, prepareNext } from './pending-entry.ts';
 import { encodeFrames, encodeImage } from './segment-builder.ts';
 import { SnapshotKeeper } from './snapshot-keeper.ts';
+import { StoredWaiters } from './stored-waiters.ts';
 import { hearOfSuccessor } from './successor.ts';
 import { WakeUp } from './wake-up.ts';
 
@@ -69,8 +70,10 @@ export class Primary {
   readonly #tasks: TaskGroup;
   #position: Position;
   #commit: number;
-  readonly #waiters = new PassWaiters<Position>();
+  readonly #waiters = new StoredWaiters<Position>();
   #pending: PendingEntry | undefined;
+  /** Where in the WAL the last stored entry ends. */
+  #storedEnd: WalCursor | undefined;
   #ended: CanopyError | undefined;
   #problem: string | undefined;
   readonly #pressure: BackPressure;
@@ -83,6 +86,7 @@ export class Primary {
     this.#deps = deps;
     this.#position = start.position;
     this.#commit = start.commit;
+    this.#storedEnd = start.cursor;
     this.#snapshots = new SnapshotKeeper(deps, start.position.txid);
     this.#tasks = new TaskGroup((error, task) => this.#fail(error, task));
     this.#wakeUp = new WakeUp(deps.env, deps.options.pollIntervalMs, () => this.#pressure.press(WAL_CAUSE.held));
@@ -137,7 +141,7 @@ export class Primary {
     return hasCode(this.#ended, 'SQLITE_FENCED');
   }
 
-  /** Everything committed before the call is in the log when this resolves. Callers share passes. Throws SQLITE_FENCED. */
+  /** Everything committed before the call is in the log when this resolves, whatever came after it. Throws SQLITE_FENCED. */
   sync(signal?: AbortSignal): Promise<Position> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const passed = this.#waiters.add();
@@ -163,7 +167,8 @@ export class Primary {
 
   /** Ends all work. True: everything committed is in the log. The database stays open until `leave` or `close`. */
   async finish(timeoutMs: number): Promise<boolean> {
-    await this.sync(AbortSignal.any([this.#tasks.signal, this.#timeout(timeoutMs)])).catch(() => {});
+    const synced = this.sync(this.#tasks.signal);
+    await withDeadline(this.#deps.env.clock, 'ship the rest', timeoutMs, synced).catch(() => {});
     this.#end(sqliteErrors.create('SQLITE_NOT_PRIMARY', { path: this.#deps.path, role: 'demoting' }));
     await this.#tasks.stop();
     return this.#pending === undefined && this.#live.next().type === 'nothing';
@@ -227,7 +232,7 @@ export class Primary {
 
   /** Reads what is there and puts it into the log. False when there was nothing. */
   async #pass(signal: AbortSignal): Promise<boolean> {
-    this.#waiters.begin();
+    this.#waiters.begin(() => this.#live.committedEnd, this.#storedEnd);
     try {
       if (this.#pending !== undefined) await this.#put(signal);
       if (this.#pending !== undefined) {
@@ -252,7 +257,6 @@ export class Primary {
         this.#wakeUp.found();
         await this.#put(signal);
       }
-      // What was committed to another file in this one's place is not in the log: nobody may be told so.
       this.#live.check();
       if (step.type === 'frames' && step.batch.more) this.#waiters.again();
       else this.#waiters.end(this.#position);
@@ -278,7 +282,7 @@ export class Primary {
       bytes,
       commit: batch.commit,
       more: kind === 'commit' && batch.more,
-      walChain: batch.end,
+      end: batch.end,
     };
     this.#live.advance(batch.end);
   }
@@ -289,7 +293,7 @@ export class Primary {
     const txid = this.#position.txid + 1;
     const whole = { ...image, end: this.#live.cursor };
     const bytes = encodeImage(txid, this.#deps.env.clock.wall(), whole, this.#live.readers);
-    this.#pending = { txid, kind, bytes, commit: image.commit, more: false, walChain: whole.end };
+    this.#pending = { txid, kind, bytes, commit: image.commit, more: false, end: whole.end };
   }
 
   /** Puts the prepared entry; the one that follows it may be prepared afterwards. Throws SQLITE_FENCED. */
@@ -306,17 +310,20 @@ export class Primary {
     this.#snapshots.entryStored(stored.value.size);
     this.#position = { epoch: this.#deps.epoch, txid: entry.txid };
     this.#commit = entry.commit;
+    this.#storedEnd = entry.end;
     this.#deps.onChange();
+    // What was committed to another file in this one's place is not in the log: nobody may be told so.
+    if (entry.end !== undefined) this.#waiters.stored(entry.end, this.#position, () => this.#live.check());
     if (next.status === 'rejected') throw next.reason;
   }
 
   /** Again and again until the outcome is known. */
   async #append(entry: PendingEntry, signal: AbortSignal): Promise<LogEntry> {
     const { env, log, epoch, node } = this.#deps;
-    const { txid, kind, bytes, walChain } = entry;
+    const { txid, kind, bytes, end } = entry;
     for (let attempt = 0; ; attempt++) {
       try {
-        return await log.append({ txid, epoch, node, kind, bytes, walChain }, { signal });
+        return await log.append({ txid, epoch, node, kind, bytes, walChain: end }, { signal });
       } catch (error) {
         signal.throwIfAborted();
         if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST')) throw error;
@@ -363,19 +370,13 @@ export class Primary {
     // The image is that of the entry just prepared: it must be in the log first.
     if (this.#pending !== undefined) await this.#pass(signal);
     if (image === undefined || this.#ended !== undefined || this.#position.txid < txid) return;
+    // A WAL that was found lost meanwhile was copied into the file: the image would have pages of later commits.
+    if (!this.#live.isFrozen(image)) return;
     const position = { ...this.#position, txid };
     const buffer = new Uint8Array(this.#live.readers.pageSize);
     const read = (pgno: number): Uint8Array => this.#live.page(image, pgno, buffer);
     const source = { pageSize: buffer.length, pageCount: image.commit, read };
     this.#tasks.run('snapshot', (stopped) => this.#snapshots.store(position, source, stopped));
-  }
-
-  #timeout(ms: number): AbortSignal {
-    const controller = new AbortController();
-    this.#deps.env.clock.timer(ms, () => controller.abort(new DOMException('too late', 'AbortError')), {
-      background: true,
-    });
-    return controller.signal;
   }
 
   #end(error: CanopyError): void {

@@ -7,6 +7,8 @@ import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 
 const AGAIN_MS = 2000;
+/** The watch proves by itself that it lives, and each append asks too: many idle databases need not ask all the time. */
+const PROBE_MAX_MS = 16_000;
 
 export interface SuccessorDeps {
   readonly log: SegmentLog;
@@ -22,7 +24,7 @@ export async function hearOfSuccessor(deps: SuccessorDeps, signal: AbortSignal):
   const { log, epoch, env, after, onSuccessor } = deps;
   while (!signal.aborted) {
     try {
-      for await (const entry of log.follow(after(), { signal })) {
+      for await (const entry of log.follow(after(), { signal, probeMaxMs: PROBE_MAX_MS })) {
         if (entry.epoch > epoch) return onSuccessor(entry);
       }
     } catch (error) {

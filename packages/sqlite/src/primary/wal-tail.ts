@@ -74,6 +74,13 @@ export class WalTail {
     return statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.ino !== fstatSync(this.#fd).ino;
   }
 
+  /** Undefined while it can't be told. In a WAL that has no frame yet: the cursor, where all of the one before was read. */
+  get committedEnd(): WalCursor | undefined {
+    const index = this.#index.read();
+    if (index?.frames === 0) return this.#restartable ? this.#cursor : undefined;
+    return index && endOf(index);
+  }
+
   /** What has been committed since the cursor; does not move it. */
   next(): WalStep {
     this.#proved = undefined;

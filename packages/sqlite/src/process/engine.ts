@@ -390,7 +390,6 @@ export class DatabaseEngine {
   }
 
   #warn(code: string, message: string): void {
-    this.#deps.env.log.warn('database_warning', { code, message });
     this.#deps.onEvent({ type: 'warning', code, message });
   }
 }

@@ -84,6 +84,14 @@ class LeasedSession implements NatsSession {
     return leasedBlobs(await this.#session.ensureBlobs(...args), this.#closed.signal);
   }
 
+  stream(...args: Parameters<NatsSession['stream']>): ReturnType<NatsSession['stream']> {
+    return this.#session.stream(...args);
+  }
+
+  ensureStream(...args: Parameters<NatsSession['ensureStream']>): ReturnType<NatsSession['ensureStream']> {
+    return this.#session.ensureStream(...args);
+  }
+
   status(): ReturnType<NatsSession['status']> {
     return this.#session.status();
   }

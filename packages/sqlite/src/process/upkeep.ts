@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { AdminRequest, DatabaseEvent, DatabaseWarning, Env } from '@canopy/core';
 import type { Blobs } from '@canopy/nats';
 import type { BucketFinding } from '../levels/bucket-check.ts';
+import { settingsOf } from '../levels/settings.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { proveInChild } from '../verify/child.ts';
 import { Verifier } from '../verify/verifier.ts';
@@ -47,10 +48,8 @@ export class Upkeep {
     const { spec, env, directory } = deps;
     this.#deps = deps;
     this.#opened = opened;
-    for (const { code, message } of opened.findings) {
-      env.log.warn('database_warning', { code, message });
+    for (const { code, message } of settingsOf(opened.log).note(opened.findings))
       deps.onEvent({ type: 'warning', code, message });
-    }
     const scratch = join(directory, 'verify.db');
     // What a crash left.
     for (const left of [scratch, `${scratch}.restoring`, join(directory, NAMED)])

@@ -7,6 +7,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { sqliteErrors } from '../errors.ts';
 import type { LtxHeader, LtxPage } from '../ltx/header.ts';
 import { lockPage } from '../ltx/header.ts';
+import { wrapFileError } from '../process/system-errors.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
 /** Pages taken in by `gather` before they are written, replaced ones included: they hold on to what they were inflated in. */
@@ -36,7 +37,12 @@ export class PageFile {
 
   /** Makes the file, or empties it. */
   static async create(path: string, pageSize: number): Promise<PageFile> {
-    return new PageFile(path, await onDisk(path, open(path, 'w+', 0o600)), pageSize);
+    const handle = await onDisk(path, open(path, 'w+', 0o600)).catch((error: NodeJS.ErrnoException) => {
+      // The directory was there: its file system makes no such file (procfs), or it has just gone.
+      if (error.code !== 'ENOENT') throw error;
+      throw sqliteErrors.create('SQLITE_UNWRITABLE', { path, reason: error.message }, error);
+    });
+    return new PageFile(path, handle, pageSize);
   }
 
   get fd(): number {
@@ -129,13 +135,11 @@ export class PageFile {
   }
 }
 
-/** Turns "no space" into SQLITE_DISK_FULL. */
+/** What the operating system refuses, as one of our codes where somebody can do something about it. */
 export async function onDisk<T>(path: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    const { code } = error as { code?: string };
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw sqliteErrors.create('SQLITE_DISK_FULL', { path }, error);
-    throw error;
+    throw wrapFileError(error, path);
   }
 }

@@ -3,21 +3,27 @@
  * carries on from it in the fewest steps. The rules are Litestream's, so that both restore the same bytes from one
  * bucket. Pure.
  */
-import { formatTxid } from '@canopy/core';
+import { epoch, formatPosition, formatTxid } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 
 /** Neighbours of a point that are tried when it can't be reached itself. */
 const LOOKS = 8;
 
-/** Up to and including a transaction, or everything written before a moment (Unix ms). */
-export type RestoreTarget = { readonly txid: number } | { readonly timestamp: number };
+/**
+ * Up to and including a transaction, or everything written before a moment (Unix ms). With `epoch`, the one under which that
+ * transaction was written, another history's is refused: a number alone may be taken twice, once by a primary that was cut off.
+ */
+export type RestoreTarget =
+  | { readonly txid: number; readonly epoch?: number | undefined }
+  | { readonly timestamp: number };
 
 /**
  * The entries to apply, in order; the first is a full image or begins with one. Throws SQLITE_LOG_EMPTY,
  * SQLITE_LOG_GAP where history is missing (a prefix is never restored silently), SQLITE_TARGET_UNREACHABLE: single
- * transactions are merged after a while, and between two ends of what was merged nothing can be reached. A moment gives
- * the last state that is kept and was written strictly before it.
+ * transactions are merged after a while, and between two ends of what was merged nothing can be reached; SQLITE_POSITION_UNKNOWN
+ * where the log has the transaction from another epoch. A moment gives the last state that is kept and was written strictly
+ * before it.
  */
 export function planRestore(bucket: string, entries: readonly LogEntry[], target?: RestoreTarget): LogEntry[] {
   if (entries.length === 0) throw sqliteErrors.create('SQLITE_LOG_EMPTY', { bucket });
@@ -26,7 +32,18 @@ export function planRestore(bucket: string, entries: readonly LogEntry[], target
   if (beyond !== undefined && (target === undefined || !isCovered(entries, reached + 1)))
     throw gap(bucket, reached + 1, beyond.minTxid - 1);
   checkTarget(bucket, entries, reached, target);
+  requireEpoch(bucket, entries, target);
   return plan;
+}
+
+/** Epoch 0 is no epoch: another program wrote that, and left none. */
+function requireEpoch(bucket: string, entries: readonly LogEntry[], target: RestoreTarget | undefined): void {
+  if (target === undefined || !('txid' in target)) return;
+  const { txid, epoch: asked = 0 } = target;
+  const held = Number(entries.find((entry) => entry.maxTxid === txid && Number(entry.epoch) > 0)?.epoch ?? 0);
+  if (asked === 0 || held === 0 || held === asked) return;
+  const position = formatPosition({ epoch: epoch(asked), txid });
+  throw sqliteErrors.create('SQLITE_POSITION_UNKNOWN', { bucket, position, epoch: held });
 }
 
 interface Chain {

@@ -2,13 +2,14 @@
  * Makes a database file from a log: plan, stream the full image into a temporary file, put the later entries on top,
  * check, fsync, rename. The destination is either as it was or complete; memory does not depend on the database's size.
  */
-import { access, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { type Clock, type Env, epoch, hasCode, type Position, systemEnv } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 import { type EntrySource, type FetchedEntry, readAhead } from '../log/read-ahead.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
+import { requireDestination, sidecars } from './destination.ts';
 import { checkIntegrity, type IntegrityMethod } from './integrity.ts';
 import { onDisk, PageFile } from './page-file.ts';
 import { planRestore, type RestoreTarget } from './plan.ts';
@@ -64,14 +65,14 @@ export interface Restored {
 
 /**
  * Restores the database to `dest`. Bytes are those that the primary's pages had. Throws SQLITE_LOG_EMPTY, SQLITE_LOG_GAP,
- * SQLITE_TARGET_UNREACHABLE, SQLITE_LTX_INVALID, SQLITE_DESTINATION_EXISTS, SQLITE_DISK_FULL, SQLITE_INTEGRITY_FAILED,
- * BLOB_BUCKET_MISSING, BLOB_CORRUPT, BLOB_GONE (the log is shortened faster than it can be read), or the signal's reason; then nothing half-done is left.
+ * SQLITE_TARGET_UNREACHABLE, SQLITE_POSITION_UNKNOWN, SQLITE_LTX_INVALID, SQLITE_DESTINATION_EXISTS, SQLITE_DESTINATION_INVALID,
+ * SQLITE_UNWRITABLE, SQLITE_DISK_FULL, SQLITE_INTEGRITY_FAILED, BLOB_BUCKET_MISSING, BLOB_CORRUPT, BLOB_GONE (the log is shortened faster than it can be read), or the signal's reason; then nothing half-done is left.
  */
 export async function restore(options: RestoreOptions): Promise<Restored> {
   const clock = (options.env ?? systemEnv()).clock;
   const started = clock.monotonic();
   const dest = resolve(options.dest);
-  if (!options.overwrite) await requireAbsent(dest);
+  await requireDestination(dest, options.overwrite === true);
   const damaged = new Map<string, unknown>();
   for (let attempt = 1; ; attempt++) {
     try {
@@ -115,6 +116,7 @@ async function restoreOnce(
   damaged: ReadonlyMap<string, unknown>,
 ): Promise<Omit<Restored, 'ms'>> {
   const { signal } = options;
+  const { clock } = options.env ?? systemEnv();
   const plan = await planWithout(options, damaged);
   const temporary = `${dest}.restoring`;
   const assembly = new Assembly(options, plan, temporary);
@@ -124,6 +126,8 @@ async function restoreOnce(
     await file.sync();
     await file.close();
     checkIntegrity(temporary, options.check ?? 'none');
+    // Signals and bounds that came due during the check are heard before anything appears.
+    await clock.sleep(0);
     signal?.throwIfAborted();
     if (options.overwrite) for (const path of sidecars(dest)) await rm(path, { force: true });
     await rename(temporary, dest);
@@ -229,21 +233,6 @@ class Assembly {
       problem: 'deleted while it was being restored',
       vanished: true,
     });
-  }
-}
-
-function sidecars(path: string): string[] {
-  return [`${path}-wal`, `${path}-shm`, `${path}-journal`];
-}
-
-/** Old side files beside a new database would be taken for its own. */
-async function requireAbsent(dest: string): Promise<void> {
-  for (const path of [dest, ...sidecars(dest)]) {
-    const there = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (there) throw sqliteErrors.create('SQLITE_DESTINATION_EXISTS', { path });
   }
 }
 

@@ -3,7 +3,7 @@
  * log alone (newest full image and what follows, merged on the way), so any node can make one and the primary's file is
  * never held. Invariant: what is listed was decoded from the store once, whole.
  */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Env, hasCode } from '@canopy/core';
 import type { BlobInfo, Blobs } from '@canopy/nats';
 import { sqliteErrors } from '../errors.ts';
@@ -17,6 +17,7 @@ import { encodeLtxStream } from '../ltx/encoder.ts';
 import type { PageEncoding } from '../ltx/header.ts';
 import { planRestore, type RestoreTarget } from '../restore/plan.ts';
 import { type Restored, type RestoreOptions, type RestoreSource, restore } from '../restore/restore.ts';
+import { requireUnused } from '../restore/unused-file.ts';
 import {
   asImage,
   checkSnapshotId,
@@ -110,8 +111,12 @@ export class SnapshotStore {
     await this.#blobs.delete(objectName(id), options);
   }
 
-  /** As `restore` of a log. Throws SQLITE_SNAPSHOT_MISSING and what restore throws. */
+  /**
+   * As `restore` of a log. Throws SQLITE_SNAPSHOT_MISSING and what restore throws; with `overwrite` SQLITE_IN_USE and
+   * SQLITE_DATABASE_BUSY where a program has the file open, as far as that can be seen.
+   */
   async restore(id: string, options: Omit<RestoreOptions, 'log' | 'target'>): Promise<Restored> {
+    if (options.overwrite === true) await requireUnused(resolve(options.dest), options.env);
     const { blob, snapshot } = await this.#require(id, options);
     return restore({ ...options, log: new SnapshotSource(this.#blobs, blob, snapshot) });
   }

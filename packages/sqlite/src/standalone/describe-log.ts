@@ -1,7 +1,7 @@
 /** What a log says about itself, for people who have its address and nothing else. */
 import type { DatabaseWarning, Env } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
-import { checkBucket } from '../levels/bucket-check.ts';
+import { findingsIn } from '../levels/settings.ts';
 import type { LogEntry } from '../log/names.ts';
 import { type LevelSummary, type LogProblem, summarizeLog } from '../log/summary.ts';
 import { readVerified, type Verified } from '../verify/record.ts';
@@ -30,14 +30,13 @@ export async function describeLog(options: {
   readonly env?: Env | undefined;
 }): Promise<LogDescription> {
   const { signal, env } = options;
-  const { label, store } = parseStore(options.store);
+  const { label } = parseStore(options.store);
   const { log, close } = await openLog(options.store, { env, signal });
   try {
     const verified = await readVerified(log.store, signal);
     const { end, problems, ...summary } = summarizeLog(log.bucket, await log.all({ signal }), verified?.position);
     if (end === undefined) throw sqliteErrors.create('SQLITE_LOG_EMPTY', { bucket: log.bucket });
-    // Of a directory there is nothing to be set.
-    const findings = store.kind === 'directory' ? [] : checkBucket(await log.store.bucketInfo({ signal }));
+    const findings = await findingsIn(log.store, signal);
     const settings = findings.filter(({ isProblem }) => isProblem);
     return {
       label,

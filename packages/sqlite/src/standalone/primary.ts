@@ -16,6 +16,7 @@ import {
   systemEnv,
 } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
+import { requirePlace } from '../restore/destination.ts';
 import { parseStore } from './store-option.ts';
 import { UnmanagedDatabase, type UnmanagedOptions } from './unmanaged-database.ts';
 
@@ -26,6 +27,11 @@ export interface PrimaryOptions extends UnmanagedOptions {
 
 /** What a primary can't go on after: somebody has to decide. */
 const FINAL = ['SQLITE_FILE_REPLACED', 'SQLITE_FOREIGN_FILE', 'SQLITE_LOG_LOST', 'SQLITE_LOG_BEHIND'] as const;
+
+/** Whether a primary stops of this: its `failure`. Anything else it goes on after. */
+export function endsPrimary(error: unknown): boolean {
+  return hasCode(error, ...FINAL);
+}
 
 /**
  * ```ts
@@ -70,6 +76,7 @@ export class Primary extends UnmanagedDatabase {
    * that is SQLITE_FILE_MISSING unless `create`: taking the log for it would fence whoever has it. After a
    * loss of power a file that may lack what the log has is brought to the log's end before, what differs is kept aside
    * (`divergence_kept`), and no program may have it open meanwhile (SQLITE_DATABASE_BUSY). Throws
+   * SQLITE_DESTINATION_INVALID and SQLITE_UNWRITABLE where no database can be at the path,
    * SQLITE_FOREIGN_FILE when file and log are not of one history, SQLITE_FENCED when another primary is just starting,
    * SQLITE_IN_USE, SQLITE_DATABASE_BUSY, BLOB_BUCKET_MISSING when a log that was there is gone, NATS_*; then nothing runs.
    */
@@ -77,6 +84,7 @@ export class Primary extends UnmanagedDatabase {
     const signal = options.signal ?? new AbortController().signal;
     if (!this.#mayCreate && (statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0) === 0)
       throw sqliteErrors.create('SQLITE_FILE_MISSING', { path: this.#path });
+    await requirePlace(this.#path);
     try {
       await this.database.start({ signal });
       const position = await this.#take(signal);
@@ -126,7 +134,7 @@ export class Primary extends UnmanagedDatabase {
         this.#fenced = this.#fencedBy(event);
         break;
       }
-      if (event.type === 'failed' && hasCode(event.error, ...FINAL)) {
+      if (event.type === 'failed' && endsPrimary(event.error)) {
         this.#failure = event.error;
         break;
       }

@@ -1,8 +1,9 @@
 /** `restore` for people who have an address of a log rather than a log. */
 import { resolve } from 'node:path';
+import { requirePlace } from '../restore/destination.ts';
 import { type RestoreOptions as LogRestoreOptions, type Restored, restore as restoreLog } from '../restore/restore.ts';
+import { requireUnused } from '../restore/unused-file.ts';
 import { openLog, type StoreOption } from './store-option.ts';
-import { requireUnused } from './unused-file.ts';
 
 export type RestoreOptions =
   | LogRestoreOptions
@@ -16,9 +17,11 @@ export type RestoreOptions =
  * `overwrite` SQLITE_IN_USE and SQLITE_DATABASE_BUSY where a program has the file open, as far as that can be seen.
  */
 export async function restore(options: RestoreOptions): Promise<Restored> {
+  const dest = resolve(options.dest);
+  await requirePlace(dest);
+  if (options.overwrite === true) await requireUnused(dest, options.env);
   if ('log' in options) return restoreLog(options);
   const { store, ...rest } = options;
-  if (rest.overwrite === true) await requireUnused(resolve(rest.dest), options.env);
   const opened = await openLog(store, { env: options.env, signal: options.signal });
   try {
     return await restoreLog({ ...rest, log: opened.log });

@@ -7,7 +7,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { type Env, makeDirectory } from '@canopy/core';
+import { CanopyError, type Env, makeDirectory } from '@canopy/core';
 import {
   type Blob,
   type BlobBucketInfo,
@@ -21,6 +21,7 @@ import {
   type BlobWatchEvent,
   natsErrors,
 } from '@canopy/nats';
+import { sqliteErrors } from '../errors.ts';
 import { flushDirectory } from '../process/state-file.ts';
 import { wrapFileError } from '../process/system-errors.ts';
 import { DirectoryIndex, STORE_DIRECTORY, type StoredObject } from './directory-index.ts';
@@ -49,13 +50,15 @@ export class DirectoryStore implements Blobs {
     this.#index = index;
   }
 
-  /** Throws BLOB_BUCKET_MISSING, SQLITE_UNWRITABLE, SQLITE_DISK_FULL. */
+  /** Throws SQLITE_STORE_INVALID, BLOB_BUCKET_MISSING, SQLITE_UNWRITABLE, SQLITE_DISK_FULL. */
   static open(options: DirectoryStoreOptions): DirectoryStore {
     const { env, make } = options;
     const path = resolve(options.path);
+    if (statSync(path, { throwIfNoEntry: false })?.isFile())
+      throw sqliteErrors.create('SQLITE_STORE_INVALID', { store: path, problem: 'it is a file' });
     try {
       const index = DirectoryIndex.open(path, make && { now: env.clock.wall(), maxBytes: make.maxBytes });
-      if (index === undefined) throw natsErrors.create('BLOB_BUCKET_MISSING', { bucket: path });
+      if (index === undefined) throw missing(path);
       return new DirectoryStore(path, env, index);
     } catch (error) {
       throw wrapFileError(error, path);
@@ -165,7 +168,7 @@ export class DirectoryStore implements Blobs {
   }
 
   #check(name?: string): void {
-    if (this.#index.isGone) throw natsErrors.create('BLOB_BUCKET_MISSING', { bucket: this.#path });
+    if (this.#index.isGone) throw missing(this.#path);
     if (name === undefined) return;
     const parts = name.split('/');
     if (name.length <= 512 && parts.every((part) => /^[\w=+@,-][\w=+@,.-]*$/.test(part))) return;
@@ -229,8 +232,7 @@ export class DirectoryStore implements Blobs {
 
   #requireRoom(bytes: number): void {
     const { bytes: used, maxBytes } = this.#index.facts();
-    if (maxBytes !== undefined && used + bytes > maxBytes)
-      throw natsErrors.create('BUCKET_FULL', { bucket: this.bucket });
+    if (maxBytes !== undefined && used + bytes > maxBytes) throw full(this.#path);
   }
 
   async #open(name: string): Promise<{ object: StoredObject; file: FileHandle } | undefined> {
@@ -269,4 +271,20 @@ export class DirectoryStore implements Blobs {
       await file.close();
     }
   }
+}
+
+/** The codes of any store, in the words of this one. */
+function missing(path: string): Error {
+  return new CanopyError('BLOB_BUCKET_MISSING', `there is no log in the directory ${path}`, {
+    hint: 'A log that is missing is never taken for an empty one. Check the path (is the disk mounted?); if it was deleted, restore it from a backup. Only a primary makes a new one.',
+    fields: { bucket: path },
+  });
+}
+
+function full(path: string): Error {
+  return new CanopyError('BUCKET_FULL', `the store ${path} has reached the size that it was given`, {
+    hint: 'Shorten retention, or delete old snapshots; writes go on by themselves afterwards.',
+    retryable: true,
+    fields: { bucket: path },
+  });
 }

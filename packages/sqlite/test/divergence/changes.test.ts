@@ -32,21 +32,27 @@ test('inserts, updates and deletes are told apart by the key', () => {
     `${TABLE} INSERT INTO t VALUES (1, 'same'), (2, 'old'), (3, 'gone')`,
   );
   expect(rows).toBe(3);
-  expect(lines).toContainEqual({ table: 't', change: 'insert', row: { '(rowid)': 4, id: 4, x: null } });
+  expect(lines).toContainEqual({ table: 't', change: 'insert', key: ['id'], row: { id: 4, x: null } });
   expect(lines).toContainEqual({
     table: 't',
     change: 'update',
-    row: { '(rowid)': 2, id: 2, x: 'new' },
-    before: { '(rowid)': 2, id: 2, x: 'old' },
+    key: ['id'],
+    row: { id: 2, x: 'new' },
+    before: { id: 2, x: 'old' },
   });
-  expect(lines).toContainEqual({ table: 't', change: 'delete', before: { '(rowid)': 3, id: 3, x: 'gone' } });
+  expect(lines).toContainEqual({ table: 't', change: 'delete', key: ['id'], before: { id: 3, x: 'gone' } });
 });
 
 test('tables without a rowid, awkward names, blobs and 64-bit numbers', () => {
   const table = 'CREATE TABLE "odd ""name"(a TEXT, b INTEGER, c, PRIMARY KEY(b, a)) WITHOUT ROWID;';
   const { lines } = changes(`${table} INSERT INTO "odd ""name" VALUES ('k', 9007199254740993, x'00ff')`, table);
   expect(lines).toEqual([
-    { table: 'odd "name', change: 'insert', row: { a: 'k', b: '9007199254740993', c: { hex: '00ff' } } },
+    {
+      table: 'odd "name',
+      change: 'insert',
+      key: ['b', 'a'],
+      row: { a: 'k', b: { int: '9007199254740993' }, c: { hex: '00ff' } },
+    },
   ]);
 });
 
@@ -61,13 +67,6 @@ test('tables that cannot be compared are named with the reason', () => {
   expect(problems.get('only_here')).toContain('only in the kept');
   expect(problems.get('only_there')).toContain('missing');
   expect(problems.get('f')).toContain('virtual');
-});
-
-test('the listing stops at a bound, the count does not', () => {
-  const fill = `${TABLE} WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100500) INSERT INTO t SELECT i, i FROM n`;
-  const { rows, lines } = changes(fill, TABLE);
-  expect(rows).toBe(100_500);
-  expect(lines).toHaveLength(100_000);
 });
 
 test('files of one content compare as the same in either journal mode, others do not', () => {

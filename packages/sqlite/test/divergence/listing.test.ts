@@ -108,7 +108,49 @@ describe('changes as SQL', () => {
     made.close();
   });
 
-  it('an update leaves a row alone that has changed since', () => {
+  it.each([
+    ['another case', "'A'", 'a'],
+    ['another storage class', '1.0', 1],
+    ['another storage class than a text', '1', '1'],
+    ['a text now', "'1.0'", { real: '1.0' }],
+    ['bytes now', "x'61'", 'a'],
+  ])('a row that has changed since is left alone: %s', (_, since, was) => {
+    for (const name of [{ key: ['id'] }, { rowid: 1 }, { rowid: null }]) {
+      const made = new DatabaseSync(':memory:');
+      made.exec(`CREATE TABLE t(id INTEGER PRIMARY KEY, x COLLATE NOCASE); INSERT INTO t VALUES (1, ${since})`);
+      const change = { table: 't', ...name, before: { id: 1, x: was } };
+      made.exec(changeToSql({ ...change, change: 'update', row: { id: 1, x: 'new' } }));
+      made.exec(changeToSql({ ...change, change: 'delete' }));
+      expect(made.prepare(`SELECT x IS ${since} AS kept FROM t`).get()?.kept).toBe(1);
+      made.close();
+    }
+  });
+
+  it('one of several equal rows goes, by its rowid; where nothing tells them apart they are left alone', () => {
+    const made = new DatabaseSync(':memory:');
+    made.exec("CREATE TABLE t(rowid, x); INSERT INTO t VALUES (7, 'a'), (7, 'a'), (7, 'b')");
+    const before = { rowid: 7, x: 'a' };
+    made.exec(changeToSql({ table: 't', change: 'delete', rowid: null, before }));
+    expect(made.prepare('SELECT count(*) AS n FROM t').get()?.n).toBe(3);
+    made.exec(changeToSql({ table: 't', change: 'delete', rowid: 2, before }));
+    expect(made.prepare('SELECT _rowid_ AS id FROM t').all()).toEqual([{ id: 1 }, { id: 3 }]);
+    made.exec(changeToSql({ table: 't', change: 'delete', rowid: null, before }));
+    expect(made.prepare('SELECT _rowid_ AS id FROM t').all()).toEqual([{ id: 3 }]);
+    made.close();
+  });
+
+  it('a table that only the kept file has is made; other statements of it are only told', () => {
+    const sql = 'CREATE TABLE u(x) -- the last line';
+    const made = new DatabaseSync(':memory:');
+    made.exec(changeToSql({ table: 'u', change: 'create', problem: 'new', sql }));
+    made.exec(changeToSql({ table: 'u', change: 'insert', rowid: 1, row: { x: { real: '-Infinity' } } }));
+    made.exec(changeToSql({ table: 'u', problem: 'index', sql: 'CREATE INDEX i\nON u(x)' }));
+    expect(made.prepare('SELECT x FROM u').get()?.x).toBe(-Infinity);
+    expect(made.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE type = 'index'").get()?.n).toBe(0);
+    made.close();
+  });
+
+  it('of a list of an earlier version: an update leaves a row alone that has changed since', () => {
     const made = new DatabaseSync(':memory:');
     made.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, x); INSERT INTO t VALUES (1, 'since')");
     made.exec(changeToSql({ table: 't', change: 'update', before: { id: 1, x: 'old' }, row: { id: 1, x: 'new' } }));

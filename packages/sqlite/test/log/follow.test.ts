@@ -72,6 +72,29 @@ describe('follow', () => {
     expect(await seen).toEqual([2, 3, 4]);
   });
 
+  test('while nothing comes, probes grow rarer up to a bound', async () => {
+    const clock = new VirtualClock();
+    const { log, blobs } = await memoryLog({ clock });
+    await fill(log, 1, 1);
+    blobs.watch = async function* (_prefix, options) {
+      yield { type: 'synced' };
+      await new Promise<void>((resolve) => options?.signal?.addEventListener('abort', () => resolve()));
+    };
+    const asked: number[] = [];
+    const get = blobs.info.bind(blobs);
+    blobs.info = (name, options) => {
+      if (asked.at(-1) !== clock.monotonic()) asked.push(clock.monotonic());
+      return get(name, options);
+    };
+    const stop = new AbortController();
+    const seen = take(log.follow(1, { probeMs: 1000, probeMaxMs: 4000, signal: stop.signal }), 9);
+    const from = clock.monotonic();
+    await clock.advance(16_000);
+    expect(asked.map((at) => at - from)).toEqual([1000, 3000, 7000, 11_000, 15_000]);
+    stop.abort();
+    expect(await seen).toEqual([]);
+  });
+
   test('a watch that breaks off is begun again', async () => {
     const { log, blobs } = await memoryLog();
     await fill(log, 1, 3);

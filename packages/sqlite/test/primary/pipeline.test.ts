@@ -13,6 +13,7 @@ import { parseName, segmentName } from '../../src/log/names.ts';
 import { SegmentLog } from '../../src/log/segment-log.ts';
 import { encodeLtx } from '../../src/ltx/encoder.ts';
 import { Primary } from '../../src/primary/primary.ts';
+import { restore } from '../../src/restore/restore.ts';
 import { DirectoryStore } from '../../src/store/directory-store.ts';
 
 const MIB = 1024 * 1024;
@@ -134,6 +135,32 @@ test('a backlog goes one entry after the other; who waits is told once everythin
   expect(untold).not.toContain(true);
   expect(await stored()).toEqual(upTo(txid));
   expect(await primary.finish(5000)).toBe(true);
+});
+
+test('who waits beside a writer that never lets the backlog drain is told once what it came after is stored', async () => {
+  const first = hold(2);
+  write(1);
+  await first.reached;
+  write(20);
+  const size = (): number => Number(application.prepare('SELECT max(id) AS n FROM t').get()?.n);
+  const before = size();
+  const synced = primary.sync();
+  // Each put finds more written than it takes, so no pass ever comes to an end; a bound, should nobody be told.
+  let more = 12;
+  gate.before = async () => {
+    if (more-- > 0) write(10);
+  };
+  first.open();
+  const { txid } = await synced;
+
+  expect(more).toBeGreaterThan(0);
+  more = 0;
+  expect(txid).toBeLessThan((await primary.sync()).txid);
+  const restored = join(directory, 'restored.db');
+  await restore({ log, dest: restored, target: { txid } });
+  const copy = new DatabaseSync(restored, { readOnly: true });
+  expect(Number(copy.prepare('SELECT max(id) AS n FROM t').get()?.n)).toBeGreaterThanOrEqual(before);
+  copy.close();
 });
 
 test('an entry of the middle that can not be stored holds up all behind it, and is tried again with the same bytes', async () => {

@@ -51,6 +51,17 @@ describe('planRestore', () => {
     expect(shown(planRestore('b', log))).toBe('9:1-4 2:3-9 0:10-10 0:11-11 0:12-12');
   });
 
+  test('a transaction of another epoch is refused; one of no epoch, and a target without one, are not', () => {
+    const log = [...run(1, 3), { ...entry(0, 4, 4), epoch: epoch(2) }, { ...entry(0, 5, 5), epoch: epoch(0) }];
+    expect(code(log, { txid: 4, epoch: 1 })).toBe('SQLITE_POSITION_UNKNOWN');
+    expect(code(log, { txid: 4, epoch: 2 })).toBeUndefined();
+    expect(code(log, { txid: 4, epoch: 0 })).toBeUndefined();
+    expect(code(log, { txid: 4 })).toBeUndefined();
+    expect(code(log, { txid: 5, epoch: 3 })).toBeUndefined();
+    expect(code(log, { txid: 9, epoch: 1 })).toBe('SQLITE_TARGET_UNREACHABLE');
+    expect(() => planRestore('b', log, { txid: 4, epoch: 1 })).toThrow(/1\.0+4 under epoch 2/);
+  });
+
   test('an exact transaction, and a moment (strictly before)', () => {
     const log = [entry(9, 1, 3), entry(9, 1, 7), ...run(4, 9)];
     expect(shown(planRestore('b', log, { txid: 5 }))).toBe('9:1-3 0:4-4 0:5-5');

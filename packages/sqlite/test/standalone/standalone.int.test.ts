@@ -132,7 +132,10 @@ describe.each(['a bucket', 'a directory'])('%s', (kind) => {
     await second.start();
     await eventually(() => first.isFenced && first.status().role === 'closed', { what: 'a fenced primary' });
     app.exec("INSERT INTO t VALUES (2, 'of the loser')");
-    await expect(first.sync()).rejects.toMatchObject({ code: 'SQLITE_FENCED' });
+    await expect(first.sync()).rejects.toMatchObject({
+      code: 'SQLITE_FENCED',
+      message: expect.stringMatching(/was taken under epoch 2 by another node; .+, under epoch 1, may not write$/),
+    });
     write(file('b.db'), "INSERT INTO t VALUES (2, 'of the winner')");
     await second.sync();
     await restore({ store, dest: file('c.db'), check: 'full' });
@@ -152,6 +155,7 @@ describe.each(['a bucket', 'a directory'])('%s', (kind) => {
     await expect(primary('other.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_FOREIGN_FILE' });
     await expect(replica('other.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_FOREIGN_FILE' });
     expect(statSync(file('other.db')).mtimeMs).toBe(mtimeMs);
+    expect(existsSync(file('other.db-canopy'))).toBe(false);
     expect(rowsOf(file('other.db'), 'SELECT x FROM mine')).toEqual([{ x: 7 }]);
   });
 
@@ -166,6 +170,9 @@ describe.each(['a bucket', 'a directory'])('%s', (kind) => {
     writeFileSync(file('empty.db'), '');
     await expect(primary('empty.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_FILE_MISSING' });
     await expect(primary('nowhere/a.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_FILE_MISSING' });
+    const astray = primary('nowhere/a.db', store, { create: true });
+    await expect(astray.start()).rejects.toMatchObject({ code: 'SQLITE_DESTINATION_INVALID' });
+    await expect(replica('nowhere/a.db', store).start()).rejects.toMatchObject({ code: 'SQLITE_DESTINATION_INVALID' });
     expect(existsSync(file('nowhere'))).toBe(false);
     const again = primary('a.db', store, { create: true });
     await again.start();

@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type Env, systemEnv } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { DatabaseLock } from '../process/database-lock.ts';
-import { isBusy } from '../process/system-errors.ts';
+import { isBusy, wrapFileError } from '../process/system-errors.ts';
 
 const WAIT_MS = 200;
 
@@ -20,12 +20,20 @@ export async function requireUnused(path: string, { clock }: Env = systemEnv()):
     const holder = { path, directory, node: 'restore', pid: process.pid, clock, timeoutMs: WAIT_MS };
     (await DatabaseLock.acquire(holder)).release();
   }
-  const connection = new DatabaseSync(path, { timeout: WAIT_MS });
+  const connection = openFile(path);
   try {
     connection.exec('PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; ROLLBACK');
   } catch (error) {
     if (isBusy(error)) throw sqliteErrors.create('SQLITE_DATABASE_BUSY', { path, timeoutMs: WAIT_MS }, error);
   } finally {
     connection.close();
+  }
+}
+
+function openFile(path: string): DatabaseSync {
+  try {
+    return new DatabaseSync(path, { timeout: WAIT_MS });
+  } catch (error) {
+    throw wrapFileError(error, path);
   }
 }

@@ -1,0 +1,16 @@
+/** Event subscribers: `@canopy/replication/event-subscriber`. */
+export type { PipelineSource, SourceBatch, SourceEvent } from '../ports/pipeline-source.ts';
+export type {
+  BatchHandler,
+  CheckpointMode,
+  ErrorHandler,
+  EventHandler,
+  EventSubscriberConfig,
+  HandlingConfig,
+  ResolvedSubscriberConfig,
+} from './config.ts';
+export { type DeadLetter, type DeadLetterHandler, deadLettersTo } from './dead-letter.ts';
+export type { EffectTransaction } from './effect-transaction.ts';
+export { EventSubscriber, type SubscribeOptions, type SubscriberStats } from './event-subscriber.ts';
+export { MemoryPipelineSource, type MemorySourceEvent } from './memory-source.ts';
+export type { SubscriberProgress } from './progress.ts';

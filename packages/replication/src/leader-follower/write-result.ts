@@ -1,0 +1,39 @@
+/** Answers of writes: what was wrong with a request, and errors as results. */
+import { CanopyError, hasCode, messageOf } from '@canopy/core';
+import { replicationErrors } from '../errors.ts';
+import { isOperation } from './plain/pipeline-events.ts';
+import type { WriteOptions, WriteRequest, WriteResult } from './write-request.ts';
+
+/** Throws EVENT_INVALID. */
+export function validateWrite(request: WriteRequest, { ack }: WriteOptions): void {
+  const { key, operation } = request;
+  let problem: string | undefined;
+  if (typeof key !== 'string' || key === '') problem = 'its key must be a non-empty text';
+  else if (!isOperation(operation)) problem = 'its operation must be create, update or delete';
+  else if (ack !== undefined && ack !== 'local' && ack !== 'stream' && followersOf(ack) === undefined)
+    problem = 'ack must be local, stream or followers:n';
+  if (problem !== undefined) throw replicationErrors.create('EVENT_INVALID', { problem });
+}
+
+/** The n of `followers:n`. */
+export function followersOf(ack: string): number | undefined {
+  const count = /^followers:([1-9]\d{0,3})$/.exec(ack)?.[1];
+  return count === undefined ? undefined : Number(count);
+}
+
+/** What was thrown on the way of a write, as its answer. */
+export function failureOf(error: unknown, request: WriteRequest): WriteResult {
+  if (hasCode(error, 'DEADLINE_EXCEEDED') || !CanopyError.is(error)) {
+    const fields = { key: request.key, problem: messageOf(error), unknown: hasCode(error, 'DEADLINE_EXCEEDED') };
+    return failureOf(replicationErrors.create('REPLICATION_FAILED', fields, error), request);
+  }
+  const { leaderId, sequence, unknown } = error.fields as Partial<WriteResult>;
+  return {
+    success: false,
+    error: error.message,
+    errorCode: error.code,
+    ...(leaderId === undefined ? {} : { leaderId }),
+    ...(sequence === undefined ? {} : { sequence }),
+    ...(unknown === true ? { unknown } : {}),
+  };
+}

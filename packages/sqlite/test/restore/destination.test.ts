@@ -1,0 +1,46 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CanopyError } from '@canopy/core';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import type { SegmentLog } from '../../src/log/segment-log.ts';
+import { restore } from '../../src/standalone/restore.ts';
+import { fill, memoryLog } from '../log/logs.ts';
+import { WalDatabase } from '../wal/databases.ts';
+
+let root: string;
+let log: SegmentLog;
+beforeEach(async () => {
+  const source = new WalDatabase(512);
+  onTestFinished(() => source[Symbol.dispose]());
+  root = source.directory;
+  log = (await memoryLog()).log;
+  await fill(log, 1, 3);
+});
+
+async function refusal(dest: string, overwrite = false): Promise<CanopyError> {
+  const error = await restore({ log, dest, overwrite }).catch((reason: unknown) => reason);
+  expect(CanopyError.is(error), String(error)).toBe(true);
+  return error as CanopyError;
+}
+
+describe.each([false, true])('a destination that cannot be, overwrite %s', (overwrite) => {
+  test('in a directory that is not there', async () => {
+    const error = await refusal(join(root, 'none', 'x.db'), overwrite);
+    expect(error).toMatchObject({ code: 'SQLITE_DESTINATION_INVALID', fields: { path: join(root, 'none', 'x.db') } });
+    expect(error.message).toContain(`there is no directory ${join(root, 'none')}`);
+    expect(readdirSync(root)).not.toContain('none');
+  });
+
+  test('a directory, and one below a file', async () => {
+    mkdirSync(join(root, 'taken'));
+    writeFileSync(join(root, 'file'), '');
+    expect((await refusal(join(root, 'taken'), overwrite)).message).toContain('it is a directory');
+    expect((await refusal(join(root, 'file', 'x.db'), overwrite)).message).toContain('is no directory');
+    expect(readdirSync(join(root, 'taken'))).toEqual([]);
+  });
+
+  test.runIf(process.platform === 'linux')('where the file system takes none', async () => {
+    expect((await refusal('/proc/canopy-test.db', overwrite)).code).toBe('SQLITE_UNWRITABLE');
+    expect((await refusal('/sys/canopy-test.db', overwrite)).code).toBe('SQLITE_UNWRITABLE');
+  });
+});
