@@ -139,6 +139,7 @@ export type {
   SpaceStore,
   StoreChange,
 } from './ports/atomic-store.ts';
+export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
 export type { CheckpointStore } from './ports/checkpoint-store.ts';
 export {
   type AppendOptions,

@@ -36,7 +36,6 @@ export class DurableReplica implements Replica {
   readonly #tasks: TaskGroup;
   #subscribed: Promise<void> | undefined;
   #progress = Promise.withResolvers<void>();
-  #caughtUp = false;
   #reported = '';
   #future: { cancel(): void } | undefined;
 
@@ -52,8 +51,10 @@ export class DurableReplica implements Replica {
     );
     this.#compare = new AntiEntropy(this.#core, policy, listeners, (event) => this.#append(event));
     this.#tasks = new TaskGroup((error) => this.#core.fail(error));
+    this.#core.onFailure = () => this.#onProgress();
+    this.#tasks.signal.addEventListener('abort', () => this.#onProgress());
     this.#reader = new LogReader(this.#core, this.#log, env, {
-      onProgress: (caughtUp) => this.#onProgress(caughtUp),
+      onProgress: () => this.#onProgress(),
       check: (signal) => this.#checkLog(signal),
       restore: (first, signal) => this.#restore(first, signal),
       onOther: (event) => this.#compare.receive(event),
@@ -163,7 +164,6 @@ export class DurableReplica implements Replica {
   async close(): Promise<void> {
     this.#future?.cancel();
     await this.#tasks.stop();
-    this.#progress.resolve();
     if (this.#core.failure === undefined) this.#core.flush();
   }
 
@@ -171,14 +171,16 @@ export class DurableReplica implements Replica {
     const { signal } = this.#tasks;
     if (this.#core.failure !== undefined) throw this.#core.failure;
     const self = this.#core.self;
-    const isMember = self !== undefined && self.joinedAt > 0;
-    if (!isMember) await this.#announce(signal);
+    const wasMember = self !== undefined && self.joinedAt > 0;
+    if (!wasMember) await this.#announce(signal);
+    // What an earlier life held may be due by now, and nothing may come that would show it.
+    this.#core.drain();
+    this.#watchFuture();
     this.#tasks.run('read', (each) => this.#reader.run(each));
     this.#tasks.run('ship', (each) => this.#ship(each));
     this.#tasks.run('report', (each) => this.#report(each));
-    if (isMember) return;
-    while (this.#core.self?.joinedAt === 0 && this.#core.failure === undefined && !signal.aborted)
-      await this.#progress.promise;
+    if (wasMember) return;
+    while (!this.#core.isMember && this.#core.failure === undefined && !signal.aborted) await this.#progress.promise;
     if (this.#core.failure !== undefined) throw this.#core.failure;
     signal.throwIfAborted();
   }
@@ -217,7 +219,7 @@ export class DurableReplica implements Replica {
 
   /** Only a member may send: others would take its events for those of an earlier life. */
   async #ship(signal: AbortSignal): Promise<void> {
-    while (this.#core.self?.joinedAt === 0 && !signal.aborted) await this.#progress.promise;
+    while (!this.#core.isMember && !signal.aborted && this.#core.failure === undefined) await this.#progress.promise;
     const ended = new AbortController();
     this.#listeners.on('failed', () => ended.abort(this.#core.failure));
     if (this.#core.failure === undefined) await this.#shipper.run(AbortSignal.any([signal, ended.signal]));
@@ -261,8 +263,7 @@ export class DurableReplica implements Replica {
     }
   }
 
-  #onProgress(caughtUp: boolean): void {
-    this.#caughtUp ||= caughtUp;
+  #onProgress(): void {
     const { resolve } = this.#progress;
     this.#progress = Promise.withResolvers<void>();
     resolve();
@@ -275,7 +276,13 @@ export class DurableReplica implements Replica {
     if (heldForMs === undefined || this.#tasks.signal.aborted) return;
     const run = (): void => {
       this.#core.drain();
-      this.#watchFuture();
+      try {
+        this.#core.flush();
+      } catch (error) {
+        // It is kept, and goes to the store with what comes next.
+        this.#env.log.warn('store_failed', { problem: messageOf(error) });
+      }
+      this.#onProgress();
     };
     this.#future = this.#env.clock.timer(Math.min(FUTURE_CHECK_MS, heldForMs + 1), run, { background: true });
   }

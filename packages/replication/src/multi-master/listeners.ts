@@ -3,6 +3,8 @@ import { type Logger, messageOf } from '@canopy/core';
 import type { ConflictRecord } from './conflict-book.ts';
 
 export interface MasterEvents {
+  /** Another master's event took effect here; with a log it may not be stored yet. */
+  readonly eventApplied: { readonly entityId: string; readonly masterId: string; readonly number: number };
   /** Masters wrote without knowing of each other. */
   readonly conflictDetected: ConflictRecord;
   /** A conflict that waited for a decision is gone: `by` wrote what has seen all its versions. */

@@ -12,8 +12,8 @@ const BATCH_MAX = 256;
 const RETRY = { initialMs: 100, maxMs: 5000 };
 
 export interface LogReaderHooks {
-  /** Something was committed; `caughtUp`: there was nothing more in the log. */
-  readonly onProgress: (caughtUp: boolean) => void;
+  /** Something was committed. */
+  readonly onProgress: () => void;
   /** Before the log is read: looks at which log it is. Throws what ends this master. */
   readonly check: (signal: AbortSignal) => Promise<void>;
   /** Loads a snapshot that reaches `first`; false when there is none. */
@@ -58,7 +58,7 @@ export class LogReader {
       let collected = 0;
       for (let next = events.next(); ; next = events.next()) {
         if (collected > 0 && (collected >= BATCH_MAX || !(await isSoon(next)))) {
-          await this.#commit(signal, false);
+          await this.#commit(signal);
           collected = 0;
         }
         const { done, value } = await next;
@@ -67,10 +67,10 @@ export class LogReader {
           this.#receive(value);
           collected += 1;
         } else if (value.type === 'caught-up') {
-          await this.#commit(signal, true);
+          await this.#commit(signal);
           collected = 0;
         } else if (value.type === 'trimmed') {
-          await this.#commit(signal, false);
+          await this.#commit(signal);
           if (value.first > this.#core.position + 1 && (await this.#restored(value.first, signal))) return;
         }
       }
@@ -96,7 +96,7 @@ export class LogReader {
     return true;
   }
 
-  async #commit(signal: AbortSignal, caughtUp: boolean): Promise<void> {
+  async #commit(signal: AbortSignal): Promise<void> {
     for (let attempt = 0; ; attempt++) {
       try {
         this.#core.flush();
@@ -107,7 +107,7 @@ export class LogReader {
       }
     }
     for (const event of this.#others.splice(0)) this.#hooks.onOther(event);
-    this.#hooks.onProgress(caughtUp);
+    this.#hooks.onProgress();
   }
 }
 

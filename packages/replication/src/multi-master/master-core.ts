@@ -8,7 +8,7 @@ import { HybridClock } from '../clock/hybrid-clock.ts';
 import { formatHybridTimestamp } from '../clock/hybrid-timestamp.ts';
 import { replicationErrors } from '../errors.ts';
 import type { AtomicStore, StoreChange } from '../ports/atomic-store.ts';
-import type { Json, LogEvent } from '../ports/event-log.ts';
+import type { LogEvent } from '../ports/event-log.ts';
 import type { Entity } from '../ports/state-store.ts';
 import { CausalOrder } from './causal-order.ts';
 import { ConflictBook, type ConflictRecord } from './conflict-book.ts';
@@ -22,6 +22,7 @@ import { entityOf, type Policy, show } from './policy.ts';
 import { type ApplyResult, type LocalWrite, typeOf } from './replica.ts';
 import { type Settlement, settle } from './settlement.ts';
 import { excessOf, stampAfter, takeOver } from './stamps.ts';
+import { StoredWaiting } from './stored-waiting.ts';
 
 const EVENT_BYTES_MAX = 900 * 1024;
 const COLLECT_MAX = 1000;
@@ -40,9 +41,10 @@ export class MasterCore {
   unsent: number;
   /** Why this master can't go on. */
   failure: Error | undefined;
+  onFailure: (() => void) | undefined;
   /** When held events may take effect, ms from the time it was set; undefined: none is held. */
   heldForMs: number | undefined;
-  readonly #waiting = new Map<string, number>();
+  readonly #waiting: StoredWaiting;
   readonly #told = new Set<string>();
   readonly #settings: MultiMasterSettings;
   readonly #policy: () => Policy;
@@ -78,16 +80,19 @@ export class MasterCore {
       .at(-1);
     this.clock = new HybridClock({ nodeId: masterId, maxDrift: settings.maxDriftMs, floor }, env);
     this.unsent = this.state.count('outbox');
-    for (const page of this.state.pages<Json>('waiting'))
-      for (const [key] of page) this.#countWaiting(authorOf(key), 1);
+    this.#waiting = new StoredWaiting(this.state);
     for (const page of this.state.pages<ConflictRecord>('pending'))
       for (const [, conflict] of page) this.conflicts.restore(conflict, true);
   }
 
   get waiting(): number {
-    let sum = 0;
-    for (const count of this.#waiting.values()) sum += count;
-    return sum;
+    return this.#waiting.size;
+  }
+
+  /** It knows which numbers it has used, and has all that it wrote in earlier lives. */
+  get isMember(): boolean {
+    const { masterId } = this.#settings;
+    return (this.self?.joinedAt ?? 0) > 0 && !this.#waiting.has(masterId);
   }
 
   read(entityId: string): Entity | undefined {
@@ -100,7 +105,7 @@ export class MasterCore {
     const { masterId, outboxLimit: limit } = this.#settings;
     const { self } = this;
     if (this.failure !== undefined) throw this.failure;
-    if (self === undefined || self.joinedAt === 0) throw replicationErrors.create('MASTER_NOT_JOINED', { masterId });
+    if (self === undefined || !this.isMember) throw replicationErrors.create('MASTER_NOT_JOINED', { masterId });
     if (this.unsent >= limit) throw replicationErrors.create('MASTER_OUTBOX_FULL', { masterId, limit });
     const { entityId } = write;
     const before = this.state.get<EntityRecord>('entities', entityId);
@@ -174,9 +179,8 @@ export class MasterCore {
     this.heldForMs = undefined;
     for (let progress = true; progress; ) {
       progress = false;
-      for (const author of [...this.#waiting.keys()]) {
-        const key = waitingKey(author, this.order.seen(author) + 1);
-        const event = this.state.get<MasterEvent>('waiting', key);
+      for (const author of this.#waiting.authors) {
+        const event = this.#waiting.get(author, this.order.seen(author) + 1);
         if (event === undefined) continue;
         const change = readMasterEvent(event);
         if (this.order.judge(author, change.clock) !== 'ready') continue;
@@ -186,8 +190,7 @@ export class MasterCore {
           continue;
         }
         this.#deliver(change);
-        this.state.set('waiting', key, undefined);
-        this.#countWaiting(author, -1);
+        this.#waiting.delete(author, change.number);
         progress = true;
       }
     }
@@ -238,16 +241,15 @@ export class MasterCore {
     takeOver(this.clock, { ...latestVersion(record.versions) } as unknown as Change);
   }
 
-  /** Events that wait, from a snapshot. */
+  /** An event that waits, from a snapshot. */
   restoreWaiting(key: string, event: MasterEvent): void {
-    if (this.state.get('waiting', key) !== undefined) return;
-    this.state.set('waiting', key, event);
-    this.#countWaiting(authorOf(key), 1);
+    this.#waiting.restore(key, event);
   }
 
   fail(error: Error): void {
     if (this.failure !== undefined) return;
     this.failure = error;
+    this.onFailure?.();
     this.#listeners.emit('failed', { error });
   }
 
@@ -261,7 +263,8 @@ export class MasterCore {
     this.order.deliver(author, number);
     takeOver(this.clock, change);
     this.counts.eventsApplied += 1;
-    this.#told.delete(waitingKey(author, number));
+    this.#told.delete(`${author} ${number}`);
+    this.#listeners.emit('eventApplied', { entityId, masterId: author, number });
     const { conflict, pending, mergeError, record } = settlement;
     if (conflict !== undefined) {
       const found = { ...conflict, detectedAt: this.#env.clock.wall() };
@@ -296,10 +299,8 @@ export class MasterCore {
 
   #hold(change: Change, event: MasterEvent, excessMs: number): void {
     const { author: masterId, number, wallMs } = change;
-    const key = waitingKey(masterId, number);
-    if (this.state.get('waiting', key) === undefined) {
-      this.state.set('waiting', key, event);
-      this.#countWaiting(masterId, 1);
+    const key = `${masterId} ${number}`;
+    if (this.#waiting.put(masterId, number, event)) {
       this.#listeners.emit('buffered', { masterId, number, waiting: this.waiting });
     }
     if (excessMs === 0) return;
@@ -317,7 +318,8 @@ export class MasterCore {
     const before = this.members.get(masterId);
     this.members.apply(event, storedAt);
     const after = this.members.get(masterId);
-    if (after?.incarnation !== before?.incarnation || (before?.active && !after?.active)) this.#forgetWaiting(masterId);
+    if (after?.incarnation !== before?.incarnation || (before?.active && !after?.active))
+      this.#waiting.forgetBehindGap(masterId, this.order.seen(masterId));
     if (event.type === 'join' && !before?.active) this.#listeners.emit('joined', { masterId });
     if (event.type === 'leave' && before?.active) this.#listeners.emit('left', { masterId });
     const { self } = this;
@@ -339,19 +341,6 @@ export class MasterCore {
     const mine = this.state.get<MasterEvent>('outbox', numberKey(number));
     if (mine !== undefined && mine.hlc !== hlcText(wallMs, counter, author))
       this.fail(replicationErrors.create('MASTER_REPLACED', { masterId: author }));
-  }
-
-  /** What an earlier life had on its way, with a gap before it, will never be complete. */
-  #forgetWaiting(author: string): void {
-    if ((this.#waiting.get(author) ?? 0) === 0) return;
-    for (const key of this.state.keys('waiting', `${author} `)) this.state.set('waiting', key, undefined);
-    this.#waiting.delete(author);
-  }
-
-  #countWaiting(author: string, by: number): void {
-    const count = (this.#waiting.get(author) ?? 0) + by;
-    if (count > 0) this.#waiting.set(author, count);
-    else this.#waiting.delete(author);
   }
 
   #invalid(error: unknown): ApplyResult {
@@ -383,14 +372,6 @@ export class MasterCore {
       incarnation,
     };
   }
-}
-
-export function waitingKey(author: string, number: number): string {
-  return `${author} ${numberKey(number)}`;
-}
-
-function authorOf(key: string): string {
-  return key.slice(0, key.lastIndexOf(' '));
 }
 
 function hlcText(wallMs: number, counter: number, nodeId: string): string {

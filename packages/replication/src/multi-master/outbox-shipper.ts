@@ -4,7 +4,6 @@
  */
 import { backoffMs, type Env, messageOf } from '@canopy/core';
 import type { EventLog, Json } from '../ports/event-log.ts';
-import { numberKey } from './durable-state.ts';
 import type { MasterEvent } from './event.ts';
 import type { MasterCore } from './master-core.ts';
 
@@ -44,7 +43,7 @@ export class OutboxShipper {
     this.#wake?.();
   }
 
-  /** Resolves when the log has it. Rejects when this ends before. */
+  /** Resolves when the log has it, and all before it. Rejects when this ends before. */
   sent(number: number): Promise<void> {
     return new Promise((resolve, reject) => this.#waiters.push({ number, resolve, reject }));
   }
@@ -97,10 +96,13 @@ export class OutboxShipper {
     return false;
   }
 
-  /** Those whose events are no longer in the outbox. */
+  /** Those before whom nothing is unsent: with a gap before it an event would not count after the loss of this disk. */
   #tell(): void {
+    if (this.#waiters.length === 0) return;
+    const [first] = this.#core.state.first<MasterEvent>('outbox', 1);
+    const sent = first === undefined ? Number.POSITIVE_INFINITY : Number(first[0]) - 1;
     this.#waiters = this.#waiters.filter(({ number, resolve }) => {
-      if (this.#core.state.get('outbox', numberKey(number)) !== undefined) return true;
+      if (number > sent) return true;
       resolve();
       return false;
     });

@@ -189,6 +189,7 @@ export class PlainReplica implements Replica {
     takeOver(this.#clock, change);
     this.#counts.eventsApplied += 1;
     this.#held.delete(`${author} ${number}`);
+    this.#listeners.emit('eventApplied', { entityId, masterId: author, number });
     if (settlement.conflict !== undefined) {
       const record = { ...settlement.conflict, detectedAt: this.#env.clock.wall() };
       this.conflicts.add(record, settlement.pending);
