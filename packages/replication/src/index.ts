@@ -50,6 +50,7 @@ export {
   type SubscriberStats,
 } from './event-subscriber/index.ts';
 export {
+  BusProgressChannel,
   type DistributedLockService,
   type FollowerInfo,
   type FollowerProgress,

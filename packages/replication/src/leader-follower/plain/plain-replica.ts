@@ -130,8 +130,12 @@ export class PlainReplica implements Replica {
     const previousLeaderId = this.#leaderId;
     this.#leaderId = nodeId;
     const change = { type: LEADER_CHANGED_EVENT, namespace, newLeaderId: nodeId, previousLeaderId, epoch };
-    // It only redirects; who missed it learns of the leader from the first write.
-    await pipeline.send([change]).catch((error: Error) => this.#host.failed(error, 'announce the leader'));
+    try {
+      await pipeline.send([change]);
+    } catch (error) {
+      // It only redirects; who missed it learns of the leader from the first write.
+      this.#host.failed(error as Error, 'announce the leader');
+    }
     return epoch;
   }
 
