@@ -172,6 +172,8 @@ export class PlainReplica implements Replica {
       ...(epoch === 0 ? {} : { epoch }),
     };
     const done = Promise.withResolvers<number>();
+    // Its caller may have stopped waiting.
+    done.promise.catch(() => {});
     this.#unsent.push({ event, done });
     void this.#send();
     return { sequence, done: done.promise };
