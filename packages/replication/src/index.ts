@@ -63,6 +63,7 @@ export {
 export { type HeartbeatOptions, type Heartbeats, kvHeartbeats } from './heartbeat/kv-heartbeats.ts';
 export { type MemoryBeatFault, type MemoryHeartbeatOptions, MemoryHeartbeats } from './heartbeat/memory-heartbeats.ts';
 export {
+  BusProgressChannel,
   type DistributedLockService,
   type FollowerInfo,
   type FollowerProgress,

@@ -94,8 +94,10 @@ export class LeaderFollowerNode {
       const refusal = asked instanceof Promise ? await asked : asked;
       if (refusal !== undefined) return this.#refuse(refusal);
       validateWrite(request, options);
-      const handed = await this.replica.write(request, timeoutMs);
-      const confirmed = this.#confirmed(request, options, handed, timeoutMs);
+      const until = this.#clock.monotonic() + timeoutMs;
+      const handing = this.replica.write(request, timeoutMs);
+      const handed = await withDeadline(this.#clock, `write ${request.key}`, timeoutMs, handing);
+      const confirmed = this.#confirmed(request, options, handed, until);
       if (options.ack !== 'local') return await confirmed;
       return { success: true, sequence: handed.sequence, confirmed };
     } catch (error) {
@@ -108,11 +110,11 @@ export class LeaderFollowerNode {
     request: WriteRequest,
     { ack = 'stream' }: WriteOptions,
     handed: HandedWrite,
-    timeoutMs: number,
+    until: number,
   ): Promise<WriteResult> {
-    const until = this.#clock.monotonic() + timeoutMs;
+    const leftMs = Math.max(0, until - this.#clock.monotonic());
     try {
-      const sequence = await withDeadline(this.#clock, `write ${request.key}`, timeoutMs, handed.done);
+      const sequence = await withDeadline(this.#clock, `write ${request.key}`, leftMs, handed.done);
       const { namespace } = this.config;
       const { logId, epoch } = this.replica;
       const token = formatSessionToken({ namespace, logId, epoch, sequence });

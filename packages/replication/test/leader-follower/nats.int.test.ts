@@ -1,7 +1,13 @@
 /** Three nodes on a real log: a succession of leaders, and a server that is killed in the middle. */
 import { systemEnv } from '@canopy/core';
 import { connectNats } from '@canopy/nats';
-import { LeaderFollowerManager, openEventLog, SessionConsistentClient, type WriteResult } from '@canopy/replication';
+import {
+  BusProgressChannel,
+  LeaderFollowerManager,
+  openEventLog,
+  SessionConsistentClient,
+  type WriteResult,
+} from '@canopy/replication';
 import { eventually, type TestNatsServer, testNatsServer } from '@canopy/testkit';
 import { expect, onTestFinished, test } from 'vitest';
 import { MemoryState } from './memory-state.ts';
@@ -12,7 +18,8 @@ async function group(nats: TestNatsServer, ids: readonly string[]) {
     const stateStore = new MemoryState();
     const pipeline = await openEventLog(session, { namespace: 'group' });
     const role = i === 0 ? 'leader' : 'follower';
-    const common = { namespace: 'group', allowUnprovenPromotion: true, writeTimeoutMs: 15_000 } as const;
+    const progress = new BusProgressChannel(session.bus);
+    const common = { progress, namespace: 'group', allowUnprovenPromotion: true, writeTimeoutMs: 15_000 } as const;
     const manager = new LeaderFollowerManager({ ...common, nodeId, role, pipeline, stateStore });
     onTestFinished(async () => {
       await manager.close();
@@ -55,6 +62,9 @@ test('leaders follow one another; nothing is lost, the deposed one is refused, a
   expect(second.every(({ success }) => success)).toBe(true);
   await equal(nodes, last(second));
   expect(a.manager.getRole()).toBe('follower');
+  const wide = await b.manager.write({ key: 'wide', value: 1, operation: 'create' }, { ack: 'followers:2' });
+  expect(wide).toMatchObject({ success: true });
+  expect(b.manager.getConnectedFollowers().sort()).toEqual(['a', 'c']);
   const session = new SessionConsistentClient(b.manager, [a.manager]);
   await session.write('mine', 1);
   expect(await session.read('mine')).toBe(1);

@@ -17,7 +17,7 @@ const APPEND_PART = 0.7;
 
 interface Pending {
   readonly request: WriteRequest;
-  record: WriteRecord | undefined;
+  readonly record: WriteRecord;
   readonly done: PromiseWithResolvers<number>;
 }
 
@@ -64,13 +64,15 @@ export class LogTerm {
     if (this.#ended || !this.#mayLead()) throw this.#stale('its term has ended');
     if (this.#window.size >= config.maxPendingWrites)
       throw replicationErrors.create('REPLICA_BUSY', { what: 'writes', limit: config.maxPendingWrites });
-    const pending: Pending = { request, record: undefined, done: Promise.withResolvers() };
-    const entry = this.#window.enter(pending);
     const { nodeId: node, namespace } = config;
-    const term = { namespace, epoch: this.epoch, number: entry.number, node, timestamp: clock.wall() };
-    pending.record = writeRecord(request, term);
-    void this.#append(entry, pending.record, timeoutMs * APPEND_PART);
-    return { sequence: entry.predicted, done: pending.done.promise };
+    const term = { namespace, epoch: this.epoch, number: this.#window.nextNumber, node, timestamp: clock.wall() };
+    const record = writeRecord(request, term);
+    const done = Promise.withResolvers<number>();
+    // Its caller may have stopped waiting.
+    done.promise.catch(() => {});
+    const entry = this.#window.enter({ request, record, done });
+    void this.#append(entry, timeoutMs * APPEND_PART);
+    return { sequence: entry.predicted, done: done.promise };
   }
 
   /** No more writes; resolves when those under way are answered. */
@@ -94,8 +96,9 @@ export class LogTerm {
     await this.resign();
   }
 
-  async #append(entry: Entry, record: WriteRecord, timeoutMs: number): Promise<void> {
+  async #append(entry: Entry, timeoutMs: number): Promise<void> {
     const { log } = this.#context;
+    const { record } = entry.item;
     try {
       const { sequence } = await log.append(record as unknown as Json, {
         topic: WRITE_TOPIC,
