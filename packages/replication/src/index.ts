@@ -1,6 +1,35 @@
 /** Keyed state on several nodes: the clocks that order its writes, values that merge, and conflict resolution. */
 
 export { type KvCheckpointOptions, kvCheckpoints } from './checkpoint/kv-checkpoints.ts';
+export {
+  type CallOptions,
+  type ClockComparisonReport,
+  type ClockFinding,
+  type ClockRow,
+  type ConflictReport,
+  type Decision,
+  type Finding,
+  type HotReport,
+  type LagRow,
+  type ManagedMaster,
+  type ManagedReplica,
+  type ManagerToServe,
+  type MasterStatus,
+  type NodeReport,
+  type RecoverOptions,
+  type RecoveryMode,
+  type RecoveryReport,
+  type ReplicaConflict,
+  type ReplicaStatus,
+  ReplicationAdmin,
+  type ReplicationAdminOptions,
+  type ReplicationResponder,
+  type ReplicationStatus,
+  type ReportedConflict,
+  type Resolved,
+  type ServeReplicationOptions,
+  serveReplication,
+} from './admin/index.ts';
 export { HybridClock, type HybridClockOptions, type HybridClockStatus } from './clock/hybrid-clock.ts';
 export {
   compareHybridTimestamps,
