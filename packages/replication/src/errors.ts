@@ -214,40 +214,6 @@ export const replicationErrors = defineErrors({
     message: 'one handler asked for more than {limit} changes',
     hint: 'Split the event. Nothing of it was kept.',
   },
-  MASTER_EVENT_INVALID: {
-    message: 'no event of a master: {problem}',
-    hint: 'It was not applied. Look at what sends it: all masters of a group must speak the same format.',
-  },
-  MASTER_OUTBOX_FULL: {
-    message: 'master {masterId} has {limit} events that it could not send',
-    hint: 'Nothing was written. Bring the pipeline back, or raise "outboxLimit" where the store has room.',
-    retryable: true,
-  },
-  MASTER_CLOSED: { message: 'master {masterId} is closed', hint: 'Make a new manager.' },
-  MASTER_NOT_JOINED: {
-    message: 'master {masterId} has not joined its group',
-    hint: 'Await subscribe() first: a master without a store must learn which numbers it used before it writes.',
-  },
-  MASTER_REPLACED: {
-    message: 'master {masterId} lives elsewhere: another store has taken its name',
-    hint: 'Two processes run under one id, or an old copy of the store came back. Stop this one; what it had not sent is in its outbox.',
-  },
-  MASTER_REMOVED: {
-    message: 'master {masterId} was taken out of its group while it was away',
-    hint: 'The others have forgotten deletes that it has not seen. Save what is in its outbox, empty its store, and let it join anew.',
-  },
-  MASTER_LOG_TRIMMED: {
-    message: 'master {masterId} stands at {position}; log {log} begins at {first}, and no snapshot leads there',
-    hint: 'Have another master take a snapshot, and give this one the same snapshot store.',
-  },
-  MASTER_LOG_REPLACED: {
-    message: 'log {log} is not the one that master {masterId} knows: it was made anew',
-    hint: 'Positions of one mean nothing in the other. Restore the log, or begin a new group with the state of one master.',
-  },
-  MASTER_NOT_DURABLE: {
-    message: 'master {masterId}: {what} needs an event log and an atomic store',
-    hint: 'Give an EventLog as the pipeline and an AtomicStore as the state manager.',
-  },
   REPLICATION_NOBODY: {
     message: 'nobody in namespace {namespace} answered within {timeoutMs} ms',
     hint: 'Look at the name of the namespace and the server. Only processes that call serveReplication() answer; NATS permissions must allow canopy.replication-admin.>.',

@@ -1,6 +1,5 @@
 /** Keyed state on several nodes: the clocks that order its writes, values that merge, and conflict resolution. */
 
-export { type KvCheckpointOptions, kvCheckpoints } from './checkpoint/kv-checkpoints.ts';
 export {
   type CallOptions,
   type ClockComparisonReport,
@@ -30,6 +29,7 @@ export {
   type ServeReplicationOptions,
   serveReplication,
 } from './admin/index.ts';
+export { type KvCheckpointOptions, kvCheckpoints } from './checkpoint/kv-checkpoints.ts';
 export { HybridClock, type HybridClockOptions, type HybridClockStatus } from './clock/hybrid-clock.ts';
 export {
   compareHybridTimestamps,
@@ -40,13 +40,7 @@ export {
 export { type ClockOrder, VectorClock, type VectorClockRecord } from './clock/vector-clock.ts';
 export { CRDTMergeStrategy } from './conflict/crdt-merge.ts';
 export { type CustomResolver, CustomResolverStrategy } from './conflict/custom.ts';
-export type {
-  ConflictEntry,
-  ConflictResult,
-  EntryClock,
-  Resolution,
-  ResolutionStrategy,
-} from './conflict/entry.ts';
+export type { ConflictEntry, ConflictResult, EntryClock, Resolution, ResolutionStrategy } from './conflict/entry.ts';
 export { writeFields } from './conflict/field-clocks.ts';
 export { type FieldMergeOptions, FieldMergeStrategy } from './conflict/field-merge.ts';
 export type { FieldClocks } from './conflict/field-tree.ts';
@@ -160,7 +154,6 @@ export {
   type WriteOptions as MasterWriteOptions,
   type WriteResult as MasterWriteResult,
 } from './multi-master/index.ts';
-export { CLOCK_AHEAD, CLOCK_REJECTIONS } from './metrics.ts';
 export type {
   AtomicStore,
   AtomicStoreView,
@@ -169,7 +162,6 @@ export type {
   SpaceStore,
   StoreChange,
 } from './ports/atomic-store.ts';
-export type { AtomicStore, ScanOptions, StoreChange } from './ports/atomic-store.ts';
 export type { CheckpointStore } from './ports/checkpoint-store.ts';
 export {
   type AppendOptions,
