@@ -1,4 +1,4 @@
-import { systemEnv } from '@canopy/core';
+import { type Clock, systemEnv } from '@canopy/core';
 import { settle, VirtualClock } from '@canopy/core/testing';
 import { MemoryNats } from '@canopy/nats/memory';
 import { kvHeartbeats, MemoryHeartbeats } from '@canopy/replication';
@@ -42,6 +42,35 @@ test('steps of the wall clock make nobody die or live', async () => {
   clock.stepWall(-7_200_000);
   await clock.advance(1500);
   expect(b.isAlive('a', 5000)).toBe(false);
+  expect(told).toEqual([true, false]);
+});
+
+test('a process that stood still hears what queued up before it declares anybody dead', async () => {
+  const timers: (() => void)[] = [];
+  let now = 0;
+  const clock: Clock = {
+    wall: () => now,
+    monotonic: () => now,
+    sleep: async () => {},
+    timer: (_, run) => {
+      timers.push(run);
+      return { cancel: () => timers.splice(timers.indexOf(run), 1) };
+    },
+  };
+  const heartbeats = new MemoryHeartbeats({ clock, timeoutMs: 5000 });
+  const [a, b] = [heartbeats.connect('a'), heartbeats.connect('b')];
+  const told: boolean[] = [];
+  b.onLeaderStatus((_, alive) => told.push(alive));
+  await a.sendHeartbeat('a');
+  // Frozen for a minute: the check is due long since, and so is the beat that waits behind it.
+  now = 60_000;
+  for (const run of timers.splice(0)) run();
+  await a.sendHeartbeat('a');
+  now = 60_500;
+  for (const run of timers.splice(0)) run();
+  expect(told).toEqual([true]);
+  now = 65_501;
+  for (const run of timers.splice(0)) run();
   expect(told).toEqual([true, false]);
 });
 
