@@ -80,10 +80,56 @@ export const replicationErrors = defineErrors({
     message: 'state store {store}: no room left on its disk',
     hint: 'Make room; the change was not kept and is tried again by a replica.',
   },
+  STATE_STORE_IN_USE: {
+    message: 'state store {store} is in use by process {pid}',
+    hint: 'One replica owns the file. End the other one, or give this one a file of its own.',
+  },
+  STATE_STORE_VERSION: {
+    message: 'state store {store}: {problem}',
+    hint: 'Run the version of Canopy that wrote it, or move the file away and let the replica be made anew from a snapshot.',
+  },
+  STATE_STORE_INPUT_INVALID: {
+    message: 'state store {store}: {problem}',
+    hint: 'Spaces are names of letters, digits, "-" and "_"; keys are well-formed text of at most 1 KiB; values are JSON. Nothing was changed.',
+  },
   STATE_STORE_CLOSED: { message: 'state store {store} is closed', hint: 'It was closed by its owner; open it again.' },
   SNAPSHOT_DAMAGED: {
     message: 'snapshot of {namespace} at {sequence}: {problem}',
     hint: 'It is not used. An older snapshot, or the log from its front, still works if the log reaches back that far.',
+  },
+  MASTER_EVENT_INVALID: {
+    message: 'no event of a master: {problem}',
+    hint: 'It was not applied. Look at what sends it: all masters of a group must speak the same format.',
+  },
+  MASTER_OUTBOX_FULL: {
+    message: 'master {masterId} has {limit} events that it could not send',
+    hint: 'Nothing was written. Bring the pipeline back, or raise "outboxLimit" where the store has room.',
+    retryable: true,
+  },
+  MASTER_CLOSED: { message: 'master {masterId} is closed', hint: 'Make a new manager.' },
+  MASTER_NOT_JOINED: {
+    message: 'master {masterId} has not joined its group',
+    hint: 'Await subscribe() first: a master without a store must learn which numbers it used before it writes.',
+  },
+  MASTER_REPLACED: {
+    message: 'master {masterId} lives elsewhere: another store has taken its name',
+    hint: 'Two processes run under one id, or an old copy of the store came back. Stop this one; what it had not sent is in its outbox.',
+  },
+  MASTER_REMOVED: {
+    message: 'master {masterId} was taken out of its group while it was away',
+    hint: 'The others have forgotten deletes that it has not seen. Save what is in its outbox, empty its store, and let it join anew.',
+  },
+  MASTER_LOG_TRIMMED: {
+    message: 'master {masterId} stands at {position}; log {log} begins at {first}, and no snapshot leads there',
+    hint: 'Have another master take a snapshot, and give this one the same snapshot store.',
+  },
+  MASTER_LOG_REPLACED: {
+    message: 'log {log} is not the one that master {masterId} knows: it was made anew',
+    hint: 'Positions of one mean nothing in the other. Restore the log, or begin a new group with the state of one master.',
+  },
+  MASTER_NOT_DURABLE: {
+    message: 'master {masterId}: {what} needs an event log and an atomic store',
+    hint: 'Give an EventLog as the pipeline and an AtomicStore as the state manager.',
   },
   MANAGER_CLOSED: { message: 'Manager {node} is closed.', hint: 'It was closed by its owner; make a new one.' },
   NOT_LEADER: {

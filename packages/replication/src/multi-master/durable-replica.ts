@@ -1,0 +1,289 @@
+/** A master on an event log and an atomic store: the core of it, with its reader, its shipper, and what it tells from time to time. */
+import { type Env, messageOf, TaskGroup } from '@canopy/core';
+import type { HybridClockStatus } from '../clock/hybrid-clock.ts';
+import { replicationErrors } from '../errors.ts';
+import type { EventLog, Json } from '../ports/event-log.ts';
+import type { SnapshotInfo } from '../ports/snapshot-store.ts';
+import type { Entity } from '../ports/state-store.ts';
+import { AntiEntropy } from './anti-entropy.ts';
+import type { ConflictBook } from './conflict-book.ts';
+import type { EntityRecord } from './entity-record.ts';
+import type { ClockRecord } from './event.ts';
+import type { Listeners } from './listeners.ts';
+import { LogReader } from './log-reader.ts';
+import { MasterCore } from './master-core.ts';
+import { loadSnapshot, takeSnapshot } from './master-snapshot.ts';
+import type { MemberEvent, MemberStatus } from './members.ts';
+import type { MultiMasterSettings } from './options.ts';
+import { OutboxShipper, topicOf } from './outbox-shipper.ts';
+import type { Policy } from './policy.ts';
+import type { ApplyResult, LocalWrite, Replica, ReplicaCounts } from './replica.ts';
+import { type HashedEntity, hashEntities } from './state-hash.ts';
+
+const FUTURE_CHECK_MS = 5000;
+const APPEND_TRIES = 5;
+
+export class DurableReplica implements Replica {
+  readonly #settings: MultiMasterSettings;
+  readonly #policy: () => Policy;
+  readonly #listeners: Listeners;
+  readonly #env: Env;
+  readonly #log: EventLog;
+  readonly #core: MasterCore;
+  readonly #shipper: OutboxShipper;
+  readonly #reader: LogReader;
+  readonly #compare: AntiEntropy;
+  readonly #tasks: TaskGroup;
+  #subscribed: Promise<void> | undefined;
+  #progress = Promise.withResolvers<void>();
+  #reported = '';
+  #future: { cancel(): void } | undefined;
+
+  constructor(settings: MultiMasterSettings, policy: () => Policy, listeners: Listeners, env: Env) {
+    this.#settings = settings;
+    this.#policy = policy;
+    this.#listeners = listeners;
+    this.#env = env;
+    this.#log = settings.pipeline as EventLog;
+    this.#core = new MasterCore(settings, policy, listeners, env);
+    this.#shipper = new OutboxShipper(this.#core, this.#log, env, (problem) =>
+      listeners.emit('outboxBlocked', { problem, waiting: this.#core.unsent }),
+    );
+    this.#compare = new AntiEntropy(this.#core, policy, listeners, (event) => this.#append(event));
+    this.#tasks = new TaskGroup((error) => this.#core.fail(error));
+    this.#core.onFailure = () => this.#onProgress();
+    this.#tasks.signal.addEventListener('abort', () => this.#onProgress());
+    this.#reader = new LogReader(this.#core, this.#log, env, {
+      onProgress: () => this.#onProgress(),
+      check: (signal) => this.#checkLog(signal),
+      restore: (first, signal) => this.#restore(first, signal),
+      onOther: (event) => this.#compare.receive(event),
+    });
+  }
+
+  get conflicts(): ConflictBook {
+    return this.#core.conflicts;
+  }
+
+  /** What the log has been read to, with everything before it stored. */
+  get position(): number {
+    return this.#core.position;
+  }
+
+  async write(write: LocalWrite): Promise<{ queued: boolean }> {
+    const { number } = this.#core.write(write);
+    this.#shipper.wake();
+    if (write.ack === 'log') await this.#shipper.sent(number);
+    return { queued: this.#subscribed === undefined || this.#shipper.isBlocked };
+  }
+
+  async get(entityId: string): Promise<Entity | null> {
+    return this.#core.read(entityId) ?? null;
+  }
+
+  async apply(event: unknown): Promise<ApplyResult> {
+    const result = this.#core.apply(event);
+    this.#core.flush();
+    this.#watchFuture();
+    return result;
+  }
+
+  subscribe(): Promise<void> {
+    this.#subscribed ??= this.#start().catch((error) => {
+      this.#subscribed = undefined;
+      throw error;
+    });
+    return this.#subscribed;
+  }
+
+  async sync(): Promise<void> {
+    this.#core.drain();
+    this.#core.flush();
+    this.#shipper.wake();
+  }
+
+  clock(): ClockRecord {
+    const { masterId } = this.#settings;
+    return { [masterId]: this.#core.order.seen(masterId), ...this.#core.order.record() };
+  }
+
+  counts(): ReplicaCounts {
+    return { ...this.#core.counts, waiting: this.#core.waiting, unsent: this.#core.unsent };
+  }
+
+  clockStatus(): HybridClockStatus {
+    return this.#core.clock.status();
+  }
+
+  members(): MemberStatus[] {
+    return this.#core.members.list();
+  }
+
+  async stateHash(): Promise<string> {
+    this.#core.flush();
+    const entities: HashedEntity[] = [];
+    for (const page of this.#core.state.pages<EntityRecord>('entities'))
+      for (const [id, record] of page) entities.push({ id, record, shown: this.#core.read(id) });
+    return hashEntities(entities, this.#policy());
+  }
+
+  /** Resolves when all that was written here is in the log. */
+  async drained(): Promise<void> {
+    const { self } = this.#core;
+    if (this.#core.unsent > 0 && self !== undefined) await this.#shipper.sent(self.counter);
+    while (this.#core.unsent > 0) await this.#env.clock.sleep(10, { signal: this.#tasks.signal });
+  }
+
+  /** Says that a master has left: this one, or one that is gone for good. */
+  async announceLeave(masterId: string): Promise<void> {
+    const { self } = this.#core;
+    const by = this.#settings.masterId;
+    if (masterId === by && self !== undefined) {
+      // From here on it may not write: it has to join anew.
+      this.#core.self = { ...self, joinedAt: 0, incarnation: '' };
+      this.#core.state.set('meta', 'self', this.#core.self);
+      this.#core.flush();
+    }
+    await this.#append({ type: 'leave', masterId, by });
+  }
+
+  async snapshot(trim: boolean): Promise<SnapshotInfo> {
+    const { snapshots, masterId } = this.#settings;
+    if (snapshots === undefined)
+      throw replicationErrors.create('MASTER_NOT_DURABLE', { masterId, what: 'a snapshot needs a snapshot store;' });
+    const info = await takeSnapshot(this.#core, snapshots, this.#log.name, this.#tasks.signal);
+    if (trim) await this.#log.trim(info.sequence, { signal: this.#tasks.signal });
+    return info;
+  }
+
+  /** Asks the others to compare their state with this one's; differences are repaired as the answers come. */
+  compare(): Promise<void> {
+    return this.#compare.publish();
+  }
+
+  async close(): Promise<void> {
+    this.#future?.cancel();
+    await this.#tasks.stop();
+    if (this.#core.failure === undefined) this.#core.flush();
+  }
+
+  async #start(): Promise<void> {
+    const { signal } = this.#tasks;
+    if (this.#core.failure !== undefined) throw this.#core.failure;
+    const self = this.#core.self;
+    const wasMember = self !== undefined && self.joinedAt > 0;
+    if (!wasMember) await this.#announce(signal);
+    // What an earlier life held may be due by now, and nothing may come that would show it.
+    this.#core.drain();
+    this.#watchFuture();
+    this.#tasks.run('read', (each) => this.#reader.run(each));
+    this.#tasks.run('ship', (each) => this.#ship(each));
+    this.#tasks.run('report', (each) => this.#report(each));
+    if (wasMember) return;
+    while (!this.#core.isMember && this.#core.failure === undefined && !signal.aborted) await this.#progress.promise;
+    if (this.#core.failure !== undefined) throw this.#core.failure;
+    signal.throwIfAborted();
+  }
+
+  /** A store that belongs to nobody yet gets an identity, which the log announces. */
+  async #announce(signal: AbortSignal): Promise<void> {
+    const { masterId, snapshots } = this.#settings;
+    await this.#checkLog(signal);
+    const known = this.#core.self;
+    const incarnation = known?.incarnation || this.#env.random.uuid();
+    this.#core.self = { masterId, incarnation, counter: known?.counter ?? 0, hlc: known?.hlc ?? null, joinedAt: 0 };
+    this.#core.state.set('meta', 'self', this.#core.self);
+    this.#core.flush();
+    if (snapshots !== undefined && this.#core.position === 0) await this.#restore(1, signal);
+    await this.#append({ type: 'join', masterId, incarnation }, `${masterId}.${incarnation}.join`);
+  }
+
+  async #checkLog(signal: AbortSignal): Promise<void> {
+    const { createdAt } = await this.#log.info({ signal });
+    if (this.#core.logCreatedAt === 0) this.#core.logCreatedAt = createdAt;
+    if (this.#core.logCreatedAt === createdAt) return;
+    const { masterId } = this.#settings;
+    const error = replicationErrors.create('MASTER_LOG_REPLACED', { masterId, log: this.#log.name });
+    this.#core.fail(error);
+    throw error;
+  }
+
+  async #restore(first: number, signal: AbortSignal): Promise<boolean> {
+    const { snapshots, masterId } = this.#settings;
+    if (snapshots === undefined) return false;
+    const options = { first, policy: this.#policy(), signal };
+    const restored = await loadSnapshot(this.#core, snapshots, this.#log.name, options);
+    if (restored) this.#listeners.emit('resync', { reason: 'trimmed', masterId });
+    return restored;
+  }
+
+  /** Only a member may send: others would take its events for those of an earlier life. */
+  async #ship(signal: AbortSignal): Promise<void> {
+    while (!this.#core.isMember && !signal.aborted && this.#core.failure === undefined) await this.#progress.promise;
+    const ended = new AbortController();
+    this.#listeners.on('failed', () => ended.abort(this.#core.failure));
+    if (this.#core.failure === undefined) await this.#shipper.run(AbortSignal.any([signal, ended.signal]));
+  }
+
+  async #report(signal: AbortSignal): Promise<void> {
+    const { masterId, reportIntervalMs } = this.#settings;
+    for (;;) {
+      await this.#env.clock.sleep(reportIntervalMs, { signal }).catch(() => {});
+      if (signal.aborted || this.#core.failure !== undefined) return;
+      try {
+        const { self } = this.#core;
+        const vectorClock = this.#core.order.record();
+        const text = JSON.stringify(vectorClock);
+        if (self !== undefined && self.joinedAt > 0 && text !== this.#reported) {
+          const timestamp = this.#env.clock.wall();
+          await this.#append({ type: 'report', masterId, incarnation: self.incarnation, vectorClock, timestamp });
+          this.#reported = text;
+        }
+        this.#core.collect();
+      } catch (error) {
+        this.#env.log.debug('report_failed', { problem: messageOf(error) });
+      }
+    }
+  }
+
+  /** Repeats an append whose outcome is unknown; what is announced twice is announced. */
+  async #append(
+    event: MemberEvent | Json,
+    messageId = `${this.#settings.masterId}.${this.#env.random.uuid()}`,
+  ): Promise<void> {
+    const options = { topic: topicOf(this.#settings.masterId), messageId, signal: this.#tasks.signal };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#log.append(event as Json, options);
+        return;
+      } catch (error) {
+        if (attempt >= APPEND_TRIES || this.#tasks.signal.aborted) throw error;
+        await this.#env.clock.sleep(100 * attempt, { signal: this.#tasks.signal });
+      }
+    }
+  }
+
+  #onProgress(): void {
+    const { resolve } = this.#progress;
+    this.#progress = Promise.withResolvers<void>();
+    resolve();
+    this.#watchFuture();
+  }
+
+  #watchFuture(): void {
+    const { heldForMs } = this.#core;
+    this.#future?.cancel();
+    if (heldForMs === undefined || this.#tasks.signal.aborted) return;
+    const run = (): void => {
+      this.#core.drain();
+      try {
+        this.#core.flush();
+      } catch (error) {
+        // It is kept, and goes to the store with what comes next.
+        this.#env.log.warn('store_failed', { problem: messageOf(error) });
+      }
+      this.#onProgress();
+    };
+    this.#future = this.#env.clock.timer(Math.min(FUTURE_CHECK_MS, heldForMs + 1), run, { background: true });
+  }
+}

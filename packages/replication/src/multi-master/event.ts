@@ -1,0 +1,115 @@
+/**
+ * What masters tell each other, as it travels. Events of entities are numbered by their author without gaps: the author's own entry
+ * in `vectorClock` is the number, the other entries are what the author had seen. Do not change the names.
+ */
+import { VectorClock } from '../clock/vector-clock.ts';
+import { replicationErrors } from '../errors.ts';
+import { isPlainObject } from '../values/canonical.ts';
+
+export type ClockRecord = Readonly<Record<string, number>>;
+
+/** A change of one entity. `hlc`, `version` and the rest after it are ours; events without them are understood too. */
+export interface MasterEvent {
+  readonly type: 'write' | 'delete';
+  readonly masterId: string;
+  readonly entityId: string;
+  readonly entityType: string;
+  readonly data: Record<string, unknown>;
+  readonly vectorClock: ClockRecord;
+  /** Milliseconds of the hybrid clock. */
+  readonly timestamp: number;
+  /** The hybrid timestamp, whose counter orders what falls into one millisecond. */
+  readonly hlc?: string;
+  /** `$version` of the entity as its author wrote it. */
+  readonly version?: number;
+  /** It was written to settle a conflict. */
+  readonly resolution?: boolean;
+  /** Which life of the author's store it comes from. Only in a log. */
+  readonly incarnation?: string;
+}
+
+/** An event that was looked at: everything there, nothing else. */
+export interface Change {
+  readonly deleted: boolean;
+  readonly author: string;
+  readonly number: number;
+  readonly entityId: string;
+  readonly entityType: string;
+  readonly data: Record<string, unknown>;
+  readonly clock: ClockRecord;
+  readonly wallMs: number;
+  readonly counter: number;
+  readonly version: number | undefined;
+  readonly resolution: boolean;
+  readonly incarnation: string | undefined;
+}
+
+const HLC = /^([0-9a-f]{12})-([0-9a-f]{4})-/;
+const ID_MAX = 1024;
+
+/** Throws MASTER_EVENT_INVALID for what is no event. */
+export function readMasterEvent(json: unknown): Change {
+  if (!isPlainObject(json)) throw invalid('it is no record');
+  const { type, masterId, entityId, entityType, data, timestamp, version, incarnation } = json;
+  if (typeof entityId !== 'string' || entityId === '' || entityId.length > ID_MAX)
+    throw invalid(`its entityId is no text of 1 to ${ID_MAX} characters`);
+  if (type !== 'write' && type !== 'delete') throw invalid(`its type is ${JSON.stringify(type)}`);
+  if (typeof masterId !== 'string' || masterId === '') throw invalid('its masterId is missing');
+  const clock = readClock(json.vectorClock);
+  const number = clock[masterId] ?? 0;
+  if (number < 1) throw invalid('its vectorClock does not count its own author');
+  if (type === 'write' && !isPlainObject(data)) throw invalid('its data is no record');
+  if (typeof timestamp !== 'number' || !Number.isFinite(timestamp)) throw invalid('its timestamp is no number');
+  const hlc = typeof json.hlc === 'string' ? HLC.exec(json.hlc) : null;
+  return {
+    deleted: type === 'delete',
+    author: masterId,
+    number,
+    entityId,
+    entityType: typeof entityType === 'string' && entityType !== '' ? entityType : 'Entity',
+    data: isPlainObject(data) ? (data as Record<string, unknown>) : {},
+    clock,
+    wallMs: hlc === null ? timestamp : Number.parseInt(hlc[1] as string, 16),
+    counter: hlc === null ? 0 : Number.parseInt(hlc[2] as string, 16),
+    version: Number.isSafeInteger(version) ? (version as number) : undefined,
+    resolution: json.resolution === true,
+    incarnation: typeof incarnation === 'string' ? incarnation : undefined,
+  };
+}
+
+/** The event of a change, for the wire. */
+export function writeMasterEvent(change: Change): MasterEvent {
+  const { author, entityId, entityType, data, clock, wallMs, counter, version, resolution, incarnation } = change;
+  const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
+  return {
+    type: change.deleted ? 'delete' : 'write',
+    masterId: author,
+    entityId,
+    entityType,
+    data,
+    vectorClock: clock,
+    timestamp: wallMs,
+    hlc: `${hex(wallMs, 12)}-${hex(counter, 4)}-${author}`,
+    ...(version === undefined ? {} : { version }),
+    ...(resolution ? { resolution } : {}),
+    ...(incarnation === undefined ? {} : { incarnation }),
+  };
+}
+
+/** A vector clock as a record that no name can reach a prototype of. Throws MASTER_EVENT_INVALID. */
+export function readClock(json: unknown): ClockRecord {
+  try {
+    const { nodes, clock } = {
+      nodes: VectorClock.fromJSON(json),
+      clock: Object.create(null) as Record<string, number>,
+    };
+    for (const node of nodes.getNodes()) clock[node] = nodes.get(node);
+    return clock;
+  } catch (error) {
+    throw invalid((error as Error).message, error);
+  }
+}
+
+function invalid(problem: string, cause?: unknown) {
+  return replicationErrors.create('MASTER_EVENT_INVALID', { problem }, cause);
+}

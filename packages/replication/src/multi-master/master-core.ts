@@ -1,0 +1,379 @@
+/**
+ * A durable master without its surroundings: what it does with a write and with each event of the log, as changes of its store. No waiting, no
+ * network; time is asked for. Invariants: a number of this master is used once, in the commit that stores its write; position,
+ * clocks, entities, waiting events and conflicts move in one commit; so whatever was lost at a crash comes again from the log.
+ */
+import { coreErrors, type Env, messageOf } from '@canopy/core';
+import { HybridClock } from '../clock/hybrid-clock.ts';
+import { formatHybridTimestamp } from '../clock/hybrid-timestamp.ts';
+import { replicationErrors } from '../errors.ts';
+import type { AtomicStore, StoreChange } from '../ports/atomic-store.ts';
+import type { LogEvent } from '../ports/event-log.ts';
+import type { Entity } from '../ports/state-store.ts';
+import { CausalOrder } from './causal-order.ts';
+import { ConflictBook, type ConflictRecord } from './conflict-book.ts';
+import { DurableState, numberKey, put, type ReaderState, type SelfState } from './durable-state.ts';
+import { covers, type EntityRecord, isTombstone, latestVersion, versionOf } from './entity-record.ts';
+import { type Change, type ClockRecord, type MasterEvent, readMasterEvent, writeMasterEvent } from './event.ts';
+import type { Listeners } from './listeners.ts';
+import { isMemberEvent, type MemberEvent, Members } from './members.ts';
+import type { MultiMasterSettings } from './options.ts';
+import { entityOf, type Policy, show } from './policy.ts';
+import { type ApplyResult, type LocalWrite, typeOf } from './replica.ts';
+import { type Settlement, settle } from './settlement.ts';
+import { excessOf, stampAfter, takeOver } from './stamps.ts';
+import { StoredWaiting } from './stored-waiting.ts';
+
+const EVENT_BYTES_MAX = 900 * 1024;
+const COLLECT_MAX = 1000;
+
+export class MasterCore {
+  readonly state: DurableState;
+  readonly conflicts: ConflictBook;
+  readonly clock: HybridClock;
+  readonly counts = { eventsApplied: 0, duplicates: 0, rejected: 0, evicted: 0, invalid: 0 };
+  order: CausalOrder;
+  members: Members;
+  self: SelfState | undefined;
+  position = 0;
+  logCreatedAt = 0;
+  collected: ClockRecord;
+  unsent: number;
+  /** Why this master can't go on. */
+  failure: Error | undefined;
+  onFailure: (() => void) | undefined;
+  /** When held events may take effect, ms from the time it was set; undefined: none is held. */
+  heldForMs: number | undefined;
+  readonly #waiting: StoredWaiting;
+  readonly #told = new Set<string>();
+  readonly #settings: MultiMasterSettings;
+  readonly #policy: () => Policy;
+  readonly #listeners: Listeners;
+  readonly #env: Env;
+
+  /** Reads what the store has. Throws the errors of the store, and OPTIONS_INVALID for that of another master. */
+  constructor(settings: MultiMasterSettings, policy: () => Policy, listeners: Listeners, env: Env) {
+    const { masterId } = settings;
+    this.#settings = settings;
+    this.#policy = policy;
+    this.#listeners = listeners;
+    this.#env = env;
+    this.state = new DurableState(settings.stateManager as AtomicStore);
+    this.conflicts = new ConflictBook(settings.conflictHistory);
+    const self = this.state.get<SelfState>('meta', 'self');
+    if (self !== undefined && self.masterId !== masterId)
+      throw coreErrors.create('OPTIONS_INVALID', {
+        subject: 'MultiMasterManager',
+        summary: `the store belongs to master ${self.masterId}, not ${masterId}`,
+      });
+    const reader = this.state.get<ReaderState>('meta', 'reader');
+    this.self = self;
+    this.order = new CausalOrder(reader?.order);
+    this.order.raise(masterId, self?.counter ?? 0);
+    this.members = new Members(reader?.members);
+    this.position = reader?.position ?? 0;
+    this.logCreatedAt = reader?.logCreatedAt ?? 0;
+    this.collected = reader?.collected ?? {};
+    const floor = [self?.hlc, reader?.hlc]
+      .filter((hlc) => typeof hlc === 'string')
+      .sort()
+      .at(-1);
+    this.clock = new HybridClock({ nodeId: masterId, maxDrift: settings.maxDriftMs, floor }, env);
+    this.unsent = this.state.count('outbox');
+    this.#waiting = new StoredWaiting(this.state);
+    for (const page of this.state.pages<ConflictRecord>('pending'))
+      for (const [, conflict] of page) this.conflicts.restore(conflict, true);
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** It knows which numbers it has used, and has all that it wrote in earlier lives. */
+  get isMember(): boolean {
+    const { masterId } = this.#settings;
+    return (this.self?.joinedAt ?? 0) > 0 && !this.#waiting.has(masterId);
+  }
+
+  read(entityId: string): Entity | undefined {
+    const record = this.state.get<EntityRecord>('entities', entityId);
+    return record === undefined ? undefined : this.#show(entityId, record);
+  }
+
+  /** One commit: entity, event in the outbox, number. Throws MASTER_OUTBOX_FULL, MASTER_NOT_JOINED, EVENT_INVALID, the store's errors. */
+  write(write: LocalWrite): Change {
+    const { masterId, outboxLimit: limit } = this.#settings;
+    const { self } = this;
+    if (this.failure !== undefined) throw this.failure;
+    if (self === undefined || !this.isMember) throw replicationErrors.create('MASTER_NOT_JOINED', { masterId });
+    if (this.unsent >= limit) throw replicationErrors.create('MASTER_OUTBOX_FULL', { masterId, limit });
+    const { entityId } = write;
+    const before = this.state.get<EntityRecord>('entities', entityId);
+    const change = this.#ownChange(write, self, before);
+    const event = writeMasterEvent(change);
+    const bytes = Buffer.byteLength(JSON.stringify(event));
+    if (bytes > EVENT_BYTES_MAX)
+      throw replicationErrors.create('EVENT_INVALID', { problem: `it has ${bytes} bytes; ${EVENT_BYTES_MAX} fit` });
+    const settlement = settle(entityId, before, versionOf(change, change.version ?? 1), this.#policy());
+    const { number, wallMs, counter } = change;
+    const next = { ...self, counter: number, hlc: hlcText(wallMs, counter, masterId) };
+    const changes = [
+      ...this.#changesOf(entityId, settlement),
+      put('pending', entityId, undefined),
+      put('outbox', numberKey(number), event),
+      put('meta', 'self', next),
+    ];
+    // What came from the log and is not stored yet must go with its position, or a crash would part them.
+    if (this.state.pending > 0) this.flush(changes);
+    else this.state.flush(changes);
+    this.self = next;
+    this.unsent += 1;
+    this.order.deliver(masterId, number);
+    this.#resolved(entityId, masterId, write.resolution === true);
+    return change;
+  }
+
+  /** An event of the log, in the log's order. What it changes is collected; `flush` commits it, position included. */
+  receive({ sequence, event, storedAt }: LogEvent): void {
+    if (sequence <= this.position) return;
+    try {
+      if (isMemberEvent(event)) this.#member(event, sequence, storedAt);
+      else this.apply(event);
+    } catch (error) {
+      this.#invalid(error);
+    }
+    this.position = sequence;
+  }
+
+  /** An event of a master, by whatever way it came. */
+  apply(event: unknown): ApplyResult {
+    let change: Change;
+    try {
+      change = readMasterEvent(event);
+    } catch (error) {
+      return this.#invalid(error);
+    }
+    const { author, clock, incarnation } = change;
+    if (!this.members.accepts(author, incarnation)) {
+      this.counts.duplicates += 1;
+      return { success: true };
+    }
+    if (author === this.#settings.masterId) this.#checkOwn(change);
+    const readiness = this.order.judge(author, clock);
+    if (readiness === 'duplicate') {
+      this.counts.duplicates += 1;
+      return { success: true };
+    }
+    const excess = excessOf(this.clock, change);
+    if (readiness === 'early' || excess > 0) {
+      this.#hold(change, event as unknown as MasterEvent, readiness === 'early' ? 0 : excess);
+      return { success: readiness === 'early' };
+    }
+    const isConflict = this.#deliver(change);
+    this.drain();
+    return isConflict ? { success: true, isConflict } : { success: true };
+  }
+
+  /** What waited for something that has happened, time included. */
+  drain(): void {
+    this.heldForMs = undefined;
+    for (let progress = true; progress; ) {
+      progress = false;
+      for (const author of this.#waiting.authors) {
+        const event = this.#waiting.get(author, this.order.seen(author) + 1);
+        if (event === undefined) continue;
+        const change = readMasterEvent(event);
+        if (this.order.judge(author, change.clock) !== 'ready') continue;
+        const excess = excessOf(this.clock, change);
+        if (excess > 0) {
+          this.heldForMs = Math.min(this.heldForMs ?? excess, excess);
+          continue;
+        }
+        this.#deliver(change);
+        this.#waiting.delete(author, change.number);
+        progress = true;
+      }
+    }
+  }
+
+  /** Everything collected, with where the reader stands. */
+  flush(extra: readonly StoreChange[] = []): void {
+    const { last } = this.clock;
+    const reader: ReaderState = {
+      position: this.position,
+      logCreatedAt: this.logCreatedAt,
+      order: this.order.toJSON(),
+      members: this.members.toJSON(),
+      collected: this.collected,
+      hlc: last === undefined ? null : formatHybridTimestamp(last),
+    };
+    this.state.flush([put('meta', 'reader', reader), ...extra]);
+  }
+
+  /** Takes these events off the outbox: the log has them. */
+  sent(numbers: readonly number[]): void {
+    this.state.flush(numbers.map((number) => put('outbox', numberKey(number), undefined)));
+    this.unsent -= numbers.length;
+  }
+
+  /** Forgets deletes that every member has seen. Returns how many. */
+  collect(): number {
+    const stable = this.members.stable(this.#settings.masterId, this.order);
+    if (stable === undefined) return 0;
+    this.flush();
+    let gone = 0;
+    for (const [id] of this.state.first<number>('tombstones', COLLECT_MAX)) {
+      const record = this.state.get<EntityRecord>('entities', id);
+      if (record !== undefined && isTombstone(record) && !covers(stable, record)) continue;
+      this.state.set('tombstones', id, undefined);
+      if (record !== undefined && isTombstone(record)) this.state.set('entities', id, undefined);
+      gone += 1;
+    }
+    if (gone > 0) this.collected = stable;
+    this.flush();
+    return gone;
+  }
+
+  /** A record that another master sent, or a snapshot has, joined with what is here. */
+  store(entityId: string, record: EntityRecord): void {
+    this.state.set('entities', entityId, record);
+    this.state.set('tombstones', entityId, isTombstone(record) ? 1 : undefined);
+    takeOver(this.clock, { ...latestVersion(record.versions) } as unknown as Change);
+  }
+
+  /** An event that waits, from a snapshot. */
+  restoreWaiting(key: string, event: MasterEvent): void {
+    this.#waiting.restore(key, event);
+  }
+
+  fail(error: Error): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    this.onFailure?.();
+    this.#listeners.emit('failed', { error });
+  }
+
+  #deliver(change: Change): boolean {
+    const { entityId, author, number } = change;
+    const before = this.state.get<EntityRecord>('entities', entityId);
+    const version = change.version ?? (before?.versions[0]?.version ?? 0) + 1;
+    const settlement = settle(entityId, before, versionOf(change, version), this.#policy());
+    for (const { space, key, value } of this.#changesOf(entityId, settlement))
+      this.state.set(space as 'entities', key, value);
+    this.order.deliver(author, number);
+    takeOver(this.clock, change);
+    this.counts.eventsApplied += 1;
+    this.#told.delete(`${author} ${number}`);
+    this.#listeners.emit('eventApplied', { entityId, masterId: author, number });
+    const { conflict, pending, mergeError, record } = settlement;
+    if (conflict !== undefined) {
+      const found = { ...conflict, detectedAt: this.#env.clock.wall() };
+      this.conflicts.add(found, pending);
+      if (pending) this.state.set('pending', entityId, found);
+      this.#listeners.emit('conflictDetected', found);
+    } else if (record.versions.length === 1) this.#resolved(entityId, author, change.resolution);
+    if (mergeError !== undefined) this.#listeners.emit('mergeFailed', { entityId, problem: mergeError.message });
+    return conflict !== undefined;
+  }
+
+  #resolved(entityId: string, by: string, resolution: boolean): void {
+    const wasPending = this.conflicts.isPending(entityId);
+    if (!wasPending && !resolution) return;
+    this.conflicts.settle(entityId);
+    this.state.set('pending', entityId, undefined);
+    if (wasPending) this.#listeners.emit('conflictResolved', { entityId, by });
+  }
+
+  #changesOf(entityId: string, { record, known }: Settlement): StoreChange[] {
+    if (known) return [];
+    return [put('entities', entityId, record), put('tombstones', entityId, isTombstone(record) ? 1 : undefined)];
+  }
+
+  #show(entityId: string, record: EntityRecord): Entity | undefined {
+    try {
+      return show(entityId, record, this.#policy());
+    } catch {
+      return entityOf(entityId, latestVersion(record.versions));
+    }
+  }
+
+  #hold(change: Change, event: MasterEvent, excessMs: number): void {
+    const { author: masterId, number, wallMs } = change;
+    const key = `${masterId} ${number}`;
+    if (this.#waiting.put(masterId, number, event)) {
+      this.#listeners.emit('buffered', { masterId, number, waiting: this.waiting });
+    }
+    if (excessMs === 0) return;
+    this.heldForMs = Math.min(this.heldForMs ?? excessMs, excessMs);
+    if (this.#told.has(key)) return;
+    this.#told.add(key);
+    this.counts.rejected += 1;
+    const aheadMs = Math.ceil(wallMs - this.#env.clock.wall());
+    this.#listeners.emit('rejected', { masterId, number, aheadMs });
+    this.#env.log.warn('event_from_the_future', { master: masterId, number, aheadMs });
+  }
+
+  #member(event: MemberEvent, sequence: number, storedAt: number): void {
+    const { masterId } = event;
+    const before = this.members.get(masterId);
+    this.members.apply(event, storedAt);
+    const after = this.members.get(masterId);
+    if (after?.incarnation !== before?.incarnation || (before?.active && !after?.active))
+      this.#waiting.forgetBehindGap(masterId, this.order.seen(masterId));
+    if (event.type === 'join' && !before?.active) this.#listeners.emit('joined', { masterId });
+    if (event.type === 'leave' && before?.active) this.#listeners.emit('left', { masterId });
+    const { self } = this;
+    if (masterId !== this.#settings.masterId || self === undefined) return;
+    const fields = { masterId };
+    if (event.type === 'join' && event.incarnation === self.incarnation && self.joinedAt === 0) {
+      this.self = { ...self, joinedAt: sequence, counter: this.order.seen(masterId) };
+      this.state.set('meta', 'self', this.self);
+    } else if (self.joinedAt > 0 && sequence > self.joinedAt) {
+      if (event.type === 'join' && event.incarnation !== self.incarnation)
+        this.fail(replicationErrors.create('MASTER_REPLACED', fields));
+      if (event.type === 'leave') this.fail(replicationErrors.create('MASTER_REMOVED', fields));
+    }
+  }
+
+  /** Two lives under one id must not both be believed. */
+  #checkOwn({ number, wallMs, counter, incarnation, author }: Change): void {
+    if (incarnation !== this.self?.incarnation) return;
+    const mine = this.state.get<MasterEvent>('outbox', numberKey(number));
+    if (mine !== undefined && mine.hlc !== hlcText(wallMs, counter, author))
+      this.fail(replicationErrors.create('MASTER_REPLACED', { masterId: author }));
+  }
+
+  #invalid(error: unknown): ApplyResult {
+    this.counts.invalid += 1;
+    const problem = messageOf(error);
+    this.#listeners.emit('invalid', { problem });
+    return { success: false, error: problem };
+  }
+
+  #ownChange(write: LocalWrite, self: SelfState, before: EntityRecord | undefined): Change {
+    const { entityId, resolution = false } = write;
+    const present = before === undefined ? undefined : this.#show(entityId, before);
+    const data = write.change(present);
+    const { masterId: author, incarnation } = self;
+    const number = this.order.seen(author) + 1;
+    const clock = this.order.record();
+    clock[author] = number;
+    return {
+      deleted: data === null,
+      author,
+      number,
+      entityId,
+      entityType: present?.$type ?? typeOf(write, data),
+      data: data ?? {},
+      clock,
+      ...stampAfter(this.clock, before),
+      version: (present?.$version ?? before?.versions[0]?.version ?? 0) + 1,
+      resolution,
+      incarnation,
+    };
+  }
+}
+
+function hlcText(wallMs: number, counter: number, nodeId: string): string {
+  return formatHybridTimestamp({ wallMs, counter, nodeId });
+}

@@ -1,0 +1,108 @@
+/**
+ * A master's state as lines, so that others need not read all history. It is taken page by page while writes go on: the first line says
+ * where the log is to be read from, and records may know more than that, which joining them again does not change.
+ */
+import { replicationErrors } from '../errors.ts';
+import type { SnapshotInfo, SnapshotStore } from '../ports/snapshot-store.ts';
+import type { CausalOrderState } from './causal-order.ts';
+import { type EntityRecord, joinRecords } from './entity-record.ts';
+import type { ClockRecord, MasterEvent } from './event.ts';
+import type { MasterCore } from './master-core.ts';
+import { Members, type MembersState } from './members.ts';
+import { keepsRivals, type Policy } from './policy.ts';
+
+/** Do not change: it is stored. */
+interface Header {
+  readonly v: 1;
+  readonly position: number;
+  readonly logCreatedAt: number;
+  readonly order: CausalOrderState;
+  readonly members: MembersState;
+  readonly collected: ClockRecord;
+}
+
+const COMMIT_EVERY = 1000;
+
+export async function takeSnapshot(
+  core: MasterCore,
+  store: SnapshotStore,
+  namespace: string,
+  signal?: AbortSignal,
+): Promise<SnapshotInfo> {
+  core.flush();
+  const { position: sequence, logCreatedAt } = core;
+  return store.put({ namespace, sequence, epoch: 0, logCreatedAt }, lines(core), { signal });
+}
+
+function* lines(core: MasterCore): Generator<string> {
+  const { position, logCreatedAt, collected } = core;
+  const header: Header = {
+    v: 1,
+    position,
+    logCreatedAt,
+    order: core.order.toJSON(),
+    members: core.members.toJSON(),
+    collected,
+  };
+  const waiting = [...core.state.pages<MasterEvent>('waiting')].flat();
+  yield JSON.stringify(header);
+  for (const entry of waiting) yield JSON.stringify(['waiting', ...entry]);
+  for (const page of core.state.pages<EntityRecord>('entities'))
+    for (const entry of page) yield JSON.stringify(['entity', ...entry]);
+}
+
+/** Joins the newest snapshot that reaches `first` with what is here; false when there is none. Commits as it goes. */
+export async function loadSnapshot(
+  core: MasterCore,
+  store: SnapshotStore,
+  namespace: string,
+  { first, policy, signal }: { first: number; policy: Policy; signal?: AbortSignal },
+): Promise<boolean> {
+  const info = await store.latest(namespace);
+  if (info === undefined || info.logCreatedAt !== core.logCreatedAt) return false;
+  if (info.sequence + 1 < first || info.sequence <= core.position) return false;
+  let header: Header | undefined;
+  let collected = 0;
+  for await (const batch of store.read(info, { signal })) {
+    for (const line of batch) {
+      if (header === undefined) header = readHeader(line, info);
+      else readEntry(core, line, policy);
+      collected += 1;
+    }
+    if (collected >= COMMIT_EVERY) {
+      // The position stays behind until all is here: a crash begins anew, and joins the same again.
+      core.flush();
+      collected = 0;
+    }
+  }
+  if (header === undefined) return false;
+  for (const [master, number] of Object.entries(header.order.seen)) core.order.raise(master, number);
+  core.members = new Members(header.members);
+  core.collected = header.collected;
+  core.position = Math.max(core.position, header.position);
+  core.drain();
+  core.flush();
+  return true;
+}
+
+function readHeader(line: string, { namespace, sequence }: SnapshotInfo): Header {
+  const header = JSON.parse(line) as Partial<Header>;
+  if (header.v === 1 && typeof header.position === 'number' && header.order !== undefined) return header as Header;
+  throw replicationErrors.create('SNAPSHOT_DAMAGED', {
+    namespace,
+    sequence,
+    problem: 'its first line is not a header',
+  });
+}
+
+function readEntry(core: MasterCore, line: string, policy: Policy): void {
+  const [kind, key, value] = JSON.parse(line) as [string, string, unknown];
+  if (kind === 'waiting') {
+    core.restoreWaiting(key, value as MasterEvent);
+    return;
+  }
+  const theirs = value as EntityRecord;
+  const mine = core.state.get<EntityRecord>('entities', key);
+  const keep = keepsRivals(policy, [...theirs.versions, ...(mine?.versions ?? [])]);
+  core.store(key, mine === undefined ? theirs : joinRecords(mine, theirs, keep));
+}

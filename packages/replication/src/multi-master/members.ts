@@ -1,0 +1,99 @@
+/**
+ * Who takes part, as the log tells it: joined and left by events in the log's order, so all masters agree at each position. Pure.
+ * Each life of a master's store has an incarnation; once the log has announced a newer one, events of older ones count no more.
+ * Invariant of `stable`: no event that has not seen all of it is still to come.
+ */
+import type { CausalOrder } from './causal-order.ts';
+import { type ClockRecord, readClock } from './event.ts';
+
+export interface MemberState {
+  readonly incarnation: string;
+  readonly active: boolean;
+  /** What it said to have seen, last. */
+  readonly clock?: ClockRecord;
+  /** When the log took that report, by the log's clock, ms. */
+  readonly reportedAt?: number;
+  /** How far the member's hybrid time then was ahead of the log's clock, ms; negative: behind, or slow to send. */
+  readonly aheadMs?: number;
+}
+
+export interface MemberStatus extends MemberState {
+  readonly masterId: string;
+}
+
+/** Announcements, as they travel. Do not change. */
+export type MemberEvent =
+  | { readonly type: 'join'; readonly masterId: string; readonly incarnation: string }
+  | { readonly type: 'leave'; readonly masterId: string; readonly by: string }
+  | {
+      readonly type: 'report';
+      readonly masterId: string;
+      readonly incarnation: string;
+      readonly vectorClock: ClockRecord;
+      readonly timestamp: number;
+    };
+
+export type MembersState = Readonly<Record<string, MemberState>>;
+
+export function isMemberEvent(event: unknown): event is MemberEvent {
+  const { type, masterId } = (event ?? {}) as Partial<MemberEvent>;
+  return typeof masterId === 'string' && (type === 'join' || type === 'leave' || type === 'report');
+}
+
+export class Members {
+  readonly #members = new Map<string, MemberState>();
+
+  constructor(state: MembersState = {}) {
+    for (const [masterId, member] of Object.entries(state)) this.#members.set(masterId, member);
+  }
+
+  /** Throws MASTER_EVENT_INVALID for a report without a clock. */
+  apply(event: MemberEvent, storedAt: number): void {
+    const { masterId } = event;
+    const known = this.#members.get(masterId);
+    if (event.type === 'join') {
+      if (known?.incarnation === event.incarnation && known.active) return;
+      this.#members.set(masterId, { incarnation: event.incarnation, active: true });
+    } else if (event.type === 'leave') {
+      if (known !== undefined) this.#members.set(masterId, { incarnation: known.incarnation, active: false });
+    } else if (known?.active && known.incarnation === event.incarnation) {
+      const clock = readClock(event.vectorClock);
+      const aheadMs = event.timestamp - storedAt;
+      this.#members.set(masterId, { ...known, clock, reportedAt: storedAt, aheadMs });
+    }
+  }
+
+  get(masterId: string): MemberState | undefined {
+    return this.#members.get(masterId);
+  }
+
+  /** False for what an earlier life wrote, or one that has left. A master that was never announced is taken as it is. */
+  accepts(masterId: string, incarnation: string | undefined): boolean {
+    const known = this.#members.get(masterId);
+    return known === undefined || (known.active && known.incarnation === incarnation);
+  }
+
+  list(): MemberStatus[] {
+    return [...this.#members]
+      .map(([masterId, member]) => ({ masterId, ...member }))
+      .sort((a, b) => (a.masterId < b.masterId ? -1 : 1));
+  }
+
+  /**
+   * What all active members have seen, when also all that they had written by then has come here; undefined while one of
+   * them has not reported. `self` need not report to itself.
+   */
+  stable(self: string, order: CausalOrder): ClockRecord | undefined {
+    const stable = order.record();
+    for (const [masterId, { active, clock }] of this.#members) {
+      if (!active || masterId === self) continue;
+      if (clock === undefined || order.seen(masterId) < (clock[masterId] ?? 0)) return undefined;
+      for (const author of Object.keys(stable)) stable[author] = Math.min(stable[author] as number, clock[author] ?? 0);
+    }
+    return stable;
+  }
+
+  toJSON(): MembersState {
+    return Object.fromEntries(this.#members);
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Takes a master's events from its outbox to the log, in order, and takes them off the outbox once the log has them. The message id is the
+ * master's number, so an append whose answer was lost is repeated safely; what gets into the log twice is dropped by its readers.
+ */
+import { backoffMs, type Env, messageOf } from '@canopy/core';
+import type { EventLog, Json } from '../ports/event-log.ts';
+import type { MasterEvent } from './event.ts';
+import type { MasterCore } from './master-core.ts';
+
+/** Appends under way at a time. */
+const WINDOW = 128;
+const RETRY = { initialMs: 100, maxMs: 5000 };
+
+interface Waiter {
+  readonly number: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class OutboxShipper {
+  readonly #core: MasterCore;
+  readonly #log: EventLog;
+  readonly #env: Env;
+  readonly #onBlocked: (problem: string) => void;
+  #waiters: Waiter[] = [];
+  #wake: (() => void) | undefined;
+  #failures = 0;
+
+  constructor(core: MasterCore, log: EventLog, env: Env, onBlocked: (problem: string) => void) {
+    this.#core = core;
+    this.#log = log;
+    this.#env = env;
+    this.#onBlocked = onBlocked;
+  }
+
+  /** The last attempt failed. */
+  get isBlocked(): boolean {
+    return this.#failures > 0;
+  }
+
+  /** There is something to send. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  /** Resolves when the log has it, and all before it. Rejects when this ends before. */
+  sent(number: number): Promise<void> {
+    return new Promise((resolve, reject) => this.#waiters.push({ number, resolve, reject }));
+  }
+
+  /** Until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        if (this.#core.unsent === 0) await this.#nextWake(signal);
+        else if (!(await this.#ship(signal))) {
+          const pauseMs = backoffMs(this.#failures - 1, RETRY, this.#env.random);
+          await this.#env.clock.sleep(pauseMs, { signal }).catch(() => {});
+        }
+      }
+    } finally {
+      const error = (signal.reason ?? new Error('ended')) as Error;
+      for (const { reject } of this.#waiters.splice(0)) reject(error);
+    }
+  }
+
+  async #ship(signal: AbortSignal): Promise<boolean> {
+    const { self, state } = this.#core;
+    const batch = state.first<MasterEvent>('outbox', WINDOW);
+    const results = await Promise.allSettled(
+      batch.map(([key, event]) =>
+        this.#log.append(event as unknown as Json, {
+          topic: topicOf(event.masterId),
+          messageId: `${event.masterId}.${event.incarnation ?? self?.incarnation}.${Number(key)}`,
+          signal,
+        }),
+      ),
+    );
+    if (signal.aborted) return true;
+    const taken = batch.filter((_, index) => results[index]?.status === 'fulfilled').map(([key]) => Number(key));
+    const failed = results.find((result) => result.status === 'rejected');
+    try {
+      if (taken.length > 0) this.#core.sent(taken);
+    } catch (error) {
+      return this.#blocked(error);
+    }
+    this.#tell();
+    if (failed !== undefined) return this.#blocked(failed.reason);
+    this.#failures = 0;
+    return true;
+  }
+
+  #blocked(error: unknown): false {
+    this.#failures += 1;
+    this.#onBlocked(messageOf(error));
+    return false;
+  }
+
+  /** Those before whom nothing is unsent: with a gap before it an event would not count after the loss of this disk. */
+  #tell(): void {
+    if (this.#waiters.length === 0) return;
+    const [first] = this.#core.state.first<MasterEvent>('outbox', 1);
+    const sent = first === undefined ? Number.POSITIVE_INFINITY : Number(first[0]) - 1;
+    this.#waiters = this.#waiters.filter(({ number, resolve }) => {
+      if (number > sent) return true;
+      resolve();
+      return false;
+    });
+  }
+
+  #nextWake(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        signal.removeEventListener('abort', done);
+        this.#wake = undefined;
+        resolve();
+      };
+      this.#wake = done;
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}
+
+/** Where a master's events are in the log; readers take `mm.>`. Do not change. */
+export function topicOf(masterId: string): string {
+  return `mm.${masterId}`;
+}
+export const TOPICS = 'mm.>';

@@ -1,0 +1,251 @@
+/** A master on an event log and an atomic store. The log is in memory, the time is real. */
+import { afterEach, expect, it, vi } from 'vitest';
+import { MemoryLog, MultiMasterManager, type SnapshotInfo, type SnapshotStore, VectorClock } from '../../src/index.ts';
+import type { MultiMasterConfig } from '../../src/multi-master/options.ts';
+import { Disk } from './disk.ts';
+
+const open: MultiMasterManager[] = [];
+afterEach(async () => {
+  for (const master of open.splice(0)) await master.close();
+});
+
+function make(
+  masterId: string,
+  log: MemoryLog,
+  disk = new Disk(),
+  config: Partial<MultiMasterConfig> = {},
+): MultiMasterManager {
+  const master = new MultiMasterManager({
+    masterId,
+    pipeline: log.connect(masterId),
+    stateManager: disk.open(),
+    ...config,
+  });
+  open.push(master);
+  return master;
+}
+
+const joined = async (masterId: string, log: MemoryLog, disk = new Disk(), config: Partial<MultiMasterConfig> = {}) => {
+  const master = make(masterId, log, disk, config);
+  await master.subscribe();
+  return master;
+};
+
+const until = (check: () => Promise<void> | void) => vi.waitFor(check, { timeout: 3_000, interval: 5 });
+const same = (...masters: MultiMasterManager[]) =>
+  until(async () => {
+    const [first, ...others] = masters.map((master) => master.getVectorClock());
+    for (const clock of others) expect(VectorClock.compare(first as VectorClock, clock)).toBe('equal');
+    const hashes = await Promise.all(masters.map((master) => master.stateHash()));
+    expect(new Set(hashes).size).toBe(1);
+  });
+
+/** As the real ones: whole or not at all. */
+function memorySnapshots(): SnapshotStore {
+  const kept: { info: SnapshotInfo; lines: string[] }[] = [];
+  return {
+    put: async (info, lines) => {
+      const all: string[] = [];
+      for await (const line of lines) all.push(line);
+      const full = { ...info, entries: all.length, bytes: all.join('').length, sha256: '', storedAt: 0 };
+      kept.push({ info: full, lines: all });
+      return full;
+    },
+    latest: async () => kept.at(-1)?.info,
+    read: async function* (info) {
+      yield kept.find((each) => each.info.sequence === info.sequence)?.lines ?? [];
+    },
+    prune: async () => 0,
+  };
+}
+
+it('writes at once, sends in order, and all come to the same state', async () => {
+  const log = new MemoryLog('group');
+  const [a, b, c] = [await joined('a', log), await joined('b', log), await joined('c', log)];
+  for (let i = 0; i < 50; i++) await [a, b, c][i % 3]?.write(`e${i % 7}`, { i });
+  await b?.delete('e1');
+  await same(a, b, c);
+  expect(a.getStatus()).toMatchObject({ durable: true, unsent: 0, waiting: 0 });
+  expect((await c.read('e2'))?.$id).toBe('e2');
+});
+
+it('refuses to write before it has joined, and another store than its own', async () => {
+  const log = new MemoryLog('group');
+  const disk = new Disk();
+  const master = make('a', log, disk);
+  await expect(master.write('x', {})).rejects.toMatchObject({ code: 'MASTER_NOT_JOINED' });
+  await master.subscribe();
+  await master.write('x', {});
+  await master.close();
+  expect(() => make('b', log, disk)).toThrow(/belongs to master a/);
+  expect(() => make('a', log, { open: () => ({ get() {}, set() {}, delete() {} }) } as never)).toThrow(/AtomicStore/);
+});
+
+it('goes on where it was: writes while the log is away survive a restart, and the counter never goes back', async () => {
+  const log = new MemoryLog('group');
+  const disk = new Disk();
+  let a = await joined('a', log, disk);
+  const b = await joined('b', log);
+  log.fault = ({ node }) => (node === 'a' ? { outcome: 'fail' } : undefined);
+  await a.write('x', { v: 1 });
+  await until(async () => expect((await a.write('x', { v: 2 })).queued).toBe(true));
+  const before = a.getVectorClock().get('a');
+  await a.close();
+  log.fault = undefined;
+  a = make('a', log, disk);
+  expect(a.getVectorClock().get('a')).toBe(before);
+  expect(a.getStatus().unsent).toBe(before);
+  await a.subscribe();
+  await a.write('x', { v: 3 }, { ack: 'log' });
+  expect(a.getStatus().unsent).toBe(0);
+  await same(a, b);
+});
+
+it('bounds its outbox with an error, not with a loss', async () => {
+  const log = new MemoryLog('group');
+  const a = await joined('a', log, new Disk(), { outboxLimit: 3 });
+  log.fault = () => ({ outcome: 'fail' });
+  for (let i = 0; i < 3; i++) await a.write('x', { i });
+  await expect(a.write('x', { i: 3 })).rejects.toMatchObject({ code: 'MASTER_OUTBOX_FULL' });
+  expect((await a.read('x'))?.data).toEqual({ i: 2 });
+});
+
+it('recovers what it had sent when its disk is lost, its numbers included, and the former life stops', async () => {
+  const log = new MemoryLog('group');
+  const first = await joined('a', log);
+  const b = await joined('b', log);
+  await first.write('x', { v: 1 }, { ack: 'log' });
+  await first.write('y', { v: 1 }, { ack: 'log' });
+  const failed: string[] = [];
+  first.on('failed', ({ error }) => failed.push((error as Error & { code: string }).code));
+  const second = await joined('a', log);
+  expect(second.getVectorClock().get('a')).toBe(2);
+  await second.write('x', { v: 2 });
+  await same(second, b);
+  expect((await b.read('x'))?.data).toEqual({ v: 2 });
+  await until(() => expect(failed).toEqual(['MASTER_REPLACED']));
+  await expect(first.write('x', { v: 'zombie' })).rejects.toMatchObject({ code: 'MASTER_REPLACED' });
+});
+
+it('starts a late joiner from a snapshot when the front of the log is gone', async () => {
+  const log = new MemoryLog('group');
+  const snapshots = memorySnapshots();
+  const a = await joined('a', log, new Disk(), { snapshots });
+  for (let i = 0; i < 20; i++) await a.write(`e${i}`, { i }, { ack: 'log' });
+  await until(() => expect(a.getStatus().duplicates).toBeGreaterThanOrEqual(20));
+  await a.takeSnapshot({ trim: true });
+  await a.write('after', {}, { ack: 'log' });
+  expect(log.events.length).toBeLessThan(5);
+  const b = await joined('b', log, new Disk(), { snapshots });
+  await b.write('e3', { by: 'b' });
+  await same(a, b);
+  expect((await a.getConflicts()).length).toBe(0);
+  const c = make('c', log);
+  await expect(c.subscribe()).rejects.toMatchObject({ code: 'MASTER_LOG_TRIMMED' });
+});
+
+it('forgets deletes when all members have seen them, and not before', async () => {
+  const log = new MemoryLog('group');
+  const [diskA, diskB] = [new Disk(), new Disk()];
+  const a = await joined('a', log, diskA, { reportInterval: 20 });
+  const b = await joined('b', log, diskB, { reportInterval: 20 });
+  await a.write('x', {}, { ack: 'log' });
+  await same(a, b);
+  await b.close();
+  await a.delete('x', { ack: 'log' });
+  await a.write('y', {}, { ack: 'log' });
+  const reports = log.events.length;
+  await until(() => expect(log.events.length).toBeGreaterThan(reports));
+  expect(diskA.spaces.get('tombstones')?.size).toBe(1);
+  const again = await joined('b', log, diskB, { reportInterval: 20 });
+  await until(async () => {
+    await again.write('tick', {});
+    expect(diskA.spaces.get('tombstones')?.size).toBe(0);
+  });
+  expect(diskA.spaces.get('entities')?.has('x')).toBe(false);
+});
+
+it('lets a master leave and come back, and stops one that was removed', async () => {
+  const log = new MemoryLog('group');
+  const [diskB, diskC] = [new Disk(), new Disk()];
+  const a = await joined('a', log);
+  const b = await joined('b', log, diskB);
+  const c = await joined('c', log, diskC);
+  const left: string[] = [];
+  a.on('left', ({ masterId }) => left.push(masterId));
+  await b.write('x', { by: 'b' });
+  await b.leave();
+  await c.close();
+  await a.removeMaster('c');
+  await until(() => expect(left).toEqual(['b', 'c']));
+  const back = await joined('b', log, diskB);
+  await back.write('x', { by: 'b again' });
+  await same(a, back);
+  const gone = make('c', log, diskC);
+  const failed: string[] = [];
+  gone.on('failed', ({ error }) => failed.push((error as Error & { code: string }).code));
+  await gone.subscribe();
+  await until(() => expect(failed).toEqual(['MASTER_REMOVED']));
+});
+
+it('finds and repairs what one of them has lost', async () => {
+  const log = new MemoryLog('group');
+  const disks = [new Disk(), new Disk()] as const;
+  const a = await joined('a', log, disks[0]);
+  const b = await joined('b', log, disks[1]);
+  for (let i = 0; i < 30; i++) await a.write(`e${i}`, { i });
+  await same(a, b);
+  for (const id of ['e3', 'e17']) disks[1].spaces.get('entities')?.delete(id);
+  disks[0].spaces.get('entities')?.delete('e9');
+  expect(await a.stateHash()).not.toBe(await b.stateHash());
+  await a.compareState();
+  await same(a, b);
+  expect((await b.read('e17'))?.data).toEqual({ i: 17 });
+  expect((await a.read('e9'))?.data).toEqual({ i: 9 });
+});
+
+it('holds what comes from the future, with what depends on it, and lets everything else pass', async () => {
+  const log = new MemoryLog('group');
+  const a = await joined('a', log);
+  const b = await joined('b', log);
+  await log.connect('z').append({ type: 'join', masterId: 'z', incarnation: 'i' }, { topic: 'mm.z' });
+  const event = (number: number, timestamp: number, entityId: string) => ({
+    type: 'write',
+    masterId: 'z',
+    entityId,
+    entityType: 'Entity',
+    data: { number },
+    vectorClock: { z: number },
+    timestamp,
+    incarnation: 'i',
+  });
+  await log.connect('z').append(event(1, Date.now() + 60_400, 'x') as never, { topic: 'mm.z' });
+  await log.connect('z').append(event(2, Date.now(), 'y') as never, { topic: 'mm.z' });
+  await b.write('other', {}, { ack: 'log' });
+  await until(async () => expect(await a.read('other')).not.toBeNull());
+  expect(a.getStatus()).toMatchObject({ rejected: 1 });
+  await until(async () => expect((await a.read('y'))?.data).toEqual({ number: 2 }));
+  expect(a.getStatus().waiting).toBe(0);
+  await same(a, b);
+});
+
+it('keeps pending conflicts over a restart', async () => {
+  const log = new MemoryLog('group');
+  const disk = new Disk();
+  const config = { conflictStrategy: 'manual' } as const;
+  let a = await joined('a', log, disk, config);
+  const b = await joined('b', log, new Disk(), config);
+  log.fault = ({ operation }) => (operation === 'append' ? { outcome: 'fail' } : undefined);
+  await a.write('x', { by: 'a' });
+  await b.write('x', { by: 'b' });
+  log.fault = undefined;
+  for (const master of [a, b]) await until(async () => expect((await master.getPendingConflicts()).length).toBe(1));
+  await a.close();
+  a = await joined('a', log, disk, config);
+  expect(await a.getPendingConflicts()).toMatchObject([
+    { entityId: 'x', versions: [{ masterId: 'a' }, { masterId: 'b' }] },
+  ]);
+  await b.resolveConflict('x', { by: 'us' });
+  await until(async () => expect(await a.getPendingConflicts()).toEqual([]));
+  await same(a, b);
+});
