@@ -17,7 +17,7 @@ import {
   serveReplication,
 } from '@canopy/replication';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { encodeMessage, MESSAGE_BYTES_MAX } from '../../src/admin/messages.ts';
+import { decodeQuestion, encodeMessage, MESSAGE_BYTES_MAX } from '../../src/admin/messages.ts';
 import { answersSubject, everybodySubject, nodeSubject } from '../../src/admin/subjects.ts';
 import { MemoryState } from '../leader-follower/memory-state.ts';
 
@@ -130,6 +130,19 @@ describe('status and lag', () => {
     const lag = await admin({ timeoutMs: 60_000 }).lag();
     expect(lag).toMatchObject([{ node: 'n1', behind: 0 }]);
     expect(env.clock.monotonic() - asked).toBeLessThan(30_000);
+  });
+
+  it('a known node that is slow is waited for, longer than silence lasts', async () => {
+    const { serve, admin } = system();
+    const slow = async () => {
+      await env.clock.sleep(900);
+      return masterStatus('b');
+    };
+    await serve(standIn('a', { knows: () => ['b'] }));
+    await serve(standIn('b', { status: slow }));
+    const { nodes, silent } = await admin({ timeoutMs: 60_000 }).status();
+    expect(nodes.map(({ node: name }) => name)).toEqual(['a', 'b']);
+    expect(silent).toEqual([]);
   });
 
   it('nobody answers in a namespace that nobody serves; what is expected and silent is named', async () => {
@@ -302,6 +315,9 @@ describe('what comes over the wire', () => {
     ])
       bus.publish(everybodySubject('orders'), new TextEncoder().encode(text));
     expect((await admin().status()).nodes).toHaveLength(1);
+    // The id becomes a part of a subject.
+    for (const id of ['a.b', 'a >', '*', '', 'x'.repeat(65)])
+      expect(decodeQuestion(encodeMessage({ v: 1, id, op: 'status' }))).toBeUndefined();
   });
 
   it('answers that are none, or of another asking, are passed over; a second answer of one node too', async () => {
