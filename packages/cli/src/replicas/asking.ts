@@ -21,7 +21,7 @@ export async function withAdmin<T>(
   const { namespace, expect = [], timeoutMs, isTimeoutGiven } = options;
   const bound = isTimeoutGiven === true ? timeoutMs : SILENCE_MS;
   return withSession(options, ({ bus }) =>
-    work(new ReplicationAdmin({ bus, namespace, expected: expect, timeoutMs: bound })),
+    work(new ReplicationAdmin({ bus, namespace, expected: expect, timeoutMs: bound, changeTimeoutMs: timeoutMs })),
   );
 }
 

@@ -1,6 +1,6 @@
 /**
  * Asks the nodes of a namespace how they are, and has them do what an operator wants. Takes no part itself: any process with a connection
- * can. Every call is bounded by `timeoutMs`; nodes that are known and did not answer are named.
+ * can. Every question is bounded; nodes that are known and did not answer are named.
  */
 import { type Env, hasCode, systemEnv } from '@canopy/core';
 import type { Bus } from '@canopy/nats';
@@ -26,6 +26,8 @@ import { type NodeFailure, type NodeReport, type ReplicationStatus, statusReport
 import { nodeSubject } from './subjects.ts';
 
 const TIMEOUT_MS = 2000;
+const CHANGE_TIMEOUT_MS = 10_000;
+const CHANGES: ReadonlySet<AdminOp> = new Set(['resolve', 'add', 'remove']);
 const SAMPLES = 5;
 /** Nodes asked for their time at once: answers that wait for each other tell less. */
 const CLOCKS_AT_ONCE = 8;
@@ -36,8 +38,10 @@ export interface ReplicationAdminOptions {
   readonly namespace: string;
   /** Nodes that have to answer, beside those that the others know of. */
   readonly expected?: readonly string[];
-  /** Bound on each call but `recover`. Default 2 s. */
+  /** Bound on each question. Default 2 s. */
   readonly timeoutMs?: number;
+  /** Bound on what changes something: `resolve`, and adding and removing members. Default 10 s; 30 s is as long as a node works on one. */
+  readonly changeTimeoutMs?: number;
 }
 
 export interface CallOptions {
@@ -67,6 +71,7 @@ export class ReplicationAdmin {
   readonly #bus: Bus;
   readonly #expected: readonly string[];
   readonly #timeoutMs: number;
+  readonly #changeTimeoutMs: number;
   readonly #env: Env;
 
   /** Throws OPTIONS_INVALID. */
@@ -75,6 +80,7 @@ export class ReplicationAdmin {
     this.#bus = options.bus;
     this.#expected = options.expected ?? [];
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#changeTimeoutMs = options.changeTimeoutMs ?? CHANGE_TIMEOUT_MS;
     this.#env = env;
   }
 
@@ -276,13 +282,14 @@ export class ReplicationAdmin {
         bytes: data.length,
         limit: MESSAGE_BYTES_MAX,
       });
+    const changes = CHANGES.has(op);
     let answer: Answer | undefined;
     try {
-      const bounds = { timeoutMs: this.#timeoutMs, signal };
+      const bounds = { timeoutMs: changes ? this.#changeTimeoutMs : this.#timeoutMs, signal };
       const message = await this.#bus.request(nodeSubject(namespace, node), data, bounds);
       answer = decodeAnswer(message.data, question.id);
     } catch (error) {
-      const isSilent = hasCode(error, 'BUS_NO_RESPONDERS') || (hasCode(error, 'DEADLINE_EXCEEDED') && op !== 'resolve');
+      const isSilent = hasCode(error, 'BUS_NO_RESPONDERS') || (hasCode(error, 'DEADLINE_EXCEEDED') && !changes);
       throw isSilent ? replicationErrors.create('REPLICATION_NODE_SILENT', { node, namespace }, error) : error;
     }
     if (answer === undefined) throw replicationErrors.create('REPLICATION_NODE_SILENT', { node, namespace });

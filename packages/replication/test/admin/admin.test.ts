@@ -196,6 +196,16 @@ describe('conflicts', () => {
     expect(await codeOf(admin().resolve('', { data: {} }, { node: 'b' }))).toBe('REPLICATION_ADMIN_INVALID');
   });
 
+  it('a decision that takes too long may have been written: that is not told as silence', async () => {
+    const { serve, hub } = system();
+    const conflicts = async () => [{ entityId: 'x', detectedAt: 1, pending: true, versions: [side('a', {})] }];
+    const gate = Promise.withResolvers<void>();
+    await serve(standIn('a', { conflicts, resolve: () => gate.promise }));
+    const hasty = new ReplicationAdmin({ bus: hub.session().bus, namespace: 'orders', changeTimeoutMs: 100 }, env);
+    expect(await codeOf(hasty.resolve('x', { data: {} }, { node: 'a' }))).toBe('DEADLINE_EXCEEDED');
+    gate.resolve();
+  });
+
   it('more than fit into an answer are counted, and those that wait come first', async () => {
     const { serve, admin } = system();
     const big = 'x'.repeat(20_000);
