@@ -129,12 +129,20 @@ function ofMaster(node: string, status: MasterStatus): Finding[] {
           finding(
             'conflict_storm',
             node,
-            `${percent} of ${eventsApplied} applied events were conflicts: see the hot entities`,
+            `conflict storm: ${percent} of ${eventsApplied} applied events; see the hot entities`,
           ),
         ]
       : []),
     ...(pendingConflicts > 0
-      ? [finding('conflicts_pending', node, `${pendingConflicts} conflicts wait for somebody to decide`)]
+      ? [
+          finding(
+            'conflicts_pending',
+            node,
+            pendingConflicts === 1
+              ? 'a conflict waits for somebody to decide'
+              : `${pendingConflicts} conflicts wait for somebody to decide`,
+          ),
+        ]
       : []),
     ...(rejected > 0 && waiting > 0
       ? [
