@@ -42,6 +42,8 @@ export class MasterCore {
   /** Why this master can't go on. */
   failure: Error | undefined;
   onFailure: (() => void) | undefined;
+  /** An event of this life came back from the log, and counts. */
+  onReadBack: ((number: number) => void) | undefined;
   /** When held events may take effect, ms from the time it was set; undefined: none is held. */
   heldForMs: number | undefined;
   readonly #waiting: StoredWaiting;
@@ -158,7 +160,7 @@ export class MasterCore {
       this.counts.duplicates += 1;
       return { success: true };
     }
-    if (author === this.#settings.masterId) this.#checkOwn(change);
+    if (author === this.#settings.masterId) this.#own(change);
     const readiness = this.order.judge(author, clock);
     if (readiness === 'duplicate') {
       this.counts.duplicates += 1;
@@ -335,9 +337,10 @@ export class MasterCore {
     }
   }
 
-  /** Two lives under one id must not both be believed. */
-  #checkOwn({ number, wallMs, counter, incarnation, author }: Change): void {
+  /** The log has it, as an event that counts. Two lives under one id must not both be believed. */
+  #own({ number, wallMs, counter, incarnation, author }: Change): void {
     if (incarnation !== this.self?.incarnation) return;
+    this.onReadBack?.(number);
     const mine = this.state.get<MasterEvent>('outbox', numberKey(number));
     if (mine !== undefined && mine.hlc !== hlcText(wallMs, counter, author))
       this.fail(replicationErrors.create('MASTER_REPLACED', { masterId: author }));
