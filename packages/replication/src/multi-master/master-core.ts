@@ -120,8 +120,8 @@ export class MasterCore {
     const { number, wallMs, counter } = change;
     const next = { ...self, counter: number, hlc: hlcText(wallMs, counter, masterId) };
     const changes = [
-      ...this.#changesOf(entityId, settlement),
-      put('pending', entityId, undefined),
+      ...changesOf(entityId, before, settlement),
+      ...(this.conflicts.isPending(entityId) ? [put('pending', entityId, undefined)] : []),
       put('outbox', numberKey(number), event),
       put('meta', 'self', next),
     ];
@@ -260,7 +260,7 @@ export class MasterCore {
     const before = this.state.get<EntityRecord>('entities', entityId);
     const version = change.version ?? (before?.versions[0]?.version ?? 0) + 1;
     const settlement = settle(entityId, before, versionOf(change, version), this.#policy());
-    for (const { space, key, value } of this.#changesOf(entityId, settlement))
+    for (const { space, key, value } of changesOf(entityId, before, settlement))
       this.state.set(space as 'entities', key, value);
     this.order.deliver(author, number);
     takeOver(this.clock, change);
@@ -284,11 +284,6 @@ export class MasterCore {
     this.conflicts.settle(entityId);
     this.state.set('pending', entityId, undefined);
     if (wasPending) this.#listeners.emit('conflictResolved', { entityId, by });
-  }
-
-  #changesOf(entityId: string, { record, known }: Settlement): StoreChange[] {
-    if (known) return [];
-    return [put('entities', entityId, record), put('tombstones', entityId, isTombstone(record) ? 1 : undefined)];
   }
 
   #show(entityId: string, record: EntityRecord): Entity | undefined {
@@ -375,6 +370,15 @@ export class MasterCore {
       incarnation,
     };
   }
+}
+
+/** No more than differs: most of the time of a write is its commit. */
+function changesOf(id: string, before: EntityRecord | undefined, { record, known }: Settlement): StoreChange[] {
+  if (known) return [];
+  const gone = isTombstone(record);
+  const changes = [put('entities', id, record)];
+  if (gone || (before !== undefined && isTombstone(before))) changes.push(put('tombstones', id, gone ? 1 : undefined));
+  return changes;
 }
 
 function hlcText(wallMs: number, counter: number, nodeId: string): string {
