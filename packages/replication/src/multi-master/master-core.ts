@@ -12,7 +12,7 @@ import type { LogEvent } from '../ports/event-log.ts';
 import type { Entity } from '../ports/state-store.ts';
 import { CausalOrder } from './causal-order.ts';
 import { ConflictBook, type ConflictRecord } from './conflict-book.ts';
-import { DurableState, numberKey, put, type ReaderState, type SelfState } from './durable-state.ts';
+import { changesOf, DurableState, numberKey, put, type ReaderState, type SelfState } from './durable-state.ts';
 import { covers, type EntityRecord, isTombstone, latestVersion, versionOf } from './entity-record.ts';
 import { type Change, type ClockRecord, type MasterEvent, readMasterEvent, writeMasterEvent } from './event.ts';
 import type { Listeners } from './listeners.ts';
@@ -20,7 +20,7 @@ import { isMemberEvent, type MemberEvent, Members } from './members.ts';
 import type { MultiMasterSettings } from './options.ts';
 import { entityOf, type Policy, show } from './policy.ts';
 import { type ApplyResult, type LocalWrite, typeOf } from './replica.ts';
-import { type Settlement, settle } from './settlement.ts';
+import { settle } from './settlement.ts';
 import { excessOf, stampAfter, takeOver } from './stamps.ts';
 import { StoredWaiting } from './stored-waiting.ts';
 
@@ -243,6 +243,21 @@ export class MasterCore {
     takeOver(this.clock, { ...latestVersion(record.versions) } as unknown as Change);
   }
 
+  /** As if it had never been. */
+  forget(entityId: string): void {
+    this.state.set('entities', entityId, undefined);
+    this.state.set('tombstones', entityId, undefined);
+  }
+
+  /** After the members came by other means than events: whether this life still counts. */
+  checkMembership(): void {
+    const { masterId } = this.#settings;
+    const [known, self] = [this.members.get(masterId), this.self];
+    if (self === undefined || self.joinedAt === 0 || (known?.active && known.incarnation === self.incarnation)) return;
+    const replaced = known?.active === true;
+    this.fail(replicationErrors.create(replaced ? 'MASTER_REPLACED' : 'MASTER_REMOVED', { masterId }));
+  }
+
   /** An event that waits, from a snapshot. */
   restoreWaiting(key: string, event: MasterEvent): void {
     this.#waiting.restore(key, event);
@@ -370,15 +385,6 @@ export class MasterCore {
       incarnation,
     };
   }
-}
-
-/** No more than differs: most of the time of a write is its commit. */
-function changesOf(id: string, before: EntityRecord | undefined, { record, known }: Settlement): StoreChange[] {
-  if (known) return [];
-  const gone = isTombstone(record);
-  const changes = [put('entities', id, record)];
-  if (gone || (before !== undefined && isTombstone(before))) changes.push(put('tombstones', id, gone ? 1 : undefined));
-  return changes;
 }
 
 function hlcText(wallMs: number, counter: number, nodeId: string): string {
