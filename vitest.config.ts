@@ -7,6 +7,7 @@ const FAULTS = [
   'packages/election/test/warden/option.int.test.ts',
   'packages/election/test/chaos.int.test.ts',
   'packages/nats/test/blobs/sweep.int.test.ts',
+  'packages/nats/test/streams/cluster.int.test.ts',
   'packages/sqlite/test/database/shared-process.int.test.ts',
   'packages/sqlite/test/standalone/better-sqlite3.int.test.ts',
   'packages/sqlite/test/standalone/decisions.int.test.ts',

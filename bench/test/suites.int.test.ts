@@ -68,13 +68,15 @@ it('replication: every figure of both suites, with targets and baselines', async
   expect(bench.output).toMatch(/beside Litestream: skipped|beside_litestream/);
 }, 90_000);
 
-it('clocks, conflicts and merging: targets, and both libraries beside each operation', async () => {
+it('the log, clocks, conflicts and merging: targets, and both libraries beside each operation', async () => {
   await using bench = await spawnNode(MAIN, ['replication', '--quick']);
   expect(await bench.exited, bench.output).toMatchObject({ code: 0 });
   const figures = bench.lines.map((line) => JSON.parse(line) as { metric: string; value: number; baseline?: number });
   const of = (metric: string) => figures.find((figure) => figure.metric === metric);
   for (const metric of ['vector_clock_compare_10', 'resolve_lww'])
     expect(of(metric), metric).toMatchObject({ target: expect.stringContaining('value'), met: expect.any(Boolean) });
+  for (const metric of ['log_append.p50', 'log_append_many', 'log_append_chain', 'log_read'])
+    expect(of(metric), metric).toMatchObject({ value: expect.any(Number), baseline: expect.any(Number) });
   for (const metric of ['map_set', 'set_add', 'counter_increment', 'map_merge', 'set_merge', 'grow_merge'])
     for (const name of [metric, `${metric}.beside_automerge`])
       expect(of(name), name).toMatchObject({ value: expect.any(Number), baseline: expect.any(Number) });

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { TIME_HELP, TXID_HELP } from './database-verbs.ts';
 import type { VerbContext } from './election-verbs.ts';
+import { cliErrors } from './errors.ts';
 
 export interface DataVerbContext extends VerbContext {
   readonly findsCluster: (command: Command) => Command;
@@ -9,18 +10,20 @@ export interface DataVerbContext extends VerbContext {
 
 export function addDataVerbs(program: Command, db: Command, context: DataVerbContext): void {
   const { verb, printer, cluster, done, findsCluster } = context;
-  findsCluster(verb(db, 'sync <app>', 'wait until everything committed is in the log, and say so'))
+  findsCluster(verb(db, 'sync [app]', 'wait until everything committed is in the log, and say so'))
+    .option('--file <database>', 'of the canopy db replicate of this file on this machine, instead of an app')
     .addOption(new Option('--applied <count>', 'and until this many standbys have it in their files').argParser(count))
     .addHelpText('after', SYNC_HELP)
-    .action(async (app, options) =>
+    .action(async (app, options) => {
+      const place = placeOf('db sync', app, options);
+      const given = { ...cluster(options), applied: options.applied };
+      const verbs = await import('./commands/db-sync.ts');
       done(
-        await (await import('./commands/db-sync.ts')).syncDatabase(
-          app,
-          { ...cluster(options), applied: options.applied },
-          printer(),
-        ),
-      ),
-    );
+        'file' in place
+          ? await verbs.syncFile(place.file, given, printer())
+          : await verbs.syncDatabase(place.app, given, printer()),
+      );
+    });
   addDivergenceVerbs(db, context);
   addSnapshotVerbs(program, context);
 }
@@ -31,28 +34,67 @@ function addDivergenceVerbs(db: Command, { verb, printer, cluster, done, findsCl
     'after',
     DIVERGENCE_HELP,
   );
-  const names = (command: Command): Command =>
-    findsCluster(command).option('--node <node>', 'which node keeps it, when several have that id');
-  findsCluster(verb(divergence, 'list <app>', 'what each node has kept aside, and how much disk it takes')).action(
-    async (app, options) => done(await (await load()).listDivergences(app, cluster(options), printer())),
-  );
-  names(verb(divergence, 'show <app> <id>', 'which rows were added, changed, removed'))
-    .addOption(new Option('--limit <rows>', 'show at most so many rows').argParser(count).default(100))
-    .action(async (app, id, options) =>
-      done(await (await load()).showDivergence(app, id, { ...cluster(options), limit: options.limit }, printer())),
+  const finds = (command: Command): Command =>
+    findsCluster(command).option(
+      '--file <database>',
+      'what is kept beside this file here, instead of by the nodes of an app',
     );
-  names(verb(divergence, 'export <app> <id>', 'every changed row, as JSON lines or as SQL'))
+  const names = (usage: string, summary: string): Command =>
+    finds(verb(divergence, `${usage} <app-and-id...>`, summary))
+      .usage(`[options] <app> <id>\n       canopy db divergence ${usage} [options] --file <database> <id>`)
+      .option('--node <node>', 'which node keeps it, when several have that id');
+  const read = (usage: string, words: readonly string[], options: { readonly file?: string }) => {
+    const command = `db divergence ${usage}`;
+    const [app, id] = options.file === undefined ? words : [undefined, words[0]];
+    if (id === undefined || words.length !== (app === undefined ? 1 : 2))
+      throw usageError(command, 'give an app and an id, or --file and an id (canopy db divergence list has them)');
+    return { place: placeOf(command, app, options), id };
+  };
+  finds(verb(divergence, 'list [app]', 'what each node has kept aside, and how much disk it takes')).action(
+    async (app, options) => {
+      const place = placeOf('db divergence list', app, options);
+      done(await (await load()).listDivergences(place, cluster(options), printer()));
+    },
+  );
+  names('show', 'which rows were added, changed, removed')
+    .addOption(new Option('--limit <rows>', 'show at most so many rows').argParser(count).default(100))
+    .action(async (words, options) => {
+      const { place, id } = read('show', words, options);
+      done(await (await load()).showDivergence(place, id, { ...cluster(options), limit: options.limit }, printer()));
+    });
+  names('export', 'every changed row, as JSON lines or as SQL')
     .option('--to <file>', 'write it there instead of to standard output')
     .addOption(new Option('--format <format>', 'default: sql for a file that ends so').choices(['jsonl', 'sql']))
     .option('--overwrite', 'replace a file that is there')
-    .action(async (app, id, options) =>
-      done(await (await load()).exportDivergence(app, id, { ...cluster(options), ...options }, printer())),
-    );
-  names(verb(divergence, 'delete <app> <id>', 'remove a kept copy for good'))
+    .action(async (words, options) => {
+      const { place, id } = read('export', words, options);
+      done(await (await load()).exportDivergence(place, id, { ...cluster(options), ...options }, printer()));
+    });
+  names('delete', 'remove a kept copy for good')
     .option('--yes', 'it is the only copy, and may go')
-    .action(async (app, id, options) =>
-      done(await (await load()).deleteDivergence(app, id, { ...cluster(options), ...options }, printer())),
-    );
+    .action(async (words, options) => {
+      const { place, id } = read('delete', words, options);
+      done(await (await load()).deleteDivergence(place, id, { ...cluster(options), ...options }, printer()));
+    });
+}
+
+/** Throws USAGE unless it is an app or a file, and a file alone. */
+function placeOf(
+  command: string,
+  app: string | undefined,
+  options: { readonly file?: string; readonly server?: string; readonly platform?: string; readonly config?: string },
+): { readonly app: string } | { readonly file: string } {
+  const { file, server, platform, config } = options;
+  if (app !== undefined && file === undefined) return { app };
+  const isCluster = [app, server, platform, config].some((one) => one !== undefined);
+  if (file !== undefined && file !== '' && !isCluster) return { file };
+  if (file === undefined) throw usageError(command, 'name an app, or a database with --file');
+  if (file === '') throw usageError(command, '--file names no file');
+  throw usageError(command, 'give --file, or an app with --server, --platform and --config: a file is on this machine');
+}
+
+function usageError(command: string, problem: string): Error {
+  return cliErrors.create('USAGE', { command: `npx canopy ${command}`, problem });
 }
 
 function addSnapshotVerbs(program: Command, { verb, printer, cluster, done, findsCluster }: DataVerbContext): void {
@@ -99,6 +141,7 @@ const SYNC_HELP = `
 Examples:
   canopy db sync ledger
   canopy db sync ledger --applied 2 --timeout 30s
+  canopy db sync --file /var/lib/orders.db
 
 Before a risky step: exit code 0 says that whatever was committed before this command survives the loss of the primary.
 Exit code 5: not within --timeout; the message says how many standbys had it.`;
@@ -109,6 +152,7 @@ Examples:
   canopy db divergence show ledger 7-00000000000004d2
   canopy db divergence export ledger 7-00000000000004d2 --to lost.sql
   canopy db divergence delete ledger 7-00000000000004d2 --yes
+  canopy db divergence list --file /var/lib/orders.db
 
 A node that was cut off, or whose machine died, may come back with commits that nobody else ever had. The cluster goes on
 without them; the node keeps them aside, as a full copy of the database, until you have looked and delete it.`;

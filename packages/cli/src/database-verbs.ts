@@ -1,5 +1,6 @@
 /** The verbs of databases that need no platform: what each is called, takes and explains. */
 import { type Command, Option } from 'commander';
+import type { ClusterOptions } from './connect.ts';
 import type { VerbContext } from './election-verbs.ts';
 import { addLibraryOptions, FOLLOW, REPLICATE } from './replication-options.ts';
 
@@ -37,16 +38,9 @@ export function addDatabaseVerbs(db: Command, { verb, printer, cluster, done }: 
         await (await import('./commands/replication.ts')).followFile(file, { ...options, bound: bound() }, printer()),
       ),
     );
-  findsLog(verb(db, 'restore', 'make a database file from a log, as of its end or an earlier point'))
-    .requiredOption('--to <file>', 'the file to make')
+  checksFile(findsLog(verb(db, 'restore', 'make a database file from a log, as of its end or an earlier point')))
     .option('--txid <txid>', TXID_HELP)
     .option('--time <time>', TIME_HELP)
-    .option('--overwrite', 'replace a file that is there; nothing may have it open')
-    .addOption(
-      new Option('--check <method>', 'integrity check before the file appears')
-        .choices(['none', 'quick', 'full'])
-        .default('full'),
-    )
     .addHelpText('after', RESTORE_HELP)
     .action(async (options) =>
       done(await (await import('./commands/log.ts')).restoreLog({ ...options, bound: bound() }, printer())),
@@ -63,6 +57,46 @@ export function addDatabaseVerbs(db: Command, { verb, printer, cluster, done }: 
     .addHelpText('after', LTX_HELP)
     .action(async (options) =>
       done(await (await import('./commands/log.ts')).listLog({ ...options, bound: bound() }, printer())),
+    );
+  addLogSnapshotVerbs(db, { verb, printer, done, findsLog, bound });
+}
+
+interface LogVerbContext extends Pick<VerbContext, 'verb' | 'printer' | 'done'> {
+  readonly findsLog: (command: Command) => Command;
+  readonly bound: () => ClusterOptions;
+}
+
+function addLogSnapshotVerbs(db: Command, { verb, printer, done, findsLog, bound }: LogVerbContext): void {
+  const load = () => import('./commands/log-snapshots.ts');
+  const snapshot = verb(db, 'snapshot', 'named states of a log, and going back').addHelpText('after', SNAPSHOT_HELP);
+  findsLog(
+    verb(snapshot, 'create [name]', 'keep what the log has now under a name (default: from time and transaction)'),
+  )
+    .option('--node <name>', 'names who made it (default: the host name)')
+    .option('--scratch <directory>', 'for what is merged on the way (default: where temporary files go)')
+    .action(async (name, options) =>
+      done(await (await load()).createLogSnapshot(name, { ...options, bound: bound() }, printer())),
+    );
+  findsLog(verb(snapshot, 'list', 'what there is to go back to')).action(async (options) =>
+    done(await (await load()).listLogSnapshots({ ...options, bound: bound() }, printer())),
+  );
+  checksFile(findsLog(verb(snapshot, 'restore <name>', 'make a database file from a named snapshot'))).action(
+    async (name, options) =>
+      done(await (await load()).restoreLogSnapshot(name, { ...options, bound: bound() }, printer())),
+  );
+  findsLog(verb(snapshot, 'delete <name>', 'remove a snapshot for good')).action(async (name, options) =>
+    done(await (await load()).deleteLogSnapshot(name, { ...options, bound: bound() }, printer())),
+  );
+}
+
+function checksFile(command: Command): Command {
+  return command
+    .requiredOption('--to <file>', 'the file to make')
+    .option('--overwrite', 'replace a file that is there; nothing may have it open')
+    .addOption(
+      new Option('--check <method>', 'integrity check before the file appears')
+        .choices(['none', 'quick', 'full'])
+        .default('full'),
     );
 }
 
@@ -115,3 +149,13 @@ Examples:
   canopy db ltx --store /mnt/backup/orders --output json
 
 Level 0 has one object a transaction, 9 full snapshots. FROM and TO are transactions, as --txid of db restore takes them.`;
+
+const SNAPSHOT_HELP = `
+Examples:
+  canopy db snapshot create before-upgrade --store nats://127.0.0.1:4222/orders
+  canopy db snapshot list --store nats://127.0.0.1:4222/orders
+  canopy db snapshot restore before-upgrade --store nats://127.0.0.1:4222/orders --to /tmp/before.db
+  canopy db snapshot delete before-upgrade --store nats://127.0.0.1:4222/orders
+
+Made from the log alone, so from anywhere; what was committed a moment ago is in it after canopy db sync --file. Each stays until
+it is deleted, in a place of its own beside the log: the bucket or directory with _snapshots or -snapshots behind its name.`;

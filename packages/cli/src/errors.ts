@@ -37,8 +37,17 @@ export const cliErrors = defineErrors({
     message: 'app {app} has no snapshot "{id}"',
     hint: 'None was ever made: canopy snapshot list {app} shows what else there is to go back to.',
   },
+  LOG_SNAPSHOT_UNKNOWN: {
+    message: 'there is no snapshot "{id}" beside this log',
+    hint: 'None was ever made: canopy db snapshot list shows what else there is to go back to.',
+  },
+  FILE_MISSING: { message: 'there is no {file}', hint: 'Check the path; nothing of it is kept aside either.' },
+  FILE_UNWRITABLE: {
+    message: '{file} cannot be written: {reason}',
+    hint: 'Name a file in a directory that is there, with room, and that you may write in. Nothing was left behind.',
+  },
   DIVERGENCE_UNKNOWN: {
-    message: 'no node of app {app} keeps a divergence "{id}"',
+    message: 'nothing of {of} is kept aside as "{id}"',
     hint: 'Kept are: {known}.',
   },
   DIVERGENCE_AMBIGUOUS: { message: 'several nodes keep a divergence "{id}"', hint: 'Name one with --node: {nodes}.' },

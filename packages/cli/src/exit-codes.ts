@@ -49,6 +49,8 @@ const BY_CODE: Readonly<Record<string, number>> = {
   APP_DB_NONE: EXIT.notFound,
   SNAPSHOT_UNKNOWN: EXIT.notFound,
   SQLITE_SNAPSHOT_MISSING: EXIT.notFound,
+  LOG_SNAPSHOT_UNKNOWN: EXIT.notFound,
+  FILE_MISSING: EXIT.notFound,
   DIVERGENCE_UNKNOWN: EXIT.notFound,
   SQLITE_DIVERGENCE_MISSING: EXIT.notFound,
   DIVERGENCE_AMBIGUOUS: EXIT.usage,
@@ -89,6 +91,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   SQLITE_DISK_FULL: EXIT.storage,
   SQLITE_VERIFY_NO_SPACE: EXIT.storage,
   DISK_FULL: EXIT.storage,
+  FILE_UNWRITABLE: EXIT.storage,
   OUTPUT_UNWRITABLE: EXIT.storage,
   ASSERTION_FAILED: EXIT.bug,
 };

@@ -7,3 +7,7 @@ process.exitCode = await runCli({
   environment: process.env,
   streams: standardStreams(),
 });
+
+/** A connection that a server neither serves nor closes can't be given up from our side: it does not keep the shell waiting. */
+const LINGER_MS = 500;
+setTimeout(() => process.exit(), LINGER_MS).unref();

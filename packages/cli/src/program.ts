@@ -139,9 +139,9 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
   );
 
   const app = verb(program, 'app', 'look at apps');
-  findsCluster(verb(app, 'list', 'all apps with their active node')).action(async (options) =>
-    done(await (await import('./commands/app.ts')).appList(cluster(options), printer())),
-  );
+  findsCluster(verb(app, 'list', 'all apps with their active node'))
+    .addHelpText('after', APP_LIST_HELP)
+    .action(async (options) => done(await (await import('./commands/app.ts')).appList(cluster(options), printer())));
   findsCluster(verb(app, 'status <app>', 'one app: its nodes, its database, the last hand-overs and failovers')).action(
     async (name, options) =>
       done(await (await import('./commands/app.ts')).appStatus(name, cluster(options), printer())),
@@ -153,7 +153,8 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
   );
   status
     .option('--store <place>', 'of a log without a platform instead: nats://host:4222/bucket, or a directory')
-    .action(async (name, options) => done(await databaseStatus(name, cluster(options), options.store, printer())));
+    .option('--file <database>', 'of the canopy db replicate or follow of this file on this machine instead')
+    .action(async (name, options) => done(await databaseStatus(name, cluster(options), options, printer())));
   addDatabaseVerbs(db, { verb, printer, cluster, done });
   addDataVerbs(program, db, { verb, printer, cluster, done, findsCluster });
 
@@ -171,18 +172,24 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
 async function databaseStatus(
   app: string | undefined,
   options: ClusterOptions,
-  store: string | undefined,
+  { store, file }: { readonly store?: string; readonly file?: string },
   printer: Printer,
 ): Promise<number> {
-  if (store === undefined) return (await import('./commands/db.ts')).databaseStatus(app, options, printer);
+  if (store === undefined && file === undefined)
+    return (await import('./commands/db.ts')).databaseStatus(app, options, printer);
   const problem =
-    app !== undefined
-      ? 'give an app or --store, not both: a log that is found by its place has no app'
-      : 'server' in options || 'platform' in options
-        ? 'give --store or --server and --platform, not both: the place names the server'
-        : undefined;
+    store !== undefined && file !== undefined
+      ? 'give --store or --file, not both: one is of the log, one of a process here'
+      : app !== undefined
+        ? 'give an app, or --store or --file, not both: a log that is found by its place has no app'
+        : 'server' in options || 'platform' in options || 'config' in options
+          ? 'give --store or --file, or --server and --platform, not both: the place names the server'
+          : undefined;
   if (problem !== undefined) throw cliErrors.create('USAGE', { command: 'npx canopy db status', problem });
-  return (await import('./commands/log-status.ts')).logStatus({ store, bound: options }, printer);
+  const verbs = await import('./commands/log-status.ts');
+  return store === undefined
+    ? verbs.fileStatus(file as string, options, printer)
+    : verbs.logStatus({ store, bound: options }, printer);
 }
 
 function wantsJson(given: readonly string[]): boolean {
@@ -237,6 +244,12 @@ unreachable, 5 timed out, 6 port, directory, node id or database in use, 7 disk,
 const GLOBAL_HELP = `
 Global options, before or after the verb: -o, --output table|json; --timeout 10s; -h, --help.`;
 
+const APP_LIST_HELP = `
+Example:
+  canopy app list --output json
+
+Exit code 1 when an app is not served or a node of it does not answer.`;
+
 /** What a verb's help ends with, by its usage. */
 const HELP: Readonly<Record<string, string>> = {
   up: `
@@ -268,12 +281,6 @@ Examples:
   canopy app list
   canopy app status ledger`,
 
-  list: `
-Example:
-  canopy app list --output json
-
-Exit code 1 when an app is not served or a node of it does not answer.`,
-
   'status <app>': `
 Examples:
   canopy app status ledger
@@ -289,6 +296,9 @@ Examples:
   canopy db divergence list ledger
   canopy db replicate app.db --store nats://127.0.0.1:4222/app
   canopy db status --store nats://127.0.0.1:4222/app
+  canopy db status --file app.db
+  canopy db sync --file app.db
+  canopy db snapshot create before-upgrade --store nats://127.0.0.1:4222/app
   canopy db verify --store nats://127.0.0.1:4222/app
   canopy db restore --store nats://127.0.0.1:4222/app --to /tmp/app.db`,
 
@@ -297,11 +307,13 @@ Examples:
   canopy db status
   canopy db status ledger --output json
   canopy db status --store nats://127.0.0.1:4222/orders
+  canopy db status --file /var/lib/orders.db
 
 Unknown is said to be unknown. Exit code 1 when something needs a look: no node is primary, a node does not answer, a
 database has a problem, or commits were kept aside. With --store it is what the log says of itself: who wrote last, its
 end, its levels, the newest snapshot, the last proven restore. Whether that writer runs now a log can't tell; exit code 1
-when the log has lost something or its bucket is about to.`,
+when the log has lost something or its bucket is about to. With --file the canopy db replicate or follow of that file answers for
+itself; exit code 4 when none runs.`,
 
   'stepdown <app>': `
 Examples:

@@ -80,6 +80,18 @@ export const replicationErrors = defineErrors({
     message: 'state store {store}: no room left on its disk',
     hint: 'Make room; the change was not kept and is tried again by a replica.',
   },
+  STATE_STORE_IN_USE: {
+    message: 'state store {store} is in use by process {pid}',
+    hint: 'One replica owns the file. End the other one, or give this one a file of its own.',
+  },
+  STATE_STORE_VERSION: {
+    message: 'state store {store}: {problem}',
+    hint: 'Run the version of Canopy that wrote it, or move the file away and let the replica be made anew from a snapshot.',
+  },
+  STATE_STORE_INPUT_INVALID: {
+    message: 'state store {store}: {problem}',
+    hint: 'Spaces are names of letters, digits, "-" and "_"; keys are well-formed text of at most 1 KiB; values are JSON. Nothing was changed.',
+  },
   STATE_STORE_CLOSED: { message: 'state store {store} is closed', hint: 'It was closed by its owner; open it again.' },
   SNAPSHOT_DAMAGED: {
     message: 'snapshot of {namespace} at {sequence}: {problem}',
@@ -201,5 +213,62 @@ export const replicationErrors = defineErrors({
   SUBSCRIBER_EFFECT_TOO_LARGE: {
     message: 'one handler asked for more than {limit} changes',
     hint: 'Split the event. Nothing of it was kept.',
+  },
+  REPLICATION_NOBODY: {
+    message: 'nobody in namespace {namespace} answered within {timeoutMs} ms',
+    hint: 'Look at the name of the namespace and the server. Only processes that call serveReplication() answer; NATS permissions must allow canopy.replication-admin.>.',
+    retryable: true,
+  },
+  REPLICATION_NODE_SILENT: {
+    message: 'node {node} of namespace {namespace} does not answer',
+    hint: 'It does not run, is cut off, or does not call serveReplication(). `canopy replication status` shows who answers.',
+    retryable: true,
+  },
+  REPLICATION_NO_LEADER: {
+    message: 'nobody in namespace {namespace} leads, and there is no other master',
+    hint: 'Members are kept by the leader, or told to the masters: one of them has to answer.',
+    retryable: true,
+  },
+  REPLICATION_NO_MASTER: {
+    message: 'nobody who answers in namespace {namespace} is a master',
+    hint: 'Only masters have conflicts. Followers take what their leader wrote.',
+  },
+  REPLICATION_ADMIN_VERSION: {
+    message: '{node} was asked in version {asked} and speaks {spoken}',
+    hint: 'Use the command, or the package, of the version that the node runs.',
+  },
+  REPLICATION_ADMIN_READ_ONLY: {
+    message: '{node} answers questions only: {op} is refused',
+    hint: 'Its program serves with readOnly. Do it in that program.',
+  },
+  REPLICATION_ADMIN_BUSY: {
+    message: '{node} has {limit} questions to answer already',
+    hint: 'Ask again in a moment, and less often.',
+    retryable: true,
+  },
+  REPLICATION_ADMIN_UNSUPPORTED: {
+    message: '{node} can not {op}',
+    hint: 'Conflicts and clocks are of masters, members of leaders; a rebuilding needs the option "rebuild" of serveReplication().',
+  },
+  REPLICATION_ADMIN_INVALID: { message: '{node} was asked wrongly: {problem}', hint: 'Nothing was done.' },
+  REPLICATION_ADMIN_TOO_LARGE: {
+    message: '{what} is {bytes} bytes long, {limit} are allowed',
+    hint: 'Ask about one entity, or do it in the program itself.',
+  },
+  CONFLICT_UNKNOWN: {
+    message: '{node} knows of no conflict about {entityId}',
+    hint: 'It was settled or forgotten meanwhile, or the name is another: `canopy replication conflicts` lists them.',
+  },
+  CONFLICT_VERSION_UNKNOWN: {
+    message: 'no version of {entityId} in the conflict is by {pick}',
+    hint: 'Versions are by: {known}.',
+  },
+  RECOVERY_REFUSED: {
+    message: '{node} is not rebuilt: {problem}',
+    hint: 'A leader may have what nobody else has. Have another node lead first.',
+  },
+  RECOVERY_FAILED: {
+    message: 'the recovery of {node} failed: {problem}',
+    hint: 'Mend what it names and begin it again. Until then the node may show an incomplete state.',
   },
 });

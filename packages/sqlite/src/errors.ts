@@ -15,6 +15,11 @@ export const sqliteErrors = defineErrors({
     hint: 'Another program checkpoints the database. Leave checkpoints to Canopy: set wal_autocheckpoint to 0 and do not run wal_checkpoint(TRUNCATE).',
     retryable: true,
   },
+  SQLITE_IMAGE_MOVED: {
+    message: 'the state of {path} that a snapshot was made of has moved on while it was read: {how}',
+    hint: 'Nothing of it was stored, and the next snapshot begins anew. Another program has changed the WAL past the read lock that is held on it: let none but SQLite open the -wal and -shm files.',
+    retryable: true,
+  },
   SQLITE_FENCED: {
     message:
       'log {bucket}: transaction {txid} was taken under epoch {takenEpoch} by {takenNode}; {node}, under epoch {epoch}, may not write',

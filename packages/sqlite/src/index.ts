@@ -25,6 +25,11 @@ export { describeLog, type LogDescription } from './standalone/describe-log.ts';
 export { endsPrimary, Primary, type PrimaryOptions } from './standalone/primary.ts';
 export { Replica, type ReplicaOptions } from './standalone/replica.ts';
 export { type RestoreOptions, restore } from './standalone/restore.ts';
+export {
+  type OpenedSnapshots,
+  type OpenSnapshotsOptions,
+  openSnapshots,
+} from './standalone/snapshots.ts';
 export { openLog, parseStore, type StoreOption } from './standalone/store-option.ts';
 export { type VerifyOptions, verify } from './standalone/verify.ts';
 export { DirectoryStore, type DirectoryStoreOptions } from './store/directory-store.ts';

@@ -1,45 +1,48 @@
 /**
  * `canopy db divergence list|show|export|delete`: commits that a node had made and the others never got, row by row. Each
- * node keeps its own and answers for them; nothing is deleted unless it is named.
+ * node keeps its own and answers for them, or its directory is looked at (`--file`); nothing is deleted unless it is named.
  */
-import { closeSync, openSync, writeSync } from 'node:fs';
 import { formatDuration, systemClock } from '@canopy/core';
-import type { ControlClient, DivergencePiece, KeptDivergence, NodeDivergences } from '@canopy/platform';
+import type { KeptDivergence, NodeDivergences } from '@canopy/platform';
 import { changeToSql } from '@canopy/sqlite';
-import { type ClusterOptions, withCluster } from '../connect.ts';
+import type { ClusterOptions } from '../connect.ts';
 import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatBytes } from '../output/bytes.ts';
 import { changeLine, printable, tableCounts, tableHeading } from '../output/changes.ts';
+import { writeLines } from '../output/file-lines.ts';
 import type { Printer } from '../output/printer.ts';
 import { type Cell, renderTable } from '../output/table.ts';
-
-type Change = DivergencePiece['changes'][number];
+import { type Change, type DivergencePlace, type DivergenceSource, withDivergences } from './divergence-source.ts';
 
 export interface DivergenceVerbOptions extends ClusterOptions {
   readonly node?: string | undefined;
 }
 
-export async function listDivergences(app: string, options: DivergenceVerbOptions, printer: Printer): Promise<number> {
-  return withCluster(options, async (client) => {
-    const found = await client.databases.divergences(app);
+export async function listDivergences(
+  place: DivergencePlace,
+  options: DivergenceVerbOptions,
+  printer: Printer,
+): Promise<number> {
+  return withDivergences(place, options, async (source) => {
+    const found = await source.list();
     const rows = found.flatMap(({ node, divergences = [] }) => divergences.map((kept) => ({ node, ...kept })));
     const silent = found.filter(({ divergences }) => divergences === undefined);
     const unknown = silent.map(({ node, error }) => ({ node, error: error?.toJSON() }));
-    printer.result([...rows, ...unknown], () => listText(app, rows, silent));
+    printer.result([...rows, ...unknown], () => listText(source, rows, silent));
     return silent.length === 0 ? EXIT.ok : EXIT.failed;
   });
 }
 
 function listText(
-  app: string,
+  { label, argument }: DivergenceSource,
   rows: readonly (KeptDivergence & { node: string })[],
   silent: readonly NodeDivergences[],
 ): string {
   const now = systemClock.wall();
   const known =
     rows.length === 0
-      ? [`${app}: nothing is kept aside${silent.length === 0 ? '' : ' on the nodes that answer'}`]
+      ? [`${label}: nothing is kept aside${silent.length === 0 ? '' : ' on the nodes that answer'}`]
       : [
           renderTable(
             ['NODE', 'ID', 'KEPT', 'ROWS', 'IN TABLES', 'SIZE', 'DIRECTORY'],
@@ -55,7 +58,7 @@ function listText(
           ),
           '',
           `Each is a full copy of a database, and stays until you delete it: ${formatBytes(rows.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))} in all.`,
-          `canopy db divergence show ${app} ID says which rows it is about.`,
+          `canopy db divergence show ${argument} ID says which rows it is about.`,
         ];
   return [...known, ...silent.map(({ node, error }) => `! ${node}: ${error?.message ?? 'no answer'}`)].join('\n');
 }
@@ -77,25 +80,25 @@ export interface ShowDivergenceOptions extends DivergenceVerbOptions {
 }
 
 export async function showDivergence(
-  app: string,
+  place: DivergencePlace,
   id: string,
   options: ShowDivergenceOptions,
   printer: Printer,
 ): Promise<number> {
-  return withCluster(options, async (client) => {
-    const { node, kept } = await find(client, app, id, options.node);
+  return withDivergences(place, options, async (source) => {
+    const { node, kept } = await find(source, id, options.node);
     const changes: Change[] = [];
     let isCut = false;
-    for await (const change of client.databases.changes(app, node, id)) {
+    for await (const change of source.changes(node, id)) {
       isCut = changes.length >= options.limit;
       if (isCut) break;
       changes.push(change);
     }
-    printer.result({ app, node, ...kept, changes, isCut }, () =>
+    printer.result({ ...source.fields, node, ...kept, changes, isCut }, () =>
       [
         ...headingOf(node, kept),
         ...changesText(changes, kept),
-        ...(isCut ? ['', moreText(app, changes, kept)] : []),
+        ...(isCut ? ['', moreText(source, changes, kept)] : []),
       ].join('\n'),
     );
     return EXIT.ok;
@@ -112,11 +115,11 @@ function changesText(changes: readonly Change[], { tables, rows }: KeptDivergenc
   return [...(counts === undefined ? [] : ['', counts]), ...lines, ...nothing];
 }
 
-function moreText(app: string, changes: readonly Change[], { id, rows }: KeptDivergence): string {
+function moreText({ argument }: DivergenceSource, changes: readonly Change[], { id, rows }: KeptDivergence): string {
   const shown = changes.filter(({ change }) => change !== undefined && change !== 'create').length;
   const rest =
     rows === undefined || rows <= shown ? 'and more' : `and more: ${rows - shown} of ${rows} row(s) are not shown`;
-  return `… ${rest}: canopy db divergence export ${app} ${id} --to FILE has all of it.`;
+  return `… ${rest}: canopy db divergence export ${argument} ${id} --to FILE has all of it.`;
 }
 
 function headingOf(node: string, { id, keptAt, fork, rows, sizeBytes, directory }: KeptDivergence): string[] {
@@ -137,9 +140,6 @@ export interface ExportDivergenceOptions extends DivergenceVerbOptions {
   readonly overwrite?: boolean | undefined;
 }
 
-/** Characters that are written at a time. */
-const PIECE_LENGTH = 64 * 1024;
-
 const SQL_HEAD = [
   '-- Changes that were kept aside. Read them before you run them on the live database.',
   '-- UPDATE and DELETE touch only rows that are still exactly as they were before; others are left alone.',
@@ -149,32 +149,31 @@ const SQL_HEAD = [
 ];
 
 export async function exportDivergence(
-  app: string,
+  place: DivergencePlace,
   id: string,
   options: ExportDivergenceOptions,
   printer: Printer,
 ): Promise<number> {
   const { to, overwrite = false } = options;
   const format = options.format ?? (to?.endsWith('.sql') ? 'sql' : 'jsonl');
-  return withCluster(options, async (client) => {
-    const { node } = await find(client, app, id, options.node);
-    const file = to === undefined ? undefined : new LineFile(create(to, overwrite));
+  return withDivergences(place, options, async (source) => {
+    const { node } = await find(source, id, options.node);
     let count = 0;
-    try {
-      const write = (line: string): void => (file === undefined ? printer.line(line, () => line) : file.write(line));
-      if (format === 'sql') for (const line of SQL_HEAD) write(line);
-      for await (const change of client.databases.changes(app, node, id)) {
+    const lines = async function* (): AsyncGenerator<{ readonly line: string; readonly change?: Change }> {
+      if (format === 'sql') for (const line of SQL_HEAD) yield { line };
+      for await (const change of source.changes(node, id)) {
         count += 1;
-        if (format === 'sql') write(changeToSql(change));
-        else if (file === undefined) printer.line(change, () => JSON.stringify(change));
-        else write(JSON.stringify(change));
+        yield { line: format === 'sql' ? changeToSql(change) : JSON.stringify(change), change };
       }
-      if (format === 'sql') write('COMMIT;');
-    } finally {
-      file?.close();
-    }
+      if (format === 'sql') yield { line: 'COMMIT;' };
+    };
+    if (to !== undefined) await writeLines(to, overwrite, lines());
+    else for await (const { line, change } of lines()) printer.line(format === 'sql' ? line : change, () => line);
     if (to !== undefined)
-      printer.result({ app, node, id, file: to, format, changes: count }, () => `${count} change(s) in ${to}`);
+      printer.result(
+        { ...source.fields, node, id, file: to, format, changes: count },
+        () => `${count} change(s) in ${to}`,
+      );
     return EXIT.ok;
   });
 }
@@ -184,21 +183,21 @@ export interface DeleteDivergenceOptions extends DivergenceVerbOptions {
 }
 
 export async function deleteDivergence(
-  app: string,
+  place: DivergencePlace,
   id: string,
   options: DeleteDivergenceOptions,
   printer: Printer,
 ): Promise<number> {
-  return withCluster(options, async (client) => {
-    const { node, kept } = await find(client, app, id, options.node);
+  return withDivergences(place, options, async (source) => {
+    const { node, kept } = await find(source, id, options.node);
     if (options.yes !== true)
       throw cliErrors.create('USAGE', {
         command: 'npx canopy db divergence delete',
         problem: `this removes the only copy of ${kept.rows ?? 'an unknown number of'} changed row(s) that ${node} keeps as ${id}: repeat it with --yes`,
       });
-    const { directory, freedBytes } = await client.databases.deleteDivergence(app, node, id);
+    const { directory, freedBytes } = await source.delete(node, id);
     printer.result(
-      { app, node, id, directory, freedBytes },
+      { ...source.fields, node, id, directory, freedBytes },
       () => `deleted ${directory} on ${node}: ${formatBytes(freedBytes)} free again`,
     );
     return EXIT.ok;
@@ -207,12 +206,11 @@ export async function deleteDivergence(
 
 /** Throws DIVERGENCE_UNKNOWN, DIVERGENCE_AMBIGUOUS. */
 async function find(
-  client: ControlClient,
-  app: string,
+  source: DivergenceSource,
   id: string,
   wanted: string | undefined,
 ): Promise<{ node: string; kept: KeptDivergence }> {
-  const found = (await client.databases.divergences(app)).filter(({ node }) => wanted === undefined || node === wanted);
+  const found = (await source.list()).filter(({ node }) => wanted === undefined || node === wanted);
   const all = found.flatMap(({ node, divergences = [] }) => divergences.map((kept) => ({ node, kept })));
   const hits = all.filter(({ kept }) => kept.id === id);
   const [hit] = hits;
@@ -222,51 +220,8 @@ async function find(
   const silent = found.filter(({ divergences }) => divergences === undefined).map(({ node }) => node);
   const known = all.map(({ node, kept }) => `${kept.id} (${node})`).join(', ') || 'none';
   throw cliErrors.create('DIVERGENCE_UNKNOWN', {
-    app,
+    of: source.label,
     id,
     known: silent.length === 0 ? known : `${known}; no answer from ${silent.join(', ')}`,
   });
-}
-
-/** Lines, written a piece at a time. */
-class LineFile {
-  readonly #fd: number;
-  #lines: string[] = [];
-  #length = 0;
-
-  constructor(fd: number) {
-    this.#fd = fd;
-  }
-
-  write(line: string): void {
-    this.#lines.push(line, '\n');
-    this.#length += line.length + 1;
-    if (this.#length >= PIECE_LENGTH) this.#flush();
-  }
-
-  /** Throws when the last piece can't be written; the file is closed all the same. */
-  close(): void {
-    try {
-      this.#flush();
-    } finally {
-      closeSync(this.#fd);
-    }
-  }
-
-  #flush(): void {
-    const bytes = Buffer.from(this.#lines.join(''));
-    this.#lines = [];
-    this.#length = 0;
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
-  }
-}
-
-function create(path: string, overwrite: boolean): number {
-  try {
-    return openSync(path, overwrite ? 'w' : 'wx', 0o600);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw cliErrors.create('FILE_EXISTS', { file: path }, error);
-    throw cliErrors.create('OUTPUT_UNWRITABLE', { reason: message }, error);
-  }
 }

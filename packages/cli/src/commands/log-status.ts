@@ -1,6 +1,7 @@
-/** `canopy db status --store`: what a log says of itself, where no platform knows of it. */
-import { formatDuration, formatPosition, formatTxid, systemClock } from '@canopy/core';
+/** `canopy db status --store|--file`: what a log, or the process of one file, says of itself, where no platform knows of it. */
+import { type DatabaseStatus, formatDuration, formatPosition, formatTxid, systemClock } from '@canopy/core';
 import { describeLog, type LogDescription, type LogEntry, type StoreOption } from '@canopy/sqlite';
+import { askControl } from '../control/socket.ts';
 import { EXIT } from '../exit-codes.ts';
 import { ago } from '../output/ago.ts';
 import { formatBytes } from '../output/bytes.ts';
@@ -16,6 +17,40 @@ export async function logStatus(
   const now = systemClock.wall();
   printer.result(logJson(described, now), () => logText(described, now));
   return described.problems.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+/** Of the process that replicates or follows the file on this machine. */
+export async function fileStatus(file: string, { timeoutMs }: Bound, printer: Printer): Promise<number> {
+  const status = (await askControl(file, { op: 'status', timeoutMs })) as DatabaseStatus;
+  printer.result(status, () => statusText(status, systemClock.wall()));
+  return status.problem === undefined ? EXIT.ok : EXIT.failed;
+}
+
+/** Pure. */
+export function statusText(status: DatabaseStatus, now: number): string {
+  const { path, role, position, lag, sizeBytes, divergences, warnings = [], problem } = status;
+  const copy = ago(status.firstCopyAt, now);
+  const noSnapshot =
+    copy === undefined ? 'none that is known of' : `none yet; the log begins with a full copy, stored ${copy}`;
+  const behind =
+    lag.tx === undefined
+      ? 'unknown'
+      : lag.tx === 0
+        ? 'nothing'
+        : `${lag.tx} transaction${lag.tx === 1 ? '' : 's'}, ${lag.ms === undefined ? 'unknown time' : formatDuration(lag.ms)}`;
+  return [
+    `${path}: ${role === 'primary' ? 'replicating' : role === 'standby' ? 'following' : role}, ${sizeBytes === undefined ? 'size unknown' : formatBytes(sizeBytes)}`,
+    '',
+    renderFacts([
+      ['position', formatPosition(position)],
+      [role === 'primary' ? 'not yet in the log' : 'behind the log', behind],
+      ['last snapshot', ago(status.lastSnapshotAt, now) ?? noSnapshot],
+      ['restore last proven', ago(status.lastVerifiedAt, now) ?? 'never, as far as is known'],
+      ['kept aside', divergences.length === 0 ? 'nothing' : divergences.join(', ')],
+    ]),
+    ...warnings.flatMap(({ message, hint }) => ['', `note: ${message}`, `  → ${hint}`]),
+    ...(problem === undefined ? [] : ['', `! ${problem}`]),
+  ].join('\n');
 }
 
 function logJson({ label, end, snapshot, levels, verified, problems, warnings }: LogDescription, now: number): object {

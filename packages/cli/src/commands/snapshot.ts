@@ -2,18 +2,17 @@
  * `canopy snapshot create|list|restore|delete`: named states of an app's database, and going back to them or to any point of
  * the log. Making one is the primary's; looking and restoring read the buckets themselves, so they work when no node does.
  */
-import { formatDuration, formatPosition, formatTxid, hasCode, systemClock, systemEnv } from '@canopy/core';
+import { formatPosition, hasCode, systemEnv } from '@canopy/core';
 import type { NatsSession } from '@canopy/nats';
-import type { ControlClient, Snapshot } from '@canopy/platform';
-import { type Restored, restore, SegmentLog, SnapshotStore, snapshotBucket } from '@canopy/sqlite';
+import type { ControlClient } from '@canopy/platform';
+import { restore, SegmentLog, SnapshotStore, snapshotBucket } from '@canopy/sqlite';
 import { type ClusterOptions, withCluster } from '../connect.ts';
 import { cliErrors } from '../errors.ts';
 import { EXIT } from '../exit-codes.ts';
-import { formatBytes } from '../output/bytes.ts';
 import type { Printer } from '../output/printer.ts';
 import { progressLines } from '../output/progress.ts';
-import { type Cell, renderTable } from '../output/table.ts';
 import { restoreTarget } from './restore-target.ts';
+import { reachOf, restoredJson, restoredText, sizeText, snapshotJson, snapshotTable, time } from './snapshot-view.ts';
 import { undisturbed } from './undisturbed.ts';
 
 /** Unless the user says how long to wait. */
@@ -43,18 +42,14 @@ export async function createSnapshot(app: string, options: CreateSnapshotOptions
 export async function listSnapshots(app: string, options: ClusterOptions, printer: Printer): Promise<number> {
   return withCluster(options, async (client, { platform }, session) => {
     const log = await openLog(client, session, platform, app);
-    const [store, points] = await Promise.all([namedSnapshots(session, platform, app), reach(log)]);
+    const [store, entries] = await Promise.all([namedSnapshots(session, platform, app), log.all()]);
+    const points = reachOf(entries);
     const snapshots = (await store?.list()) ?? [];
     printer.result({ snapshots: snapshots.map(snapshotJson), log: points ?? null }, () =>
-      [
-        snapshots.length === 0
-          ? `${app} has no named snapshots`
-          : renderTable(['ID', 'AS OF', 'POSITION', 'SIZE', 'MADE', 'BY'], snapshots.map(snapshotRow)),
-        '',
-        points === undefined
-          ? 'The log is empty: there is nothing else to go back to.'
-          : `Besides, the log has the states from ${time(points.from)} to ${time(points.to)}:\n  canopy snapshot restore ${app} --time T --to FILE`,
-      ].join('\n'),
+      snapshotTable(snapshots, points, {
+        none: `${app} has no named snapshots`,
+        restore: `canopy snapshot restore ${app} --time T --to FILE`,
+      }),
     );
     return EXIT.ok;
   });
@@ -93,7 +88,7 @@ export async function restoreSnapshot(
         : (await requireSnapshots(session, platform, app, id)).restore(id, given);
     }),
   );
-  printer.result(restoredJson(app, id, dest, restored), () => restoredText(dest, restored, check));
+  printer.result(restoredJson({ app, id: id ?? null }, dest, restored), () => restoredText(dest, restored, check));
   return EXIT.ok;
 }
 
@@ -145,49 +140,4 @@ async function requireSnapshots(
   const store = await namedSnapshots(session, platform, app);
   if (store === undefined) throw cliErrors.create('SNAPSHOT_UNKNOWN', { app, id });
   return store;
-}
-
-/** The moments between which the log can be restored. */
-async function reach(log: SegmentLog): Promise<{ from: number; to: number; position: string } | undefined> {
-  const entries = await log.all();
-  const oldest = entries.find(({ level, minTxid }) => level === 9 || minTxid === 1);
-  const newest = entries.reduce<(typeof entries)[number] | undefined>(
-    (best, entry) => (best !== undefined && best.maxTxid >= entry.maxTxid ? best : entry),
-    undefined,
-  );
-  if (oldest === undefined || newest === undefined) return undefined;
-  const first = entries.reduce((at, entry) => Math.min(at, entry.level === 9 ? entry.timestamp : at), oldest.timestamp);
-  const position = formatPosition({ epoch: newest.epoch, txid: newest.maxTxid });
-  return { from: first, to: newest.timestamp, position };
-}
-
-function snapshotJson(snapshot: Snapshot): object {
-  return { ...snapshot, position: formatPosition(snapshot.position) };
-}
-
-function snapshotRow(snapshot: Snapshot): Cell[] {
-  const ago = formatDuration(Math.max(0, systemClock.wall() - snapshot.createdAt));
-  const { id, timestamp, position, node } = snapshot;
-  return [id, time(timestamp), formatPosition(position), sizeText(snapshot), `${ago} ago`, node];
-}
-
-function sizeText({ storedBytes, databaseBytes }: Snapshot): string {
-  return `${formatBytes(storedBytes)} stored${databaseBytes === undefined ? '' : ` (${formatBytes(databaseBytes)} restored)`}`;
-}
-
-function restoredJson(app: string, id: string | undefined, file: string, restored: Restored): object {
-  const { position, entry, bytes, ms, commit, pageSize } = restored;
-  const facts = { position: formatPosition(position), timestamp: entry.timestamp, sizeBytes: commit * pageSize };
-  return { app, id: id ?? null, file, ...facts, bytes, ms };
-}
-
-function restoredText(file: string, { position, entry, bytes, ms, commit, pageSize }: Restored, check: string): string {
-  return [
-    `restored ${file}: ${formatBytes(commit * pageSize)} as of ${time(entry.timestamp)}, transaction ${formatTxid(position.txid)}`,
-    `${formatBytes(bytes)} read in ${formatDuration(ms)}; check: ${check === 'none' ? 'none' : `${check}, ok`}`,
-  ].join('\n');
-}
-
-function time(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -6,7 +6,7 @@ import { CanopyError, hasCode } from '@canopy/core';
 import { nuid } from '@nats-io/transport-node';
 import { natsErrors } from '../errors.ts';
 import type { JetStreamApi } from '../jetstream/api.ts';
-import { streamInfo } from '../jetstream/buckets.ts';
+import { answeredAt, streamInfo } from '../jetstream/buckets.ts';
 import { listOnce } from '../jetstream/consumer.ts';
 import {
   isConflict,
@@ -206,6 +206,7 @@ export class BlobsAdapter implements Blobs {
       bucket: this.bucket,
       replicas: info.config.num_replicas,
       createdAt: Date.parse(info.created),
+      now: answeredAt(info),
       bytes: info.state.bytes,
       maxBytes: info.config.max_bytes > 0 ? info.config.max_bytes : undefined,
       maxAgeMs: info.config.max_age > 0 ? info.config.max_age / NS_PER_MS : undefined,

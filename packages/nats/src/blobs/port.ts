@@ -8,7 +8,7 @@ export interface BlobInfo {
   /** Revision of the entry in the bucket; grows with every write to it. */
   readonly revision: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** The server's wall clock at the write, Unix ms. */
+  /** The server's wall clock at the write, Unix ms; in the answer of `put`, which does not tell it, this process's. */
   readonly writtenAt: number;
 }
 
@@ -50,6 +50,8 @@ export interface BlobBucketInfo {
   readonly bucket: string;
   readonly replicas: number;
   readonly createdAt: number;
+  /** The server's wall clock at the answer, Unix ms: the one by which what is stored has its age. 0: it does not tell. */
+  readonly now: number;
   readonly bytes: number;
   readonly maxBytes: number | undefined;
   /** Objects older than this are dropped by the server; undefined: never. */

@@ -4,7 +4,7 @@
  * is seen as one.
  */
 import type { JetStreamApi } from '../jetstream/api.ts';
-import { type StreamInfo, streamSubjects } from '../jetstream/buckets.ts';
+import { answeredAt, type StreamInfo, streamSubjects } from '../jetstream/buckets.ts';
 import { listOnce } from '../jetstream/consumer.ts';
 import type { Budget } from '../session/link.ts';
 import type { BlobSweep } from './port.ts';
@@ -59,6 +59,5 @@ async function serverTime(
   stream: string,
   options: { timeoutMs: number; signal: AbortSignal | undefined },
 ): Promise<number> {
-  const { ts } = await api.call<StreamInfo>(operation, `STREAM.INFO.${stream}`, undefined, options);
-  return ts === undefined ? 0 : Date.parse(ts);
+  return answeredAt(await api.call<StreamInfo>(operation, `STREAM.INFO.${stream}`, undefined, options));
 }

@@ -30,6 +30,11 @@ export interface StreamInfo {
   };
 }
 
+/** The server's wall clock at its answer, Unix ms. 0 where it does not tell: nothing is old then. */
+export function answeredAt({ ts }: StreamInfo): number {
+  return ts === undefined ? 0 : Date.parse(ts);
+}
+
 /** Settings that a caller may insist on. */
 export interface BucketSettings {
   readonly replicas?: number | undefined;

@@ -116,6 +116,7 @@ export class MemoryBlobs implements Blobs {
       bucket: this.bucket,
       replicas: 1,
       createdAt: table.createdAt,
+      now: this.#wire.env.clock.wall(),
       bytes: sizeOf(table),
       maxBytes,
       discard: 'new' as const,

@@ -1,5 +1,5 @@
 /** How a session begins: dial, tell what is wrong in words, and check what the server can do. */
-import { type ConnectionSpec, describeConnection, type Env, hasCode } from '@canopy/core';
+import { abortable, type ConnectionSpec, describeConnection, type Env, hasCode, withDeadline } from '@canopy/core';
 import { connect, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node';
 import { natsErrors } from '../errors.ts';
 import { JetStreamApi } from '../jetstream/api.ts';
@@ -28,7 +28,8 @@ export interface ConnectOptions {
 export async function connectNats(spec: ConnectionSpec, options: ConnectOptions): Promise<NatsSession> {
   const budget = new Budget(options.env, options.timeoutMs ?? 5000, options.signal);
   const servers = describeConnection(spec);
-  const nc = await dial(await connectOptions(spec, options.name), servers, options, budget);
+  const nc = await dial(spec, await connectOptions(spec, options.name), options, budget);
+
   try {
     return await open(nc, servers, options.env, budget, () => nc.close());
   } catch (error) {
@@ -47,12 +48,13 @@ export async function wrapConnection(
 }
 
 async function dial(
+  spec: ConnectionSpec,
   dialOptions: NodeConnectionOptions,
-  servers: string,
   options: ConnectOptions,
   budget: Budget,
 ): Promise<NatsConnection> {
   const { env, signal } = options;
+  const servers = describeConnection(spec);
   for (;;) {
     signal?.throwIfAborted();
     const timeout = Math.max(1, Math.min(1000, budget.leftMs));
@@ -63,16 +65,16 @@ async function dial(
         (nc) => nc.close(),
         () => {},
       );
-    signal?.addEventListener('abort', abandon, { once: true });
+    // A server that takes the connection and says nothing keeps nats.js waiting for ever.
+    const patience = Math.max(budget.leftMs, timeout * spec.servers.length);
     try {
-      return await attempt;
+      return await abortable(withDeadline(env.clock, `connecting to ${servers}`, patience, attempt), signal);
     } catch (error) {
+      abandon();
       signal?.throwIfAborted();
       if (transportFault(error) === 'auth') throw natsErrors.create('NATS_AUTH', { servers }, error);
       const again = options.waitForServer === true && budget.leftMs > 200;
       if (!again) throw natsErrors.create('NATS_UNREACHABLE', { servers }, error);
-    } finally {
-      signal?.removeEventListener('abort', abandon);
     }
     await env.clock.sleep(100, { signal });
   }

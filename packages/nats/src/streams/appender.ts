@@ -276,11 +276,8 @@ export class Appender {
     const options = { timeoutMs: job.budget.leftMs, signal: job.budget.signal };
     const stored = await this.#api.message(this.#operation, this.#stream, { seq: sequence }, options);
     if (stored?.header('Nats-Msg-Id') === job.messageId) return { sequence, duplicate: !job.unknown };
-    // Trimmed away meanwhile: nobody can tell any more whose it was.
-    if (stored === undefined && job.unknown) {
-      const end = (await streamInfo(this.#api, this.#stream, options))?.state.last_seq ?? 0;
-      if (end >= sequence) throw job.budget.expired(this.#operation);
-    }
+    // Trimmed away meanwhile, or not there yet: nobody can tell whose it was or will be.
+    if (stored === undefined && job.unknown) throw job.budget.expired(this.#operation);
     throw this.#conflict(job, cause);
   }
 

@@ -13,6 +13,8 @@ import { PullChannel, type PulledMessage } from './pull.ts';
 const OPEN_MS = 5000;
 const REMOVE_MS = 3000;
 const BATCH = 256;
+/** Given out at once, beside what waits. */
+const GIVEN_MAX = 64;
 /** On their way and waiting here, together. */
 const HELD_MAX = 512;
 const BYTES_MIN = 4 * 1024 * 1024;
@@ -68,28 +70,34 @@ export class ReadPass {
     this.#removals = removals;
   }
 
-  /** Ends when the signal aborts; throws PassLost when it can't go on. */
-  async *events(): AsyncGenerator<StreamReadEvent, void, undefined> {
+  /** In small batches of what is there. Ends when the signal aborts; throws PassLost when it can't go on. */
+  async *batches(): AsyncGenerator<readonly StreamReadEvent[], void, undefined> {
     const forget = this.#api.link.onBroken((error) => this.#lose(error.message));
     this.#signal.addEventListener('abort', () => this.close(), { once: true });
     try {
       const ends = await this.#open();
-      if (ends.first > this.#standing.position + 1) yield this.#trimmed(ends.first);
+      if (ends.first > this.#standing.position + 1) yield [this.#trimmed(ends.first)];
       let caughtUp = false;
       for (;;) {
-        if (!caughtUp && this.#standing.position >= ends.lastMatching) {
-          caughtUp = true;
-          this.#standing.position = Math.max(this.#standing.position, ends.last);
-          yield { type: 'caught-up', sequence: ends.last };
+        const batch: StreamReadEvent[] = [];
+        while (batch.length < GIVEN_MAX) {
+          if (!caughtUp && this.#standing.position >= ends.lastMatching) {
+            caughtUp = true;
+            this.#standing.position = Math.max(this.#standing.position, ends.last);
+            batch.push({ type: 'caught-up', sequence: ends.last });
+          }
+          const message = this.#held[this.#at];
+          if (message === undefined) break;
+          if (message.streamSeq > this.#standing.position + 1) {
+            const first = this.#knownBegin(message) ?? (await this.#beginAfter(message));
+            if (first > this.#standing.position + 1) batch.push(this.#trimmed(first));
+          }
+          this.#standing.position = message.streamSeq;
+          batch.push({ type: 'message', message: toMessage(message) });
+          this.#consumed();
         }
-        const message = await this.#next();
-        if (message === undefined) return;
-        if (message.streamSeq > this.#standing.position + 1) {
-          const first = await this.#beginAfter(message);
-          if (first > this.#standing.position + 1) yield this.#trimmed(first);
-        }
-        this.#standing.position = message.streamSeq;
-        yield { type: 'message', message: toMessage(message) };
+        if (batch.length > 0) yield batch;
+        else if (!(await this.#more())) return;
       }
     } finally {
       forget();
@@ -141,19 +149,19 @@ export class ReadPass {
     return ends;
   }
 
-  async #next(): Promise<PulledMessage | undefined> {
+  #consumed(): void {
+    this.#at += 1;
+    if (this.#at < this.#held.length && this.#at < BATCH) return;
+    this.#held = this.#held.slice(this.#at);
+    this.#at = 0;
+    this.#ask();
+  }
+
+  /** Waits until there is a message; false when there will be none. */
+  async #more(): Promise<boolean> {
     for (;;) {
-      const message = this.#held[this.#at];
-      if (message !== undefined) {
-        this.#at += 1;
-        if (this.#at === this.#held.length || this.#at >= BATCH) {
-          this.#held = this.#held.slice(this.#at);
-          this.#at = 0;
-          this.#ask();
-        }
-        return message;
-      }
-      if (this.#signal.aborted) return undefined;
+      if (this.#signal.aborted) return false;
+      if (this.#at < this.#held.length) return true;
       if (this.#lost !== undefined) throw new PassLost(this.#lost);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -191,16 +199,17 @@ export class ReadPass {
     channel.request({ batch: BATCH, maxBytes, expiresMs: EXPIRES_MS });
   }
 
-  /** Where the stream begins now that this message has come; one answer is good for all that had come by then. */
+  /** Where the stream began when this message had come; one answer is good for all that had come by then. */
+  #knownBegin(message: PulledMessage): number | undefined {
+    return this.#begin.received < message.streamSeq ? undefined : Math.min(this.#begin.first, message.streamSeq);
+  }
+
   async #beginAfter(message: PulledMessage): Promise<number> {
-    if (this.#begin.received < message.streamSeq) {
-      const received = this.#received;
-      const options = { timeoutMs: OPEN_MS, signal: this.#signal };
-      const info = await streamInfo(this.#api, this.#stream, options);
-      if (info === undefined) throw natsErrors.create('STREAM_MISSING', { stream: this.#stream });
-      this.#begin = { received, first: info.state.first_seq };
-    }
-    return Math.min(this.#begin.first, message.streamSeq);
+    const received = this.#received;
+    const info = await streamInfo(this.#api, this.#stream, { timeoutMs: OPEN_MS, signal: this.#signal });
+    if (info === undefined) throw natsErrors.create('STREAM_MISSING', { stream: this.#stream });
+    this.#begin = { received, first: info.state.first_seq };
+    return Math.min(info.state.first_seq, message.streamSeq);
   }
 
   async #guard(): Promise<void> {

@@ -8,19 +8,31 @@ import { natsErrors } from '../errors.ts';
 import type { JetStreamApi } from '../jetstream/api.ts';
 import { JetStreamRefusal, JS, refusedWith } from '../jetstream/failures.ts';
 import type { Standing } from './ends.ts';
+import { OneByOne } from './one-by-one.ts';
 import type { StreamReadEvent, StreamReadOptions } from './port.ts';
 import { PassLost, ReadPass } from './read-pass.ts';
 
 const REOPEN = { initialMs: 50, maxMs: 2000 } as const;
 
-export async function* readStream(
+/** What removes consumers from the server is put into `removals` until it is done. */
+export function readStream(
   api: JetStreamApi,
   stream: string,
   options: StreamReadOptions,
   removals: Set<Promise<void>>,
-): AsyncGenerator<StreamReadEvent, void, undefined> {
+): AsyncIterableIterator<StreamReadEvent, undefined> {
   const { closing } = api.link;
   const signal = options.signal === undefined ? closing : AbortSignal.any([closing, options.signal]);
+  return new OneByOne(passes(api, stream, options, signal, removals), signal);
+}
+
+async function* passes(
+  api: JetStreamApi,
+  stream: string,
+  options: StreamReadOptions,
+  signal: AbortSignal,
+  removals: Set<Promise<void>>,
+): AsyncGenerator<readonly StreamReadEvent[], void, undefined> {
   const standing: Standing = { position: options.after ?? 0, created: undefined };
   /** Said so, and nothing was seen since. */
   let interrupted = false;
@@ -28,9 +40,9 @@ export async function* readStream(
     const pass = new ReadPass(api, stream, options.filter ?? '>', standing, signal, removals);
     let reason: string | undefined;
     try {
-      for await (const event of pass.events()) {
-        if (event.type !== 'trimmed') [interrupted, round] = [false, 0];
-        yield event;
+      for await (const batch of pass.batches()) {
+        if (batch.some(({ type }) => type !== 'trimmed')) [interrupted, round] = [false, 0];
+        yield batch;
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -41,7 +53,7 @@ export async function* readStream(
     if (reason !== undefined && !interrupted) {
       interrupted = true;
       api.env.log.warn('nats_reading_interrupted', { stream, reason });
-      yield { type: 'interrupted', reason };
+      yield [{ type: 'interrupted', reason }];
     }
     await api.env.clock.sleep(backoffMs(round, REOPEN, api.env.random), { signal }).catch(() => {});
   }

@@ -121,6 +121,15 @@ test('what may still become an object is not swept, also by one whose clock is a
   expect((await blobs.read('a'))?.bytes.length).toBe(1_500_000);
 });
 
+test('a bucket tells the clock by which its objects were written', async () => {
+  const { blobs } = await setup();
+  const first = await blobs.bucketInfo();
+  await blobs.put('a', new Uint8Array(1));
+  const { writtenAt } = (await blobs.info('a')) ?? { writtenAt: 0 };
+  expect(writtenAt).toBeGreaterThanOrEqual(first.now);
+  expect((await blobs.bucketInfo()).now).toBeGreaterThanOrEqual(writtenAt);
+});
+
 test('a bucket tells its limits', async () => {
   const { blobs, nc } = await setup();
   expect(await blobs.bucketInfo()).toMatchObject({ maxAgeMs: undefined, discard: 'new', clusterSize: 1 });

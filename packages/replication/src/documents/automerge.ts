@@ -6,6 +6,7 @@
 import * as Automerge from '@automerge/automerge';
 import { type Clock, systemClock } from '@canopy/core';
 import { checkKind, MERGEABLE, type Mergeable } from '../crdt/mergeable.ts';
+import { registerRecordType } from '../crdt/record-codec.ts';
 import { StateReader } from '../crdt/state-reader.ts';
 import { fromBase64, toBase64 } from './base64.ts';
 
@@ -107,3 +108,5 @@ export class AutomergeDocument<T = Record<string, unknown>> implements Mergeable
     return { automerge: toBase64(Automerge.save(this.#doc)) };
   }
 }
+
+registerRecordType(KIND, (state) => AutomergeDocument.fromJSON(state));

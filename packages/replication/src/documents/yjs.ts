@@ -5,6 +5,7 @@
  */
 import * as Y from 'yjs';
 import { checkKind, MERGEABLE, type Mergeable } from '../crdt/mergeable.ts';
+import { registerRecordType } from '../crdt/record-codec.ts';
 import { StateReader } from '../crdt/state-reader.ts';
 import { fromBase64, toBase64 } from './base64.ts';
 
@@ -104,3 +105,5 @@ export class YjsDocument implements Mergeable {
     return { yjs: toBase64(Y.encodeStateAsUpdate(this.doc)) };
   }
 }
+
+registerRecordType(KIND, (state) => YjsDocument.fromJSON(state));

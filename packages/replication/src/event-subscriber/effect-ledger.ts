@@ -30,6 +30,13 @@ export interface Settlement {
   readonly key: string | undefined;
 }
 
+/** Keys that are remembered in the same commit, and where. */
+export interface RememberedKeys {
+  readonly kind: 'key' | 'delivery';
+  readonly window: IdempotencyWindow;
+  readonly keys: readonly string[];
+}
+
 export class EffectLedger {
   readonly store: AtomicStore;
   readonly #namespace: string;
@@ -47,8 +54,8 @@ export class EffectLedger {
   }
 
   /** Hands the keys of an earlier life to the window. */
-  loadKeys(window: IdempotencyWindow): void {
-    const prefix = `${this.#namespace}|key|`;
+  loadKeys(kind: RememberedKeys['kind'], window: IdempotencyWindow): void {
+    const prefix = `${this.#namespace}|${kind}|`;
     window.load(this.#keys(prefix).map(([key, at]) => [key.slice(prefix.length), typeof at === 'number' ? at : 0]));
   }
 
@@ -63,7 +70,8 @@ export class EffectLedger {
     effects: readonly StoreChange[],
     settled: readonly Settlement[],
     done: Set<number>,
-    keys: { readonly window: IdempotencyWindow; readonly wall: number },
+    remembered: readonly RememberedKeys[],
+    wall: number,
   ): void {
     const last = settled.at(-1);
     if (last === undefined) return;
@@ -73,14 +81,15 @@ export class EffectLedger {
     const behind = [...done].filter((offset) => offset < floor);
     for (const offset of beyond) changes.push({ space: SPACE, key: this.#doneKey(topic, offset), value: true });
     for (const offset of behind) changes.push({ space: SPACE, key: this.#doneKey(topic, offset), value: undefined });
-    for (const { key } of settled) {
-      if (key === undefined) continue;
-      for (const gone of keys.window.displacedBy(key)) changes.push(this.#keyChange(gone, undefined));
-      changes.push(this.#keyChange(key, keys.wall));
-    }
+    changes.push(...this.#rememberingChanges(remembered, wall));
     this.store.commit(changes);
     for (const offset of beyond) done.add(offset);
     for (const offset of behind) done.delete(offset);
+  }
+
+  /** Commits effects with the deliveries and keys of events whose positions somebody else keeps. */
+  commitKeys(effects: readonly StoreChange[], remembered: readonly RememberedKeys[], wall: number): void {
+    this.store.commit([...effects, ...this.#rememberingChanges(remembered, wall)]);
   }
 
   /** Everything before the floor is handled, though not by what was committed last: duplicates, gaps, events known to be done. */
@@ -99,11 +108,18 @@ export class EffectLedger {
   }
 
   forgetKeys(keys: readonly string[]): void {
-    if (keys.length > 0) this.store.commit(keys.map((key) => this.#keyChange(key, undefined)));
+    if (keys.length > 0) this.store.commit(keys.map((key) => this.#keyChange('key', key, undefined)));
   }
 
-  #keyChange(key: string, value: number | undefined): StoreChange {
-    return { space: SPACE, key: `${this.#namespace}|key|${key}`, value };
+  #rememberingChanges(remembered: readonly RememberedKeys[], wall: number): StoreChange[] {
+    return remembered.flatMap(({ kind, window, keys }) => [
+      ...window.displacedBy(keys).map((gone) => this.#keyChange(kind, gone, undefined)),
+      ...keys.map((key) => this.#keyChange(kind, key, wall)),
+    ]);
+  }
+
+  #keyChange(kind: RememberedKeys['kind'], key: string, value: number | undefined): StoreChange {
+    return { space: SPACE, key: `${this.#namespace}|${kind}|${key}`, value };
   }
 
   #floorKey(topic: string): string {

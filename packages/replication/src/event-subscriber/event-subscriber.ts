@@ -172,7 +172,10 @@ export class EventSubscriber implements AsyncDisposable {
     return this.#readers.get(topic)?.paused === true;
   }
 
-  /** Reads a topic again from this offset, to its end. Keys that are remembered are still skipped. Throws SUBSCRIBER_TOPIC_UNKNOWN. */
+  /**
+   * Reads a topic again from this offset, to its end. Keys that are remembered are still skipped. Not to be waited for inside a handler. Throws
+   * SUBSCRIBER_TOPIC_UNKNOWN, and as `poll()`.
+   */
   async replayFrom(topic: string, offset: number): Promise<void> {
     this.#requireOpen();
     const reader = this.#require(topic);

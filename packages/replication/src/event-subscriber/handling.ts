@@ -38,7 +38,7 @@ export class Handling {
     this.window = new IdempotencyWindow(env.clock, config.idempotencyWindowMs, config.maxIdempotencyKeys);
     this.ledger = config.effectStore === undefined ? undefined : new EffectLedger(config.effectStore, config.namespace);
     this.#events = env.metrics.counter(SUBSCRIBER_EVENTS);
-    if (config.enableIdempotency) this.ledger?.loadKeys(this.window);
+    if (config.enableIdempotency) this.ledger?.loadKeys('key', this.window);
   }
 
   /** The key to remember an event by; undefined when it has none or keys are off. */
@@ -70,9 +70,10 @@ export class Handling {
 
   /** Events are done with: their keys are remembered, with a store in one commit with effects and positions. Throws what the store throws. */
   settle(settled: readonly Settlement[], effects: PendingEffects | undefined, done: Set<number>): void {
-    const { window, env } = this;
-    this.ledger?.commit(effects?.close() ?? [], settled, done, { window, wall: env.clock.wall() });
-    for (const { key } of settled) if (key !== undefined) window.add(key);
+    const keys = settled.flatMap(({ key }) => (key === undefined ? [] : [key]));
+    const remembered = [{ kind: 'key', window: this.window, keys }] as const;
+    this.ledger?.commit(effects?.close() ?? [], settled, done, remembered, this.env.clock.wall());
+    for (const key of keys) this.window.add(key);
   }
 
   count(outcome: Outcome, topic: string, events = 1): void {

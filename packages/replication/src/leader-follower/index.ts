@@ -1,4 +1,5 @@
 /** One node writes, the others follow: the manager of a node, reads over several, and sessions. */
+export { BusProgressChannel } from './bus-progress.ts';
 export type {
   DistributedLockService,
   LeaderFollowerConfig,

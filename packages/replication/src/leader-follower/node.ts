@@ -94,8 +94,10 @@ export class LeaderFollowerNode {
       const refusal = asked instanceof Promise ? await asked : asked;
       if (refusal !== undefined) return this.#refuse(refusal);
       validateWrite(request, options);
-      const handed = await this.replica.write(request, timeoutMs);
-      const confirmed = this.#confirmed(request, options, handed, timeoutMs);
+      const until = this.#clock.monotonic() + timeoutMs;
+      const handing = this.replica.write(request, timeoutMs);
+      const handed = await withDeadline(this.#clock, `write ${request.key}`, timeoutMs, handing);
+      const confirmed = this.#confirmed(request, options, handed, until);
       if (options.ack !== 'local') return await confirmed;
       return { success: true, sequence: handed.sequence, confirmed };
     } catch (error) {
@@ -108,11 +110,11 @@ export class LeaderFollowerNode {
     request: WriteRequest,
     { ack = 'stream' }: WriteOptions,
     handed: HandedWrite,
-    timeoutMs: number,
+    until: number,
   ): Promise<WriteResult> {
-    const until = this.#clock.monotonic() + timeoutMs;
+    const leftMs = Math.max(0, until - this.#clock.monotonic());
     try {
-      const sequence = await withDeadline(this.#clock, `write ${request.key}`, timeoutMs, handed.done);
+      const sequence = await withDeadline(this.#clock, `write ${request.key}`, leftMs, handed.done);
       const { namespace } = this.config;
       const { logId, epoch } = this.replica;
       const token = formatSessionToken({ namespace, logId, epoch, sequence });
@@ -228,6 +230,7 @@ export class LeaderFollowerNode {
     if (this.closed || this.role === 'follower') return;
     const { epoch } = this.claim;
     this.role = 'follower';
+    if (this.isLog && this.leaderId === this.config.nodeId) this.leaderId = undefined;
     this.#forgetTerm();
     this.metrics.leads(false);
     // Given back last: who takes it then finds everything of this node in the log.
@@ -301,7 +304,7 @@ export class LeaderFollowerNode {
       recovered: (eventsRecovered, recoveryDurationMs) =>
         this.listeners.emit('recoveryComplete', { eventsRecovered, recoveryDurationMs }),
       deposed: (leaderId, epoch) => {
-        if (leaderId !== undefined) this.leaderId = leaderId;
+        this.leaderId = leaderId;
         this.claim.drop();
         this.#log.warn('replication_deposed', { leader: leaderId, epoch });
         this.#stepDown('another leads');

@@ -2,7 +2,7 @@
 export type WriteOperation = 'create' | 'update' | 'delete';
 
 export interface WriteRequest {
-  /** Not empty. */
+  /** 1 to 1024 bytes of UTF-8. */
   readonly key: string;
   /** What JSON can carry. Of a delete it may be anything; the key is removed. */
   readonly value?: unknown;

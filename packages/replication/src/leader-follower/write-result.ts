@@ -4,15 +4,24 @@ import { replicationErrors } from '../errors.ts';
 import { isOperation } from './plain/pipeline-events.ts';
 import type { WriteOptions, WriteRequest, WriteResult } from './write-request.ts';
 
+/** As stores have it. */
+const KEY_BYTES_MAX = 1024;
+
 /** Throws EVENT_INVALID. */
 export function validateWrite(request: WriteRequest, { ack }: WriteOptions): void {
   const { key, operation } = request;
   let problem: string | undefined;
   if (typeof key !== 'string' || key === '') problem = 'its key must be a non-empty text';
+  else if (isTooLong(key)) problem = `its key is longer than ${KEY_BYTES_MAX} bytes`;
   else if (!isOperation(operation)) problem = 'its operation must be create, update or delete';
   else if (ack !== undefined && ack !== 'local' && ack !== 'stream' && followersOf(ack) === undefined)
     problem = 'ack must be local, stream or followers:n';
   if (problem !== undefined) throw replicationErrors.create('EVENT_INVALID', { problem });
+}
+
+/** What cannot be stored must not get into the log: every replica would stop at it. */
+function isTooLong(key: string): boolean {
+  return key.length > KEY_BYTES_MAX / 3 && Buffer.byteLength(key) > KEY_BYTES_MAX;
 }
 
 /** The n of `followers:n`. */

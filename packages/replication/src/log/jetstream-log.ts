@@ -3,7 +3,7 @@
  * become messages, and its errors those of a log.
  */
 import { type CanopyError, type Env, hasCode, systemEnv } from '@canopy/core';
-import type { NatsSession, Stream, StreamCallOptions, StreamMessage } from '@canopy/nats';
+import type { NatsSession, Stream, StreamCallOptions, StreamMessage, StreamReadEvent } from '@canopy/nats';
 import { replicationErrors } from '../errors.ts';
 import type {
   AppendOptions,
@@ -79,26 +79,23 @@ class JetStreamEventLog implements EventLog {
     return translated(this.name, 'append', options, () => this.#stream.append(subject, data, rest));
   }
 
-  async *read(options: ReadOptions = {}): AsyncGenerator<LogReadEvent, void, undefined> {
+  read(options: ReadOptions = {}): AsyncIterableIterator<LogReadEvent, undefined> {
     const { topic, after, signal } = options;
     const filter = topic === undefined ? undefined : subjectOf(this.#namespace, checkTopicFilter(topic));
-    const reading = this.#stream.read({
-      ...(after === undefined ? {} : { after }),
-      ...(filter === undefined ? {} : { filter }),
-      signal,
-    });
-    try {
-      for await (const event of reading) {
-        if (event.type !== 'message') yield event;
-        else {
-          const told = this.#decode(event.message);
-          // The filter `>` of the server also lets through what has no topic.
-          if (told !== undefined && matchesTopic(topic, told.topic)) yield told;
-        }
-      }
-    } catch (error) {
-      throw logError(this.name, 'read', {}, error);
-    }
+    const messages = this.#stream
+      .read({
+        ...(after === undefined ? {} : { after }),
+        ...(filter === undefined ? {} : { filter }),
+        signal,
+      })
+      [Symbol.asyncIterator]();
+    const translate = (event: StreamReadEvent): LogReadEvent | undefined => {
+      if (event.type !== 'message') return event;
+      const told = this.#decode(event.message);
+      // The filter `>` of the server also lets through what has no topic.
+      return told !== undefined && matchesTopic(topic, told.topic) ? told : undefined;
+    };
+    return translating(messages, translate, (error) => logError(this.name, 'read', {}, error));
   }
 
   async info(options: { signal?: AbortSignal | undefined; timeoutMs?: number } = {}): Promise<EventLogInfo> {
@@ -124,6 +121,34 @@ class JetStreamEventLog implements EventLog {
     this.#env.log.error('replication_event_unreadable', { log: this.name, sequence });
     return undefined;
   }
+}
+
+/** No generator: a fast reader would pay for its turns. */
+function translating<A, B>(
+  source: AsyncIterator<A, unknown>,
+  translate: (item: A) => B | undefined,
+  fail: (error: unknown) => unknown,
+): AsyncIterableIterator<B, undefined> {
+  const take = (
+    result: IteratorResult<A, unknown>,
+  ): IteratorResult<B, undefined> | Promise<IteratorResult<B, undefined>> => {
+    if (result.done) return { value: undefined, done: true };
+    const value = translate(result.value);
+    return value === undefined ? next() : { value, done: false };
+  };
+  const rejected = (error: unknown): never => {
+    throw fail(error);
+  };
+  const next = (): Promise<IteratorResult<B, undefined>> => source.next().then(take, rejected);
+  const iterator: AsyncIterableIterator<B, undefined> = {
+    next,
+    async return() {
+      await source.return?.();
+      return { value: undefined, done: true };
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  };
+  return iterator;
 }
 
 async function translated<T>(

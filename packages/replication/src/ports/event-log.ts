@@ -22,7 +22,7 @@ export interface LogEvent {
  * What a reader sees. Events in the order of the log, each once; `caught-up` when the reader has everything that the log had
  * at some moment after the last interruption (then changes as they happen); `trimmed` when events that it
  * wanted are no longer there: the next one that is has `first` as its sequence or a greater one, so a replica needs a snapshot
- * first. After `interrupted` the reader goes on by itself, without a gap and without repetition.
+ * first. A reader with a filter may be told so although nothing that matched has gone. After `interrupted` the reader goes on by itself, without a gap and without repetition.
  */
 export type LogReadEvent =
   | ({ readonly type: 'event' } & LogEvent)

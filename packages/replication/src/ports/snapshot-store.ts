@@ -15,13 +15,13 @@ export interface SnapshotInfo {
 }
 
 export interface SnapshotStore {
-  /** Resolves when it is stored. The facts that only the end of the bytes tells come back. */
+  /** Lines are Unicode text without line feeds. Resolves when it is stored; on failure nothing is there, or, after an unknown outcome, all. The facts that only the end of the bytes tells come back. */
   put(
     info: Pick<SnapshotInfo, 'namespace' | 'sequence' | 'epoch' | 'logCreatedAt'>,
     lines: AsyncIterable<string> | Iterable<string>,
     options?: { readonly signal?: AbortSignal | undefined },
   ): Promise<SnapshotInfo>;
-  /** The one with the greatest sequence. */
+  /** The one with the greatest sequence; of several logs of the name (`logCreatedAt`), that of the newest log. */
   latest(namespace: string): Promise<SnapshotInfo | undefined>;
   /** Batches of lines as they were put. Throws SNAPSHOT_DAMAGED before its last batch when bytes are missing or others. */
   read(info: SnapshotInfo, options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<readonly string[]>;

@@ -32,8 +32,18 @@ export interface DurableStateStore extends StateStore {
   apply(changes: readonly StateChange[], position: ReplicaPosition): void;
   /** Everything is replaced by these entries and the position, or nothing is: a snapshot arrives. */
   replace(entries: AsyncIterable<readonly StateChange[]>, position: ReplicaPosition): Promise<void>;
-  /** Batches of entries in the order of their keys, as they were at one moment, with the position of that moment. */
-  snapshot(): { readonly position: ReplicaPosition; readonly entries: Iterable<readonly StateChange[]> };
+  /**
+   * Batches of entries in the order of their keys, as they were at one moment, with the position of that moment. Entries can be read
+   * once; the end of the reading, also an early one, lets go of what the snapshot holds.
+   */
+  snapshot(): StateSnapshot;
+}
+
+export interface StateSnapshot {
+  readonly position: ReplicaPosition;
+  readonly entries: Iterable<readonly StateChange[]>;
+  /** For whoever doesn't read the entries after all. Idempotent. */
+  readonly close?: () => void;
 }
 
 export function isDurableStateStore(store: StateStore): store is DurableStateStore {

@@ -38,7 +38,7 @@ async function life(
       throw new Crash();
     }
   };
-  store.crash = step;
+  store.atCommit = step;
   const dies = async (work: () => void): Promise<void> => {
     try {
       step();
@@ -65,7 +65,7 @@ async function life(
   } catch (error) {
     if (!(error instanceof Crash)) throw error;
   }
-  store.crash = undefined;
+  store.atCommit = undefined;
   return { steps, crashed };
 }
 
@@ -89,7 +89,7 @@ for (const [kind, config] of Object.entries(KINDS))
       const store = new SmallStore();
       const { crashed } = await life(source, store, config, crashAt);
       await life(source, store, config, Number.POSITIVE_INFINITY);
-      expect(Object.fromEntries(store.spaces.get('effects') ?? []), `crash at step ${crashAt}`).toEqual({
+      expect(Object.fromEntries(store.scan('effects')), `crash at step ${crashAt}`).toEqual({
         n0: 1,
         n1: 1,
         n2: 1,
@@ -121,7 +121,7 @@ it('an event that fails while later ones are done: those are not done again afte
   const second = make();
   await second.subscribe('a');
   await second.poll();
-  expect([...(store.spaces.get('effects')?.values() ?? [])]).toEqual([1, 1, 1, 1, 1, 1]);
+  expect([...store.scan('effects').map(([, value]) => value)]).toEqual([1, 1, 1, 1, 1, 1]);
   expect(await second.getCheckpoint('a')).toBe(6);
   expect(store.count('event-subscriber')).toBe(1);
 });

@@ -329,3 +329,29 @@ it('a checkpoint store that fails is reported and written again with the next po
     ],
   ]);
 });
+
+it('a checkpoint store that is slow never gets an older position after a newer one', async () => {
+  const { clock, source, checkpointStore, make } = setUp({ checkpointMode: 'interval', checkpointInterval: 100 });
+  const subscriber = make();
+  await subscriber.subscribe('a');
+  let writing = 0;
+  const set = checkpointStore.set.bind(checkpointStore);
+  checkpointStore.set = async (key, offset) => {
+    writing += 1;
+    expect(writing).toBe(1);
+    await clock.sleep(350);
+    writing -= 1;
+    await set(key, offset);
+  };
+  for (let round = 0; round < 10; round++) {
+    source.fill('a', 1);
+    await subscriber.poll();
+    await clock.advance(100);
+  }
+  const closed = subscriber.close();
+  await clock.advance(1000);
+  await closed;
+  const offsets = checkpointStore.writes.map(([, offset]) => offset);
+  expect(offsets).toEqual([...new Set(offsets)].sort((a, b) => a - b));
+  expect(offsets.at(-1)).toBe(10);
+});

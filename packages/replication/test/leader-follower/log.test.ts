@@ -51,6 +51,27 @@ describe('a leader on a log', () => {
     expect(nodes.store('b').text()).toBe(nodes.store('a').text());
   });
 
+  it('takes what JSON can carry as it is at the moment of the call', async () => {
+    await using nodes = new NodesOnALog();
+    const leader = await nodes.started('a', 'leader');
+    const follower = await nodes.started('b', 'follower');
+    const value = { items: ['milk'], at: new Date(0) };
+    const writing = put(leader, 'cart', value);
+    value.items.push('eggs');
+    const { sequence = 0 } = await nodes.pass(writing);
+    await nodes.pass(follower.waitForSequence(sequence));
+    expect([await leader.read('cart'), nodes.store('b').text()]).toEqual([
+      { items: ['milk'], at: '1970-01-01T00:00:00.000Z' },
+      nodes.store('a').text(),
+    ]);
+    const circle: Record<string, unknown> = {};
+    circle['self'] = circle;
+    for (const wrong of [circle, () => 1, 7n])
+      expect(await put(leader, 'k', wrong)).toMatchObject({ success: false, errorCode: 'EVENT_INVALID' });
+    expect(await put(leader, 'ü'.repeat(513))).toMatchObject({ errorCode: 'EVENT_INVALID' });
+    expect(await nodes.pass(put(leader, 'ü'.repeat(512), 1))).toMatchObject({ success: true });
+  });
+
   it('does not lead before it was started, nor without a right to', async () => {
     await using nodes = new NodesOnALog();
     const early = nodes.node('a', 'leader');
@@ -168,6 +189,19 @@ describe('unknown outcomes', () => {
     for (const result of results) expect(result).toMatchObject({ success: false, errorCode: 'REPLICATION_FAILED' });
     expect(await nodes.pass(put(leader, 'd'))).toMatchObject({ success: true, sequence: 2 });
     expect([...nodes.store('a').getAll().keys()]).toEqual(['d']);
+  });
+
+  it('answers in time, also when it waits for others to be resolved', async () => {
+    await using nodes = new NodesOnALog();
+    const leader = await nodes.started('a', 'leader', { writeTimeoutMs: 2000 });
+    nodes.log.fault = () => ({ outcome: 'request-lost' });
+    const first = put(leader, 'a');
+    await nodes.clock.advance(1500);
+    const before = nodes.clock.monotonic();
+    const second = await nodes.pass(leader.write({ key: 'b', value: 1, operation: 'create' }, { timeoutMs: 100 }));
+    expect(second).toMatchObject({ success: false, errorCode: 'REPLICATION_FAILED', unknown: true });
+    expect(nodes.clock.monotonic() - before).toBeLessThan(300);
+    await nodes.pass(first);
   });
 
   it('does not append while it can not be known where the log ends', async () => {

@@ -7,6 +7,7 @@ import {
   splitBrainReport,
 } from '@canopy/replication';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { MemoryState } from './memory-state.ts';
 import { Heart, MapStore, PlainPipeline } from './plain-pipeline.ts';
 
 let pipeline: PlainPipeline;
@@ -294,6 +295,25 @@ describe('a follower', () => {
     const closed = expect(follower.waitForSequence(3, 1000)).rejects.toMatchObject({ code: 'REPLICA_CLOSED' });
     await follower.close();
     await closed;
+  });
+
+  it('keeps its position in a store that can, and resumes from there', async () => {
+    const stateStore = new MemoryState();
+    const first = followerNode({ stateStore });
+    await first.start();
+    for (let i = 1; i <= 3; i++) {
+      await pipeline.send([event(i, { epoch: 2 })]);
+    }
+    await first.close();
+    expect(stateStore.position()).toEqual({ sequence: 3, epoch: 2 });
+    await pipeline.send([event(4, { epoch: 2, operation: 'delete', key: 'k1' })]);
+    const second = followerNode({ stateStore });
+    const applied = heard(second, 'eventApplied');
+    await second.start();
+    expect([applied.map(({ sequence }) => sequence), await second.read('k1')]).toEqual([[4], null]);
+    await second.close();
+    const leader = leaderNode({ stateStore });
+    expect(await put(leader, 'x')).toMatchObject({ sequence: 5 });
   });
 
   it('starts on a pipeline that only takes events', async () => {

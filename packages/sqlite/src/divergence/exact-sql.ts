@@ -23,8 +23,9 @@ export function exactly(left: string, right: string): string {
   return `(+${left} IS +${right} COLLATE BINARY AND typeof(${left}) = typeof(${right}) AND NOT (${isZero(left)} AND ${NEGATIVE_ZERO}(${left}) <> ${NEGATIVE_ZERO}(${right})))`;
 }
 
+/** Names a collation here too: the column's own may be one that only the application knows. */
 function isZero(column: string): string {
-  return `typeof(${column}) = 'real' AND +${column} = 0.0`;
+  return `typeof(${column}) = 'real' AND +${column} = 0.0 COLLATE BINARY`;
 }
 
 /** Terms by which equal values, and only they, fall into one group. */

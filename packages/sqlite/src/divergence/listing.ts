@@ -116,7 +116,9 @@ function longLine(fd: number, offset: number, size: number, first: Buffer): Chan
     newline = bytes.subarray(0, length).indexOf(10);
     at += newline < 0 ? length : newline + 1;
   }
-  const head = /^\{"table":("(?:[^"\\]|\\.)*"),"change":"(insert|update|delete)"/.exec(first.toString('utf8', 0, 4096));
+  const head = /^\{"table":("(?:[^"\\]|\\.)*"),"change":"(insert|update|delete|create)"/.exec(
+    first.toString('utf8', 0, 4096),
+  );
   const change: DivergenceChange = {
     ...(head === null ? {} : { table: JSON.parse(head[1] as string), change: head[2] as 'insert' }),
     tooLongBytes: at - offset,

@@ -43,7 +43,7 @@ export class MultisetComparison implements RowComparison {
 function netRows(kept: TableShape, fork: TableShape | undefined): string {
   const names = kept.columns.map((_, i) => `c${i}`);
   const rows = (shape: TableShape, weight: number): string =>
-    `SELECT ${weight} AS n, ${kept.columns.map((column, i) => `t.${quoteName(column)} AS c${i}`).join(', ')} FROM ${source(shape, 't')}`;
+    `SELECT ${weight} AS n, ${kept.columns.map((column, i) => `t.${quoteName(column)} COLLATE BINARY AS c${i}`).join(', ')} FROM ${source(shape, 't')}`;
   const both = fork === undefined ? rows(kept, 1) : `${rows(kept, 1)} UNION ALL ${rows(fork, -1)}`;
   const grouped = `SELECT sum(n) AS net, ${sizeOf(names)} AS size, ${names.join(', ')} FROM (${both}) GROUP BY ${names.flatMap(groupTerms).join(', ')} HAVING sum(n) <> 0`;
   const cells = names.map((name) => `CASE WHEN size <= ${ROW_BYTES_MAX} THEN ${rawCell(name)} END`);

@@ -39,6 +39,11 @@ export class Catalogue {
     this.#version++;
   }
 
+  /** What this process has just put, with its own clock's time where the watch, which may be faster, has the server's. */
+  addOwn(entry: LogEntry): void {
+    if (this.#entries.get(entry.name)?.revision !== entry.revision) this.add(entry);
+  }
+
   remove(name: string): void {
     this.#firstCopies.delete(name);
     if (this.#entries.delete(name)) this.#version++;

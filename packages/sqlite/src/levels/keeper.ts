@@ -15,7 +15,8 @@ import { compact } from './compactor.ts';
 import { nextLook, planCompaction } from './planning.ts';
 import type { Proofs } from './proofs.ts';
 import { applyRetention, planRetention, proofsOf } from './retention.ts';
-import { findingsIn, type StoreSettings, settingsOf } from './settings.ts';
+import { findingsAbout, type StoreSettings, settingsOf } from './settings.ts';
+import { StoreClock } from './store-clock.ts';
 
 /** How often it looks for what may be deleted; an idle log is looked at less often. */
 const LOOK_MS = 15_000;
@@ -65,6 +66,7 @@ export class LogKeeper {
   readonly #deps: KeeperDeps;
   readonly #catalogue = new Catalogue();
   readonly #proofs: Proofs;
+  readonly #storeClock: StoreClock;
   readonly #problems = new Map<Step, string>();
   readonly #settings: StoreSettings;
   #counts = { merges: 0, mergedInputs: 0, deletedSegments: 0, deletedSnapshots: 0, deletedMerged: 0, orphans: 0 };
@@ -78,6 +80,7 @@ export class LogKeeper {
     this.#deps = deps;
     this.#proofs = proofsOf(deps.log);
     this.#settings = settingsOf(deps.log);
+    this.#storeClock = new StoreClock(deps.env.clock);
     // Not all databases of a machine at once.
     this.#sweepDueAt = deps.env.clock.monotonic() + SWEEP_MS * deps.env.random.next();
   }
@@ -173,7 +176,7 @@ export class LogKeeper {
       this.#isFull = false;
       // Somebody else was faster with everything: the watch will tell.
       if (made === undefined) return;
-      this.#catalogue.add(made);
+      this.#catalogue.addOwn(made);
       this.#counts.merges++;
       this.#counts.mergedInputs += plan.inputs.length;
       env.log.debug('log_merged', {
@@ -186,10 +189,12 @@ export class LogKeeper {
   }
 
   async #retain(signal: AbortSignal): Promise<void> {
-    const { log, env, options } = this.#deps;
+    const { log, options } = this.#deps;
     // Without room the log stops; single transactions of the last minutes, merged already, are the lesser loss.
     const isTight = this.#isFull || this.findings.some(({ code }) => code === 'LOG_NEARLY_FULL');
-    const plan = planRetention(this.#catalogue.entries, env.clock.wall(), {
+    const now = this.#storeClock.now();
+    if (now === undefined) return;
+    const plan = planRetention(this.#catalogue.entries, now, {
       levels: options.compactionLevelsMs.length > 0,
       keepMs: isTight ? 0 : options.keepSegmentsMs,
       keepSnapshotsMs: options.retentionMs,
@@ -234,7 +239,10 @@ export class LogKeeper {
 
   async #check(signal: AbortSignal): Promise<void> {
     const before = this.findings;
-    const found = await findingsIn(this.#deps.log.store, signal);
+    const { store } = this.#deps.log;
+    const info = await store.bucketInfo({ signal });
+    this.#storeClock.heard(info.now);
+    const found = findingsAbout(store, info);
     for (const { code, message } of this.#settings.note(found)) this.#warn(code, message);
     const told = (findings: readonly BucketFinding[]): string => findings.map(({ message }) => message).join();
     if (told(before) !== told(found)) this.#deps.onChange();

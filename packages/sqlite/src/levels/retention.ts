@@ -4,7 +4,7 @@
  * deletion rests on an object that this process has decoded and that is there at that moment; it runs from the oldest on,
  * one after the other. So wherever it stops, also for good, there is more than needed, never a hole. The planning is pure.
  */
-import { assert, type Clock } from '@canopy/core';
+import { assert } from '@canopy/core';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { Proofs } from './proofs.ts';
@@ -42,7 +42,7 @@ export interface Deletion {
   readonly coveredBy: readonly LogEntry[];
 }
 
-/** Everything that may go at `now` (Unix ms), in the order in which it has to go. `entries` are the whole log. */
+/** Everything that may go at `now` (Unix ms by the store's clock), in the order in which it has to go. `entries` are the whole log. */
 export function planRetention(entries: readonly LogEntry[], now: number, options: RetentionOptions = {}): Deletion[] {
   const snapshots = ofLevel(entries, SNAPSHOT_LEVEL);
   const gone = new Set(oldSnapshots(snapshots, now, options));
@@ -96,9 +96,10 @@ async function* provenNames(
 }
 
 /** Plans and carries out from a listing of the bucket; see SegmentLog.trim. */
-export async function trimLog(log: SegmentLog, clock: Clock, options: RetentionOptions): Promise<RetentionResult> {
+export async function trimLog(log: SegmentLog, options: RetentionOptions): Promise<RetentionResult> {
   const entries = await log.all({ signal: options.signal });
-  return applyRetention(log, planRetention(entries, clock.wall(), options), proofsOf(log), options.signal);
+  const { now } = await log.store.bucketInfo({ signal: options.signal });
+  return applyRetention(log, planRetention(entries, now, options), proofsOf(log), options.signal);
 }
 
 /** The prefix of level 0 that may go. */

@@ -2,7 +2,7 @@
  * What is not right with the place where a log is kept, as this process saw it last, whoever looked: the opening, and the
  * primary again and again. Each thing is news once, until it has been put right.
  */
-import type { Blobs } from '@canopy/nats';
+import type { BlobBucketInfo, Blobs } from '@canopy/nats';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { DirectoryStore } from '../store/directory-store.ts';
 import { type BucketFinding, checkBucket, checkDirectory } from './bucket-check.ts';
@@ -24,9 +24,12 @@ export class StoreSettings {
 }
 
 /** In the words of the store: a directory has no stream to be edited. */
-export async function findingsIn(store: Blobs, signal?: AbortSignal): Promise<readonly BucketFinding[]> {
-  const info = await store.bucketInfo({ signal });
+export function findingsAbout(store: Blobs, info: BlobBucketInfo): readonly BucketFinding[] {
   return store instanceof DirectoryStore ? checkDirectory(info) : checkBucket(info);
+}
+
+export async function findingsIn(store: Blobs, signal?: AbortSignal): Promise<readonly BucketFinding[]> {
+  return findingsAbout(store, await store.bucketInfo({ signal }));
 }
 
 const known = new WeakMap<SegmentLog, StoreSettings>();

@@ -283,7 +283,7 @@ export class SegmentLog implements LogView {
 
   /** Deletes what nobody needs any more, by a listing of the bucket. See RetentionOptions. */
   trim(options: RetentionOptions = {}): Promise<RetentionResult> {
-    return trimLog(this, this.#clock, options);
+    return trimLog(this, options);
   }
 
   /** The newest level-0 entry by listing all of them. */

@@ -7,6 +7,7 @@ import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { backoffMs, type Env } from '@canopy/core';
 import type { ResolvedSqliteOptions } from '../database/options.ts';
 import { sqliteErrors } from '../errors.ts';
+import type { PageSource } from '../ltx/encoder.ts';
 import { wrapFileError } from '../process/system-errors.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
 import { RenewPatience } from './renew-patience.ts';
@@ -36,6 +37,11 @@ export interface FrozenImage {
   readonly frames: ReadonlyMap<number, number>;
   /** How often the WAL had been copied into the file: once more, and the file has pages of later commits. */
   readonly copies: number;
+}
+
+export interface ImageSource extends PageSource {
+  /** Throws SQLITE_IMAGE_MOVED where what was read so far need not be the image. */
+  check(): void;
 }
 
 /**
@@ -169,9 +175,14 @@ export class LiveDatabase {
     return this.#behindBarrier(take, () => this.#freeze());
   }
 
-  /** Whether a frozen image can still be read. Where it is, nothing but `freeze` and `checkpoint` changes that. */
-  isFrozen(image: FrozenImage): boolean {
-    return image.copies === this.#copies;
+  /**
+   * Why a frozen image is no longer the state that it was; undefined while it is. Our own `freeze` and `checkpoint` end it,
+   * and so does whoever gets past the pin: a WAL that is lost stays so until it was imaged anew.
+   */
+  movedOn(image: FrozenImage): string | undefined {
+    if (image.copies !== this.#copies) return 'the WAL was copied into the file';
+    const step = this.#tail.next();
+    return step.type === 'lost' ? step.reason : undefined;
   }
 
   /** The last checkpoint found no room on the disk. */
@@ -224,6 +235,17 @@ export class LiveDatabase {
     this.#copiedBytes = -1;
     if (!this.#pin.renewWal()) this.#holds = 0;
     this.#patience.tried(this.walBytesUsed < before);
+  }
+
+  /** A frozen image, page by page: each is given until the next one is read. */
+  source(image: FrozenImage): ImageSource {
+    const { pageSize } = this.readers;
+    const buffer = new Uint8Array(pageSize);
+    const check = (): void => {
+      const how = this.movedOn(image);
+      if (how !== undefined) throw sqliteErrors.create('SQLITE_IMAGE_MOVED', { path: this.#live.path, how });
+    };
+    return { pageSize, pageCount: image.commit, read: (pgno) => this.page(image, pgno, buffer), check };
   }
 
   /** One page of a frozen image; `into` is one page long and given back. */

@@ -370,12 +370,9 @@ export class Primary {
     // The image is that of the entry just prepared: it must be in the log first.
     if (this.#pending !== undefined) await this.#pass(signal);
     if (image === undefined || this.#ended !== undefined || this.#position.txid < txid) return;
-    // A WAL that was found lost meanwhile was copied into the file: the image would have pages of later commits.
-    if (!this.#live.isFrozen(image)) return;
+    if (this.#live.movedOn(image) !== undefined) return;
     const position = { ...this.#position, txid };
-    const buffer = new Uint8Array(this.#live.readers.pageSize);
-    const read = (pgno: number): Uint8Array => this.#live.page(image, pgno, buffer);
-    const source = { pageSize: buffer.length, pageCount: image.commit, read };
+    const source = this.#live.source(image);
     this.#tasks.run('snapshot', (stopped) => this.#snapshots.store(position, source, stopped));
   }
 

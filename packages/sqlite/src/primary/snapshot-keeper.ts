@@ -3,8 +3,8 @@
  * superfluous is the log keeper's business). Invariant: one image at a time; a failure never stops the log.
  */
 import { messageOf, type Position } from '@canopy/core';
-import type { PageSource } from '../ltx/encoder.ts';
 import { createSnapshot } from '../restore/snapshot.ts';
+import type { ImageSource } from './live-database.ts';
 import type { PrimaryDeps } from './primary.ts';
 import { SnapshotSchedule } from './snapshot-schedule.ts';
 
@@ -59,8 +59,11 @@ export class SnapshotKeeper {
     }
   }
 
-  /** Stores the image of `position`. Resolves also when it failed: the next interval tries again. */
-  async store(position: Position, source: PageSource, signal: AbortSignal): Promise<void> {
+  /**
+   * Stores the image of `position`, unless it has moved on by the time it was read. Resolves also when it failed: the next
+   * interval tries again.
+   */
+  async store(position: Position, source: ImageSource, signal: AbortSignal): Promise<void> {
     const { env, log, epoch, node, onEvent } = this.#deps;
     const { pageEncoding } = this.#deps.options;
     const startedAt = env.clock.monotonic();
@@ -69,7 +72,7 @@ export class SnapshotKeeper {
     try {
       const timestamp = env.clock.wall();
       const what = { log, epoch, node, txid: position.txid, timestamp, pageEncoding };
-      const entry = await createSnapshot({ ...what, source, signal });
+      const entry = await createSnapshot({ ...what, source, check: () => source.check(), signal });
       this.#lastStoredAt = entry.storedAt;
       const ms = env.clock.monotonic() - startedAt;
       onEvent({ type: 'snapshot_created', position, bytes: entry.size, ms });

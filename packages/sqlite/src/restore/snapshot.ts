@@ -19,6 +19,8 @@ export interface CreateSnapshotOptions {
   /** Default block. */
   readonly pageEncoding?: PageEncoding;
   readonly signal?: AbortSignal | undefined;
+  /** Called once every page was read and before anything can be seen in the log: what it throws keeps the image out of it. */
+  readonly check?: (() => void) | undefined;
   /** Uncompressed bytes; called about every 256 KiB. */
   readonly onProgress?: (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void;
 }
@@ -55,6 +57,7 @@ export async function createSnapshot(options: CreateSnapshotOptions): Promise<Lo
       yield chunk;
       options.onProgress?.({ doneBytes: read * source.pageSize, totalBytes: source.pageCount * source.pageSize });
     }
+    options.check?.();
   }
   return log.putSnapshot({ ...options, data: data() }, { signal });
 }

@@ -142,7 +142,7 @@ export class DirectoryStore implements Blobs {
 
   async bucketInfo(): Promise<BlobBucketInfo> {
     this.#check();
-    return { bucket: this.bucket, replicas: 1, ...this.#index.facts() };
+    return { bucket: this.bucket, replicas: 1, now: this.#env.clock.wall(), ...this.#index.facts() };
   }
 
   /** Files of puts that were cut off, and that no object names. */

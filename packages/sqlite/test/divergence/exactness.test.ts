@@ -256,6 +256,24 @@ describe('what is no row', () => {
   });
 });
 
+test('a collation that only the application knows keeps nothing from being compared but a key without rowid', () => {
+  const unknown = (sql: string): string => {
+    const path = database(sql);
+    writeFileSync(path, readFileSync(path).toString('latin1').replaceAll('COLLATE NOCASE', 'COLLATE NOSUCH'), 'latin1');
+    return path;
+  };
+  const tables = `CREATE TABLE t(x TEXT COLLATE NOCASE UNIQUE); CREATE TABLE u(rowid TEXT COLLATE NOCASE, _rowid_, oid);
+    CREATE TABLE w(k TEXT COLLATE NOCASE PRIMARY KEY) WITHOUT ROWID;`;
+  const fill = (value: string) => `INSERT INTO t VALUES ('${value}'); INSERT INTO u(rowid) VALUES ('${value}')`;
+  const { changes: list } = listed(unknown(tables + fill('A')), unknown(tables + fill('a')));
+  expect(list).toEqual([
+    { table: 't', change: 'update', rowid: 1, row: { x: 'A' }, before: { x: 'a' } },
+    { table: 'u', change: 'delete', rowid: null, before: { rowid: 'a', _rowid_: null, oid: null } },
+    { table: 'u', change: 'insert', rowid: null, row: { rowid: 'A', _rowid_: null, oid: null } },
+    { table: 'w', problem: expect.stringContaining('no such collation sequence: NOSUCH') },
+  ]);
+});
+
 test('a row too long is named with its length, and a list too long with what is left of it', () => {
   const both = 'CREATE TABLE t(id INTEGER PRIMARY KEY, x); INSERT INTO t VALUES (1, 0)';
   const [long, short] = changes(both, "UPDATE t SET x = zeroblob(2000000); INSERT INTO t VALUES (2, 'a')");

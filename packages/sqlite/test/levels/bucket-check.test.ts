@@ -5,6 +5,7 @@ const GOOD = {
   bucket: 'b',
   replicas: 3,
   createdAt: 0,
+  now: 0,
   bytes: 10,
   maxBytes: undefined,
   discard: 'new',

@@ -121,7 +121,8 @@ describe('SegmentLog under faults', () => {
 
     const entries = await quiet.entries();
     const end = entries.at(-1)?.maxTxid as number;
-    expect(acknowledged.length).toBeGreaterThan(100);
+    // Freezes make some runs short (84 to 465 were seen): far fewer would prove nothing.
+    expect(acknowledged.length).toBeGreaterThan(50);
     expect(entries.map((entry) => entry.maxTxid)).toEqual(entries.map((_, i) => end - entries.length + 1 + i));
     for (let i = 1; i < entries.length; i++)
       expect(entries[i]?.epoch).toBeGreaterThanOrEqual(entries[i - 1]?.epoch as number);

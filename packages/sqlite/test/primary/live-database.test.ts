@@ -17,7 +17,7 @@ import { eventually } from '@canopy/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { resolveSqliteOptions } from '../../src/database/options.ts';
 import { LiveDatabase } from '../../src/primary/live-database.ts';
-import { type WalBatch, type WalCursor, WalReader } from '../../src/wal/reader.ts';
+import { startOf, type WalBatch, type WalCursor, WalReader } from '../../src/wal/reader.ts';
 
 let directory: string;
 let path: string;
@@ -110,7 +110,7 @@ test('a cursor behind what is committed is lost, also once as much was written o
   while ((database.next() as { reason?: string }).reason?.includes('ends before')) insert(1);
   expect(database.next()).toMatchObject({ type: 'lost', reason: expect.stringContaining('overwritten') });
   insert(30);
-  expect(database.next()).toMatchObject({ type: 'lost' });
+  expect(database.next()).toMatchObject({ type: 'lost', reason: 'the WAL was overwritten' });
 });
 
 test('an image does not contain what was not committed', async () => {
@@ -278,7 +278,10 @@ test('a cursor of a WAL that is gone is lost, not empty', () => {
   first.close();
   application.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   insert(1);
-  expect(open({ cursor, restartable: false }).next().type).toBe('lost');
+  expect(open({ cursor, restartable: false }).next()).toEqual({
+    type: 'lost',
+    reason: 'the WAL was restarted before it was read',
+  });
 });
 
 test('a commit that was shipped and then overwritten is noticed', () => {
@@ -289,7 +292,28 @@ test('a commit that was shipped and then overwritten is noticed', () => {
   const wal = readFileSync(`${path}-wal`);
   wal.fill(0x11, offset - 4096 - 24 + 16, offset);
   writeFileSync(`${path}-wal`, wal);
-  expect(database.next()).toMatchObject({ type: 'lost' });
+  // The salts are the same: only the checksum tells.
+  expect(database.next()).toEqual({ type: 'lost', reason: 'the WAL was overwritten' });
+});
+
+test('before the first frame the salts alone decide: the same go on from there, others are lost', () => {
+  insert(2);
+  const fd = openSync(`${path}-wal`, 'r');
+  const header = new WalReader(fd).header();
+  closeSync(fd);
+  if (header === undefined) throw new Error('no WAL');
+  const cursor = startOf(header);
+  expect(cursor.offset).toBe(32);
+  const database = open({ cursor, restartable: false });
+  expect(take(database), 'the same salts').toBe(3);
+  database.close();
+
+  application.exec('PRAGMA wal_checkpoint(RESTART)');
+  insert(1);
+  expect(open({ cursor, restartable: false }).next(), 'others, though once more only').toEqual({
+    type: 'lost',
+    reason: 'the WAL was restarted before it was read',
+  });
 });
 
 test('a frozen image is the database, also while it is written on', async () => {
@@ -305,11 +329,12 @@ test('a frozen image is the database, also while it is written on', async () => 
   const restored = new DatabaseSync(copy);
   expect(restored.prepare('SELECT * FROM t').all()).toEqual(rows);
   restored.close();
-  expect(database.isFrozen(image)).toBe(true);
+  expect(database.movedOn(image)).toBeUndefined();
   expect(take(database)).toBe(30);
   // Whatever copies the WAL into the file ends it: the file has later pages then.
   await database.freeze(AbortSignal.timeout(1000));
-  expect(database.isFrozen(image)).toBe(false);
+  expect(database.movedOn(image)).toContain('copied');
+  expect(() => database.source(image).check()).toThrow(expect.objectContaining({ code: 'SQLITE_IMAGE_MOVED' }));
 });
 
 test('leaving is refused while a program has the database open, and true when nothing was written behind us', async () => {

@@ -28,6 +28,11 @@ export class AppendWindow<T> {
     return this.#end;
   }
 
+  /** What the next write will be, within its term. */
+  get nextNumber(): number {
+    return this.#number + 1;
+  }
+
   get size(): number {
     return this.#open.length;
   }

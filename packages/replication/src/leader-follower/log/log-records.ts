@@ -2,6 +2,8 @@
  * The records of the log, as DESIGN.md gives them. What is no record of this namespace is passed over by every replica alike, so
  * reading must depend on nothing but the record itself.
  */
+import { messageOf } from '@canopy/core';
+import { replicationErrors } from '../../errors.ts';
 import type { Json } from '../../ports/event-log.ts';
 import { isPlainObject } from '../../values/canonical.ts';
 import { isOperation } from '../plain/pipeline-events.ts';
@@ -34,13 +36,26 @@ export interface WriteRecord {
   readonly timestamp: number;
 }
 
+/** Shares nothing with what the caller gave: that may change before the log has answered. Throws EVENT_INVALID. */
 export function writeRecord(
   request: WriteRequest,
   term: Omit<WriteRecord, 'type' | 'key' | 'value' | 'operation'>,
 ): WriteRecord {
   const { key, operation } = request;
   const record = { type: 'replication.write', ...term, key, operation } as const;
-  return operation === 'delete' ? record : { ...record, value: (request.value ?? null) as Json };
+  return operation === 'delete' ? record : { ...record, value: copyOf(request.value ?? null) };
+}
+
+function copyOf(value: unknown): Json {
+  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value;
+  let problem = 'its value is nothing that JSON can carry';
+  try {
+    const text = JSON.stringify(value);
+    if (text !== undefined) return JSON.parse(text) as Json;
+  } catch (error) {
+    problem = messageOf(error);
+  }
+  throw replicationErrors.create('EVENT_INVALID', { problem });
 }
 
 export function messageIdOf(record: EpochRecord | WriteRecord): string {

@@ -182,6 +182,12 @@ export class LogReplica implements Replica {
     while (!signal.aborted) {
       try {
         for await (const item of this.#log.read({ after, topic: EPOCH_TOPIC, signal })) {
+          if (item.type === 'trimmed' && item.first > this.#state.sequence + 1) {
+            // The successor's record may have been among what this node has not seen.
+            term.end();
+            this.#host.deposed(undefined, term.epoch);
+            return;
+          }
           if (item.type !== 'event') continue;
           const record = parseRecord(item.event, this.#config.namespace);
           if (record === undefined || record.epoch <= term.epoch || signal.aborted) continue;

@@ -17,7 +17,7 @@ const APPEND_PART = 0.7;
 
 interface Pending {
   readonly request: WriteRequest;
-  record: WriteRecord | undefined;
+  readonly record: WriteRecord;
   readonly done: PromiseWithResolvers<number>;
 }
 
@@ -64,13 +64,15 @@ export class LogTerm {
     if (this.#ended || !this.#mayLead()) throw this.#stale('its term has ended');
     if (this.#window.size >= config.maxPendingWrites)
       throw replicationErrors.create('REPLICA_BUSY', { what: 'writes', limit: config.maxPendingWrites });
-    const pending: Pending = { request, record: undefined, done: Promise.withResolvers() };
-    const entry = this.#window.enter(pending);
     const { nodeId: node, namespace } = config;
-    const term = { namespace, epoch: this.epoch, number: entry.number, node, timestamp: clock.wall() };
-    pending.record = writeRecord(request, term);
-    void this.#append(entry, pending.record, timeoutMs * APPEND_PART);
-    return { sequence: entry.predicted, done: pending.done.promise };
+    const term = { namespace, epoch: this.epoch, number: this.#window.nextNumber, node, timestamp: clock.wall() };
+    const record = writeRecord(request, term);
+    const done = Promise.withResolvers<number>();
+    // Its caller may have stopped waiting.
+    done.promise.catch(() => {});
+    const entry = this.#window.enter({ request, record, done });
+    void this.#append(entry, timeoutMs * APPEND_PART);
+    return { sequence: entry.predicted, done: done.promise };
   }
 
   /** No more writes; resolves when those under way are answered. */
@@ -94,8 +96,9 @@ export class LogTerm {
     await this.resign();
   }
 
-  async #append(entry: Entry, record: WriteRecord, timeoutMs: number): Promise<void> {
+  async #append(entry: Entry, timeoutMs: number): Promise<void> {
     const { log } = this.#context;
+    const { record } = entry.item;
     try {
       const { sequence } = await log.append(record as unknown as Json, {
         topic: WRITE_TOPIC,
@@ -181,6 +184,11 @@ export class LogTerm {
       // The predicted end stays what it was: nothing enters before the log was read.
       for (const { item } of this.#window.reopen(this.#window.end))
         item.done.reject(failed(item.request, messageOf(error), true));
+      // What this leader has not seen was trimmed away behind another's snapshot: only a follower gets over that.
+      if (!hasCode(error, 'SNAPSHOT_MISSING', 'REPLICA_BEYOND_LOG')) return;
+      this.#ended = true;
+      host.failed(error, 'lead');
+      host.deposed(undefined, this.epoch);
       return;
     }
     this.#uncertain = false;
@@ -197,12 +205,12 @@ export class LogTerm {
     if (deposed) host.deposed(state.fence.leaderId, state.fence.epoch);
   }
 
-  /** Not in the log. It can still arrive there if the log's end is where it expects it. */
+  /** Not in the log. It can still arrive there if the end that it expects can still come. */
   #missed(entry: Entry, end: number): CanopyError {
     const { error, item } = entry;
     if (hasCode(error, 'EVENT_INVALID', 'EVENT_LOG_FULL', 'EVENT_LOG_MISSING')) return error;
     const refused = hasCode(error, 'EVENT_LOG_CONFLICT', 'EVENT_LOG_UNAVAILABLE');
-    return failed(item.request, messageOf(error), !refused && entry.predicted - 1 === end);
+    return failed(item.request, messageOf(error), !refused && entry.predicted > end);
   }
 
   #stale(problem: string): CanopyError {

@@ -130,8 +130,12 @@ export class PlainReplica implements Replica {
     const previousLeaderId = this.#leaderId;
     this.#leaderId = nodeId;
     const change = { type: LEADER_CHANGED_EVENT, namespace, newLeaderId: nodeId, previousLeaderId, epoch };
-    // It only redirects; who missed it learns of the leader from the first write.
-    await pipeline.send([change]).catch((error: Error) => this.#host.failed(error, 'announce the leader'));
+    try {
+      await pipeline.send([change]);
+    } catch (error) {
+      // It only redirects; who missed it learns of the leader from the first write.
+      this.#host.failed(error as Error, 'announce the leader');
+    }
     return epoch;
   }
 
@@ -168,6 +172,8 @@ export class PlainReplica implements Replica {
       ...(epoch === 0 ? {} : { epoch }),
     };
     const done = Promise.withResolvers<number>();
+    // Its caller may have stopped waiting.
+    done.promise.catch(() => {});
     this.#unsent.push({ event, done });
     void this.#send();
     return { sequence, done: done.promise };

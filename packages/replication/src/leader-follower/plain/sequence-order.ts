@@ -30,7 +30,8 @@ export class SequenceOrder<T> {
   offer(sequence: number, item: T): 'taken' | 'duplicate' | 'full' {
     if (sequence <= this.#applied || this.#waiting.has(sequence)) return 'duplicate';
     if (this.#waiting.size >= this.#limit && sequence !== this.#applied + 1) {
-      const last = Math.max(...this.#waiting.keys());
+      let last = 0;
+      for (const waiting of this.#waiting.keys()) last = Math.max(last, waiting);
       if (sequence > last) return 'full';
       this.#waiting.delete(last);
       this.#waiting.set(sequence, item);
@@ -56,7 +57,8 @@ export class SequenceOrder<T> {
   /** What is missing before the first one that waits. */
   missing(): SequenceRange | undefined {
     if (this.#waiting.size === 0) return undefined;
-    const first = Math.min(...this.#waiting.keys());
+    let first = Number.POSITIVE_INFINITY;
+    for (const waiting of this.#waiting.keys()) first = Math.min(first, waiting);
     return first > this.#applied + 1 ? { from: this.#applied + 1, to: first - 1 } : undefined;
   }
 

@@ -1,0 +1,111 @@
+/** A `MultiMasterManager` as a managed replica. */
+import { CanopyError, messageOf } from '@canopy/core';
+import type {
+  ConflictSide,
+  HotSpot,
+  ManagedReplica,
+  MasterStatus,
+  ReplicaClock,
+  ReplicaConflict,
+} from '../managed-replica.ts';
+
+/** What is called of a manager of masters. */
+export interface ManagedMaster {
+  getMasterId(): string;
+  getConflictStrategy(): string;
+  getMetrics(): { readonly conflictsDetected: number };
+  getStatus(): Omit<MasterStatus, 'kind' | 'strategy' | 'conflictsDetected' | 'lastError'>;
+  getConflicts(): Promise<readonly MasterConflict[]>;
+  getPendingConflicts(): Promise<readonly MasterConflict[]>;
+  resolveConflict(entityId: string, data: Record<string, unknown>): Promise<unknown>;
+  delete(entityId: string): Promise<unknown>;
+  hotEntities(limit?: number): readonly HotSpot[];
+  clockReport(): {
+    readonly self: ReplicaClock['self'];
+    readonly members: readonly { readonly masterId: string; readonly active: boolean; readonly aheadMs?: number }[];
+  };
+  syncWithRemote(): Promise<void>;
+  removeMaster(masterId: string): Promise<void>;
+  on(name: 'failed', listener: (event: { readonly error: Error }) => unknown): unknown;
+}
+
+interface MasterConflict {
+  readonly entityId: string;
+  readonly detectedAt: number;
+  readonly versions: readonly ConflictSide[];
+}
+
+export class MasterReplica implements ManagedReplica {
+  readonly kind = 'master';
+  readonly node: string;
+  readonly #manager: ManagedMaster;
+  #lastError: string | undefined;
+
+  constructor(node: string, manager: ManagedMaster) {
+    this.node = node;
+    this.#manager = manager;
+    manager.on('failed', ({ error }) => {
+      this.#lastError = CanopyError.is(error) ? `${error.code}: ${error.message}` : messageOf(error);
+    });
+  }
+
+  knows(): string[] {
+    const { members } = this.#manager.clockReport();
+    return members.filter(({ active }) => active).map(({ masterId }) => masterId);
+  }
+
+  status(): MasterStatus {
+    const { masterId, durable, eventsApplied, waiting, unsent, rejected, pendingConflicts, conflictRate, vectorClock } =
+      this.#manager.getStatus();
+    return {
+      kind: this.kind,
+      masterId,
+      durable,
+      strategy: this.#manager.getConflictStrategy(),
+      eventsApplied,
+      waiting,
+      unsent,
+      rejected,
+      conflictsDetected: this.#manager.getMetrics().conflictsDetected,
+      pendingConflicts,
+      conflictRate,
+      vectorClock,
+      lastError: this.#lastError,
+    };
+  }
+
+  async conflicts(entityId?: string): Promise<ReplicaConflict[]> {
+    const all = await this.#manager.getConflicts();
+    const pending = new Set((await this.#manager.getPendingConflicts()).map((one) => one.entityId));
+    return all
+      .filter((one) => entityId === undefined || one.entityId === entityId)
+      .map((one) => ({
+        entityId: one.entityId,
+        detectedAt: one.detectedAt,
+        versions: one.versions,
+        pending: pending.has(one.entityId),
+      }));
+  }
+
+  async resolve(entityId: string, data: Readonly<Record<string, unknown>> | null): Promise<void> {
+    if (data === null) await this.#manager.delete(entityId);
+    else await this.#manager.resolveConflict(entityId, { ...data });
+  }
+
+  hot(limit: number): readonly HotSpot[] {
+    return this.#manager.hotEntities(limit);
+  }
+
+  clock(): ReplicaClock {
+    const { self, members } = this.#manager.clockReport();
+    return { self, members: members.map(({ masterId, aheadMs }) => ({ masterId, aheadMs })) };
+  }
+
+  async resync(): Promise<void> {
+    await this.#manager.syncWithRemote();
+  }
+
+  async removeMember(node: string): Promise<void> {
+    await this.#manager.removeMaster(node);
+  }
+}

@@ -1,0 +1,5 @@
+import { MemoryNats } from '@canopy/nats/memory';
+import { describeKvCheckpoints } from './kv-checkpoints.ts';
+
+const hub = new MemoryNats();
+describeKvCheckpoints(async () => hub.session());
