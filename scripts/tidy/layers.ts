@@ -14,7 +14,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   '@canopy/sqlite': ['core', 'nats'],
   '@canopy/backends': ['core', 'nats'],
   '@canopy/platform': ['core', 'nats', 'election'],
-  '@canopy/cli': ['core', 'nats', 'election', 'sqlite', 'backends', 'platform'],
+  '@canopy/cli': ['core', 'nats', 'election', 'replication', 'sqlite', 'backends', 'platform'],
   '@canopy/testkit': ['core', 'nats'],
   '@canopy/example-ledger': [],
   '@canopy/example-library': ['core', 'nats', 'sqlite', 'backends', 'platform'],

@@ -13,6 +13,7 @@ import { addElectionVerbs } from './election-verbs.ts';
 import { cliErrors } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { createPrinter, type OutputFormat, type Printer, type Streams } from './output/printer.ts';
+import { addReplicationVerbs } from './replication-verbs.ts';
 import { VERSION } from './version.ts';
 
 export interface Invocation {
@@ -92,7 +93,7 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
       .command(usage)
       .description(summary)
       .showHelpAfterError('(add --help for the options of this verb)')
-      .addHelpText('after', () => HELP[usage] ?? '')
+      .addHelpText('after', () => HELP[parent === program ? usage : `${parent.name()} ${usage}`] ?? '')
       .addHelpText('after', GLOBAL_HELP);
   const findsCluster = (command: Command): Command =>
     command
@@ -166,6 +167,7 @@ export function buildProgram(invocation: Invocation, done: (exit: number) => voi
     );
 
   addElectionVerbs(program, { verb, printer, cluster, done });
+  addReplicationVerbs(program, { verb, printer, cluster, done });
   return program;
 }
 
@@ -234,6 +236,7 @@ Examples:
   canopy stepdown ledger --to n2            move an app, losing nothing
   canopy elect --group jobs -- ./worker     run a command only while leader
   canopy db replicate app.db --store /mnt/b ship a database's changes as they are committed
+  canopy replication status -n orders       replicas of an application's state
 In a checkout, write npx canopy.
 
 Environment (flags are stronger): NATS_URL, PLATFORM, NODE_ID, CANOPY_NATS_SERVER, NO_COLOR.
@@ -250,7 +253,7 @@ Example:
 
 Exit code 1 when an app is not served or a node of it does not answer.`;
 
-/** What a verb's help ends with, by its usage. */
+/** What a verb's help ends with, by its usage and, below another verb, that one's name. */
 const HELP: Readonly<Record<string, string>> = {
   up: `
 Examples:
@@ -281,7 +284,7 @@ Examples:
   canopy app list
   canopy app status ledger`,
 
-  'status <app>': `
+  'app status <app>': `
 Examples:
   canopy app status ledger
   canopy app status ledger --config canopy.yaml --output json
@@ -302,7 +305,7 @@ Examples:
   canopy db verify --store nats://127.0.0.1:4222/app
   canopy db restore --store nats://127.0.0.1:4222/app --to /tmp/app.db`,
 
-  'status [app]': `
+  'db status [app]': `
 Examples:
   canopy db status
   canopy db status ledger --output json

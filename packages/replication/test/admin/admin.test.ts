@@ -108,7 +108,7 @@ describe('status and lag', () => {
     const follower = await node('n2', ReplicationRole.Follower);
     await leader.manager.write({ key: 'k', value: 1, operation: 'update' }, { ack: 'followers:1' });
     await leader.manager.registerFollower('gone');
-    const { nodes, silent, findings } = await admin({ timeoutMs: 600 }).status();
+    const { nodes, silent, findings } = await admin({ timeoutMs: 1500 }).status();
     expect(nodes.map(({ node: name, status }) => [name, 'role' in status && status.role])).toEqual([
       ['n1', 'leader'],
       ['n2', 'follower'],
@@ -138,7 +138,7 @@ describe('status and lag', () => {
     const other = new ReplicationAdmin({ bus: new MemoryNats().session().bus, namespace: 'other', timeoutMs: 50 }, env);
     expect(await codeOf(other.status())).toBe('REPLICATION_NOBODY');
     expect(await codeOf(other.conflicts())).toBe('REPLICATION_NOBODY');
-    expect((await admin({ timeoutMs: 600, expected: ['n7'] }).status()).silent).toEqual(['n7']);
+    expect((await admin({ timeoutMs: 1500, expected: ['n7'] }).status()).silent).toEqual(['n7']);
     expect(await codeOf(admin().conflicts())).toBe('REPLICATION_NO_MASTER');
   });
 

@@ -1,39 +1,25 @@
 /** A `MultiMasterManager` as a managed replica. */
 import { CanopyError, messageOf } from '@canopy/core';
-import type {
-  ConflictSide,
-  HotSpot,
-  ManagedReplica,
-  MasterStatus,
-  ReplicaClock,
-  ReplicaConflict,
-} from '../managed-replica.ts';
+import type { MultiMasterManager } from '../../multi-master/manager.ts';
+import type { HotSpot, ManagedReplica, MasterStatus, ReplicaClock, ReplicaConflict } from '../managed-replica.ts';
 
 /** What is called of a manager of masters. */
-export interface ManagedMaster {
-  getMasterId(): string;
-  getConflictStrategy(): string;
-  getMetrics(): { readonly conflictsDetected: number };
-  getStatus(): Omit<MasterStatus, 'kind' | 'strategy' | 'conflictsDetected' | 'lastError'>;
-  getConflicts(): Promise<readonly MasterConflict[]>;
-  getPendingConflicts(): Promise<readonly MasterConflict[]>;
-  resolveConflict(entityId: string, data: Record<string, unknown>): Promise<unknown>;
-  delete(entityId: string): Promise<unknown>;
-  hotEntities(limit?: number): readonly HotSpot[];
-  clockReport(): {
-    readonly self: ReplicaClock['self'];
-    readonly members: readonly { readonly masterId: string; readonly active: boolean; readonly aheadMs?: number }[];
-  };
-  syncWithRemote(): Promise<void>;
-  removeMaster(masterId: string): Promise<void>;
-  on(name: 'failed', listener: (event: { readonly error: Error }) => unknown): unknown;
-}
-
-interface MasterConflict {
-  readonly entityId: string;
-  readonly detectedAt: number;
-  readonly versions: readonly ConflictSide[];
-}
+export type ManagedMaster = Pick<
+  MultiMasterManager,
+  | 'getMasterId'
+  | 'getConflictStrategy'
+  | 'getMetrics'
+  | 'getStatus'
+  | 'getConflicts'
+  | 'getPendingConflicts'
+  | 'resolveConflict'
+  | 'delete'
+  | 'hotEntities'
+  | 'clockReport'
+  | 'syncWithRemote'
+  | 'removeMaster'
+  | 'on'
+>;
 
 export class MasterReplica implements ManagedReplica {
   readonly kind = 'master';
