@@ -48,6 +48,8 @@ export interface ChainEntry {
   readonly minTxid: number;
   readonly maxTxid: number;
   readonly epoch: number;
+  /** Of the bucket: tells an entry that came back from one that stayed. */
+  readonly revision?: number;
 }
 
 /** Level 0 of the log, in order: no hole, no epoch below the one before it. */
@@ -56,11 +58,18 @@ export function brokenChain(entries: readonly ChainEntry[]): readonly string[] {
   for (const [i, entry] of entries.entries()) {
     const before = entries[i - 1];
     if (before === undefined) continue;
-    if (entry.minTxid !== before.maxTxid + 1) problems.push(`the log has ${before.maxTxid} and then ${entry.minTxid}`);
+    if (entry.minTxid !== before.maxTxid + 1)
+      problems.push(`the log has ${before.maxTxid} and then ${entry.minTxid}${revisionsOf(entries, i)}`);
     if (entry.epoch < before.epoch)
       problems.push(`the log's epoch falls from ${before.epoch} to ${entry.epoch} at ${entry.minTxid}`);
   }
   return problems;
+}
+
+function revisionsOf(entries: readonly ChainEntry[], i: number): string {
+  const of = (at: number): string => `${entries[at]?.minTxid} at ${entries[at]?.revision}`;
+  if (entries[i]?.revision === undefined) return '';
+  return ` (${i} entries before it; revisions: ${of(0)}, ${of(i - 1)}, ${of(i)}, ${of(entries.length - 1)})`;
 }
 
 /** What a reader has printed. */

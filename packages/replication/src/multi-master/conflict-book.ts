@@ -35,6 +35,8 @@ export class ConflictBook {
   readonly #records = new Map<string, ConflictRecord>();
   readonly #pending = new Set<string>();
   readonly #hot = new Map<string, { conflicts: number; atMost: number }>();
+  /** The most that a forgotten entity had been counted. */
+  #forgotten = 0;
   detected = 0;
   /** Settled records that made room for newer ones. */
   dropped = 0;
@@ -95,21 +97,16 @@ export class ConflictBook {
       .slice(0, limit);
   }
 
-  /** Counts frequent entities in bounded memory: a newcomer takes over the count of the least frequent one, as its possible error. */
+  /** Counts frequent entities in bounded memory: the rarer half goes now and then, and who comes later may have been among it. */
   #heat(entityId: string): void {
     const known = this.#hot.get(entityId);
-    if (known !== undefined) {
-      known.conflicts += 1;
-      return;
+    if (known !== undefined) known.conflicts += 1;
+    else this.#hot.set(entityId, { conflicts: this.#forgotten + 1, atMost: this.#forgotten });
+    if (this.#hot.size <= 2 * HOT_MAX) return;
+    const byCount = [...this.#hot].sort(([, a], [, b]) => b.conflicts - a.conflicts);
+    for (const [id, { conflicts }] of byCount.slice(HOT_MAX)) {
+      this.#forgotten = Math.max(this.#forgotten, conflicts);
+      this.#hot.delete(id);
     }
-    let atMost = 0;
-    if (this.#hot.size >= HOT_MAX) {
-      let least: string | undefined;
-      for (const [id, { conflicts }] of this.#hot)
-        if (least === undefined || conflicts < (this.#hot.get(least)?.conflicts ?? 0)) least = id;
-      atMost = this.#hot.get(least as string)?.conflicts ?? 0;
-      this.#hot.delete(least as string);
-    }
-    this.#hot.set(entityId, { conflicts: atMost + 1, atMost });
   }
 }

@@ -8,8 +8,10 @@
 import type { AtomicStore, StoreChange } from '../ports/atomic-store.ts';
 import type { Json } from '../ports/event-log.ts';
 import type { CausalOrderState } from './causal-order.ts';
+import { type EntityRecord, isTombstone } from './entity-record.ts';
 import type { ClockRecord } from './event.ts';
 import type { MembersState } from './members.ts';
+import type { Settlement } from './settlement.ts';
 
 /** Written with every write of this master. */
 export interface SelfState {
@@ -112,4 +114,13 @@ export function put(space: Space, key: string, value: unknown): StoreChange {
 /** Numbers as keys that sort as they count. */
 export function numberKey(number: number): string {
   return String(number).padStart(16, '0');
+}
+
+/** No more than differs: most of the time of a write is its commit. */
+export function changesOf(id: string, before: EntityRecord | undefined, { record, known }: Settlement): StoreChange[] {
+  if (known) return [];
+  const gone = isTombstone(record);
+  const changes = [put('entities', id, record)];
+  if (gone || (before !== undefined && isTombstone(before))) changes.push(put('tombstones', id, gone ? 1 : undefined));
+  return changes;
 }

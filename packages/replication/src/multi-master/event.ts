@@ -45,14 +45,14 @@ export interface Change {
 }
 
 const HLC = /^([0-9a-f]{12})-([0-9a-f]{4})-/;
-const ID_MAX = 1024;
+/** What stores take as a key. */
+const ID_BYTES_MAX = 1024;
 
 /** Throws MASTER_EVENT_INVALID for what is no event. */
 export function readMasterEvent(json: unknown): Change {
   if (!isPlainObject(json)) throw invalid('it is no record');
-  const { type, masterId, entityId, entityType, data, timestamp, version, incarnation } = json;
-  if (typeof entityId !== 'string' || entityId === '' || entityId.length > ID_MAX)
-    throw invalid(`its entityId is no text of 1 to ${ID_MAX} characters`);
+  const { type, masterId, entityType, data, timestamp, version, incarnation } = json;
+  const entityId = checkEntityId(json.entityId);
   if (type !== 'write' && type !== 'delete') throw invalid(`its type is ${JSON.stringify(type)}`);
   if (typeof masterId !== 'string' || masterId === '') throw invalid('its masterId is missing');
   const clock = readClock(json.vectorClock);
@@ -75,6 +75,15 @@ export function readMasterEvent(json: unknown): Change {
     resolution: json.resolution === true,
     incarnation: typeof incarnation === 'string' ? incarnation : undefined,
   };
+}
+
+/** An id that every master's store can keep, or MASTER_EVENT_INVALID: one that can't be stored would stop whoever reads it. */
+export function checkEntityId(id: unknown): string {
+  if (typeof id !== 'string' || id === '') throw invalid('its entityId is missing');
+  if (id.length * 3 > ID_BYTES_MAX && Buffer.byteLength(id) > ID_BYTES_MAX)
+    throw invalid(`its entityId is longer than ${ID_BYTES_MAX} bytes`);
+  if (!id.isWellFormed()) throw invalid('its entityId is not well-formed Unicode');
+  return id;
 }
 
 /** The event of a change, for the wire. */
@@ -100,7 +109,7 @@ export function writeMasterEvent(change: Change): MasterEvent {
 export function readClock(json: unknown): ClockRecord {
   try {
     const { nodes, clock } = {
-      nodes: VectorClock.fromJSON(json),
+      nodes: json instanceof VectorClock ? json : VectorClock.fromJSON(json),
       clock: Object.create(null) as Record<string, number>,
     };
     for (const node of nodes.getNodes()) clock[node] = nodes.get(node);

@@ -122,6 +122,6 @@ async function isSoon(next: Promise<unknown>): Promise<boolean> {
       there = true;
     },
   );
-  for (let turn = 0; turn < 8 && !there; turn++) await undefined;
+  for (let turn = 0; turn < 16 && !there; turn++) await undefined;
   return there;
 }

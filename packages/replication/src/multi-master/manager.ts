@@ -15,6 +15,7 @@ import type { SnapshotInfo } from '../ports/snapshot-store.ts';
 import type { Entity } from '../ports/state-store.ts';
 import type { ConflictRecord, HotEntity } from './conflict-book.ts';
 import { DurableReplica } from './durable-replica.ts';
+import { checkEntityId } from './event.ts';
 import { Listeners, type MasterEventName, type MasterListener } from './listeners.ts';
 import type { MemberStatus } from './members.ts';
 import {
@@ -104,7 +105,7 @@ export class MultiMasterManager {
 
   /**
    * Writes an entity here; others follow. `$type` stays as it is, or is that of `data`, or `Entity`. Values that merge
-   * (`GCounter`, …) may stand anywhere in `data`; with the strategy `crdt` they merge. Throws MASTER_CLOSED, MASTER_OUTBOX_FULL,
+   * (`GCounter`, …) may stand anywhere in `data`; with the strategy `crdt` they merge. Throws MASTER_CLOSED, MASTER_OUTBOX_FULL, MASTER_EVENT_INVALID for an id that is empty or longer than 1 KiB,
    * REPLICATED_VALUE_INVALID and the errors of the store; with a log also MASTER_NOT_JOINED, EVENT_INVALID.
    */
   write(entityId: string, data: Record<string, unknown>, options: WriteOptions = {}): Promise<WriteResult> {
@@ -348,6 +349,7 @@ export class MultiMasterManager {
 
   async #change(write: LocalWrite, counts = 1): Promise<WriteResult> {
     this.#requireOpen();
+    checkEntityId(write.entityId);
     const { queued } = await this.#replica.write(write);
     this.#writesLocal += counts;
     return { success: true, entityId: write.entityId, masterId: this.#settings.masterId, queued };

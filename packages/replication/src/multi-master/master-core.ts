@@ -12,7 +12,7 @@ import type { LogEvent } from '../ports/event-log.ts';
 import type { Entity } from '../ports/state-store.ts';
 import { CausalOrder } from './causal-order.ts';
 import { ConflictBook, type ConflictRecord } from './conflict-book.ts';
-import { DurableState, numberKey, put, type ReaderState, type SelfState } from './durable-state.ts';
+import { changesOf, DurableState, numberKey, put, type ReaderState, type SelfState } from './durable-state.ts';
 import { covers, type EntityRecord, isTombstone, latestVersion, versionOf } from './entity-record.ts';
 import { type Change, type ClockRecord, type MasterEvent, readMasterEvent, writeMasterEvent } from './event.ts';
 import type { Listeners } from './listeners.ts';
@@ -20,7 +20,7 @@ import { isMemberEvent, type MemberEvent, Members } from './members.ts';
 import type { MultiMasterSettings } from './options.ts';
 import { entityOf, type Policy, show } from './policy.ts';
 import { type ApplyResult, type LocalWrite, typeOf } from './replica.ts';
-import { type Settlement, settle } from './settlement.ts';
+import { settle } from './settlement.ts';
 import { excessOf, stampAfter, takeOver } from './stamps.ts';
 import { StoredWaiting } from './stored-waiting.ts';
 
@@ -42,6 +42,8 @@ export class MasterCore {
   /** Why this master can't go on. */
   failure: Error | undefined;
   onFailure: (() => void) | undefined;
+  /** An event of this life came back from the log, and counts. */
+  onReadBack: ((number: number) => void) | undefined;
   /** When held events may take effect, ms from the time it was set; undefined: none is held. */
   heldForMs: number | undefined;
   readonly #waiting: StoredWaiting;
@@ -118,8 +120,8 @@ export class MasterCore {
     const { number, wallMs, counter } = change;
     const next = { ...self, counter: number, hlc: hlcText(wallMs, counter, masterId) };
     const changes = [
-      ...this.#changesOf(entityId, settlement),
-      put('pending', entityId, undefined),
+      ...changesOf(entityId, before, settlement),
+      ...(this.conflicts.isPending(entityId) ? [put('pending', entityId, undefined)] : []),
       put('outbox', numberKey(number), event),
       put('meta', 'self', next),
     ];
@@ -158,7 +160,7 @@ export class MasterCore {
       this.counts.duplicates += 1;
       return { success: true };
     }
-    if (author === this.#settings.masterId) this.#checkOwn(change);
+    if (author === this.#settings.masterId) this.#own(change);
     const readiness = this.order.judge(author, clock);
     if (readiness === 'duplicate') {
       this.counts.duplicates += 1;
@@ -241,6 +243,21 @@ export class MasterCore {
     takeOver(this.clock, { ...latestVersion(record.versions) } as unknown as Change);
   }
 
+  /** As if it had never been. */
+  forget(entityId: string): void {
+    this.state.set('entities', entityId, undefined);
+    this.state.set('tombstones', entityId, undefined);
+  }
+
+  /** After the members came by other means than events: whether this life still counts. */
+  checkMembership(): void {
+    const { masterId } = this.#settings;
+    const [known, self] = [this.members.get(masterId), this.self];
+    if (self === undefined || self.joinedAt === 0 || (known?.active && known.incarnation === self.incarnation)) return;
+    const replaced = known?.active === true;
+    this.fail(replicationErrors.create(replaced ? 'MASTER_REPLACED' : 'MASTER_REMOVED', { masterId }));
+  }
+
   /** An event that waits, from a snapshot. */
   restoreWaiting(key: string, event: MasterEvent): void {
     this.#waiting.restore(key, event);
@@ -258,7 +275,7 @@ export class MasterCore {
     const before = this.state.get<EntityRecord>('entities', entityId);
     const version = change.version ?? (before?.versions[0]?.version ?? 0) + 1;
     const settlement = settle(entityId, before, versionOf(change, version), this.#policy());
-    for (const { space, key, value } of this.#changesOf(entityId, settlement))
+    for (const { space, key, value } of changesOf(entityId, before, settlement))
       this.state.set(space as 'entities', key, value);
     this.order.deliver(author, number);
     takeOver(this.clock, change);
@@ -282,11 +299,6 @@ export class MasterCore {
     this.conflicts.settle(entityId);
     this.state.set('pending', entityId, undefined);
     if (wasPending) this.#listeners.emit('conflictResolved', { entityId, by });
-  }
-
-  #changesOf(entityId: string, { record, known }: Settlement): StoreChange[] {
-    if (known) return [];
-    return [put('entities', entityId, record), put('tombstones', entityId, isTombstone(record) ? 1 : undefined)];
   }
 
   #show(entityId: string, record: EntityRecord): Entity | undefined {
@@ -335,9 +347,10 @@ export class MasterCore {
     }
   }
 
-  /** Two lives under one id must not both be believed. */
-  #checkOwn({ number, wallMs, counter, incarnation, author }: Change): void {
+  /** The log has it, as an event that counts. Two lives under one id must not both be believed. */
+  #own({ number, wallMs, counter, incarnation, author }: Change): void {
     if (incarnation !== this.self?.incarnation) return;
+    this.onReadBack?.(number);
     const mine = this.state.get<MasterEvent>('outbox', numberKey(number));
     if (mine !== undefined && mine.hlc !== hlcText(wallMs, counter, author))
       this.fail(replicationErrors.create('MASTER_REPLACED', { masterId: author }));

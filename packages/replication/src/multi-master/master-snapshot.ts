@@ -5,7 +5,7 @@
 import { replicationErrors } from '../errors.ts';
 import type { SnapshotInfo, SnapshotStore } from '../ports/snapshot-store.ts';
 import type { CausalOrderState } from './causal-order.ts';
-import { type EntityRecord, joinRecords } from './entity-record.ts';
+import { covers, type EntityRecord, joinRecords } from './entity-record.ts';
 import type { ClockRecord, MasterEvent } from './event.ts';
 import type { MasterCore } from './master-core.ts';
 import { Members, type MembersState } from './members.ts';
@@ -62,11 +62,12 @@ export async function loadSnapshot(
   if (info === undefined || info.logCreatedAt !== core.logCreatedAt) return false;
   if (info.sequence + 1 < first || info.sequence <= core.position) return false;
   let header: Header | undefined;
+  const ids = new Set<string>();
   let collected = 0;
   for await (const batch of store.read(info, { signal })) {
     for (const line of batch) {
       if (header === undefined) header = readHeader(line, info);
-      else readEntry(core, line, policy);
+      else readEntry(core, line, policy, ids);
       collected += 1;
     }
     if (collected >= COMMIT_EVERY) {
@@ -76,10 +77,15 @@ export async function loadSnapshot(
     }
   }
   if (header === undefined) return false;
+  core.flush();
+  // What the snapshot has seen and does not have was deleted, and all have forgotten it.
+  for (const page of core.state.pages<EntityRecord>('entities'))
+    for (const [id, record] of page) if (!ids.has(id) && covers(header.order.seen, record)) core.forget(id);
   for (const [master, number] of Object.entries(header.order.seen)) core.order.raise(master, number);
   core.members = new Members(header.members);
   core.collected = header.collected;
   core.position = Math.max(core.position, header.position);
+  core.checkMembership();
   core.drain();
   core.flush();
   return true;
@@ -95,12 +101,13 @@ function readHeader(line: string, { namespace, sequence }: SnapshotInfo): Header
   });
 }
 
-function readEntry(core: MasterCore, line: string, policy: Policy): void {
+function readEntry(core: MasterCore, line: string, policy: Policy, ids: Set<string>): void {
   const [kind, key, value] = JSON.parse(line) as [string, string, unknown];
   if (kind === 'waiting') {
     core.restoreWaiting(key, value as MasterEvent);
     return;
   }
+  ids.add(key);
   const theirs = value as EntityRecord;
   const mine = core.state.get<EntityRecord>('entities', key);
   const keep = keepsRivals(policy, [...theirs.versions, ...(mine?.versions ?? [])]);

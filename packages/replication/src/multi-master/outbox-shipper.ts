@@ -25,12 +25,18 @@ export class OutboxShipper {
   #waiters: Waiter[] = [];
   #wake: (() => void) | undefined;
   #failures = 0;
+  /** Up to here all events of this master came back from the log, or were there before this process. */
+  #confirmed: number;
+  readonly #ahead = new Set<number>();
 
   constructor(core: MasterCore, log: EventLog, env: Env, onBlocked: (problem: string) => void) {
     this.#core = core;
     this.#log = log;
     this.#env = env;
     this.#onBlocked = onBlocked;
+    const [first] = core.state.first<MasterEvent>('outbox', 1);
+    this.#confirmed = first === undefined ? (core.self?.counter ?? 0) : Number(first[0]) - 1;
+    core.onReadBack = (number) => this.#readBack(number);
   }
 
   /** The last attempt failed. */
@@ -43,7 +49,7 @@ export class OutboxShipper {
     this.#wake?.();
   }
 
-  /** Resolves when the log has it, and all before it. Rejects when this ends before. */
+  /** Resolves when it came back from the log, and all before it, and counts. Rejects when this ends before. */
   sent(number: number): Promise<void> {
     return new Promise((resolve, reject) => this.#waiters.push({ number, resolve, reject }));
   }
@@ -67,6 +73,11 @@ export class OutboxShipper {
   async #ship(signal: AbortSignal): Promise<boolean> {
     const { self, state } = this.#core;
     const batch = state.first<MasterEvent>('outbox', WINDOW);
+    if (batch.length === 0) {
+      // Somebody emptied the store under us: there is nothing left to send.
+      this.#core.unsent = state.count('outbox');
+      return this.#core.unsent === 0 || this.#blocked(new Error('the outbox can not be read'));
+    }
     const results = await Promise.allSettled(
       batch.map(([key, event]) =>
         this.#log.append(event as unknown as Json, {
@@ -84,7 +95,6 @@ export class OutboxShipper {
     } catch (error) {
       return this.#blocked(error);
     }
-    this.#tell();
     if (failed !== undefined) return this.#blocked(failed.reason);
     this.#failures = 0;
     return true;
@@ -96,14 +106,13 @@ export class OutboxShipper {
     return false;
   }
 
-  /** Those before whom nothing is unsent: with a gap before it an event would not count after the loss of this disk. */
-  #tell(): void {
-    if (this.#waiters.length === 0) return;
-    const [first] = this.#core.state.first<MasterEvent>('outbox', 1);
-    const sent = first === undefined ? Number.POSITIVE_INFINITY : Number(first[0]) - 1;
-    this.#waiters = this.#waiters.filter(({ number, resolve }) => {
-      if (number > sent) return true;
-      resolve();
+  /** Only this tells that an event counts: the log also takes those of a master that has been replaced, and nobody applies them. */
+  #readBack(number: number): void {
+    if (number > this.#confirmed) this.#ahead.add(number);
+    while (this.#ahead.delete(this.#confirmed + 1)) this.#confirmed += 1;
+    this.#waiters = this.#waiters.filter((waiter) => {
+      if (waiter.number > this.#confirmed) return true;
+      waiter.resolve();
       return false;
     });
   }

@@ -249,3 +249,32 @@ it('keeps pending conflicts over a restart', async () => {
   await until(async () => expect(await a.getPendingConflicts()).toEqual([]));
   await same(a, b);
 });
+
+it('does not bring back what was deleted and forgotten while it was out of the group', async () => {
+  const log = new MemoryLog('group');
+  const snapshots = memorySnapshots();
+  const [diskA, diskB, diskC] = [new Disk(), new Disk(), new Disk()];
+  const config = { snapshots, reportInterval: 20 };
+  const a = await joined('a', log, diskA, config);
+  const b = await joined('b', log, diskB, config);
+  const c = await joined('c', log, diskC, config);
+  await a.write('x', {}, { ack: 'log' });
+  await a.write('y', {}, { ack: 'log' });
+  await same(a, b, c);
+  await b.leave();
+  await c.close();
+  await a.removeMaster('c');
+  await a.delete('x', { ack: 'log' });
+  await until(() => expect(diskA.spaces.get('entities')?.has('x')).toBe(false));
+  await a.takeSnapshot({ trim: true });
+  await a.write('z', {}, { ack: 'log' });
+  const back = await joined('b', log, diskB, config);
+  await same(a, back);
+  expect(await back.read('x')).toBeNull();
+  expect(await back.read('y')).not.toBeNull();
+  const gone = make('c', log, diskC, config);
+  const failed: string[] = [];
+  gone.on('failed', ({ error }) => failed.push((error as Error & { code: string }).code));
+  await gone.subscribe();
+  await until(() => expect(failed).toEqual(['MASTER_REMOVED']));
+});

@@ -2,7 +2,7 @@
 
 import { GCounter } from '@canopy/replication';
 import { type Entity, MultiMasterManager, VectorClock } from '@canopy/replication/multi-master';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { MultiMasterConfig } from '../../src/multi-master/options.ts';
 
 type Handler = (event: unknown) => Promise<void>;
@@ -131,6 +131,30 @@ describe('writes', () => {
     await master.close();
     await expect(master.write('x', {})).rejects.toMatchObject({ code: 'MASTER_CLOSED' });
   });
+});
+
+it('sends what was queued by itself, also under timers of a test', async () => {
+  vi.useFakeTimers();
+  try {
+    const bus = new Bus();
+    const master = make('m1', bus);
+    bus.down = true;
+    expect((await master.write('x', {})).queued).toBe(true);
+    bus.down = false;
+    await vi.advanceTimersByTimeAsync(1100);
+    expect(bus.events.length).toBe(1);
+    expect(master.getStatus().unsent).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+it('takes clocks as instances, and ids that every store can keep', async () => {
+  const master = make('m1', new Bus());
+  const clock = new VectorClock({ m2: 1 });
+  expect(await master.applyRemoteEvent({ ...event('m2', 'x', {}), vectorClock: clock })).toEqual({ success: true });
+  await expect(master.write('x'.repeat(1025), {})).rejects.toMatchObject({ code: 'MASTER_EVENT_INVALID' });
+  await expect(master.write('', {})).rejects.toMatchObject({ code: 'MASTER_EVENT_INVALID' });
 });
 
 describe('delivery', () => {

@@ -43,6 +43,10 @@ interface Node {
   cut: boolean;
   /** What took effect in this life, or before. */
   seen: Record<string, number>;
+  /** A life that was thought dead, whose disk was given up, and that goes on. */
+  former:
+    | { readonly master: MultiMasterManager; readonly disk: Disk; readonly seen: Record<string, number> }
+    | undefined;
 }
 
 class NodeClock implements Clock {
@@ -77,6 +81,7 @@ class Simulation {
   /** Events by author and number, as their authors stored them; several where a lost disk lost a number. */
   readonly #written = new Map<string, MasterEvent[]>();
   readonly #acknowledged: { readonly event: MasterEvent; readonly disk: Disk; readonly inLog: boolean }[] = [];
+  readonly #dead = new Set<string>();
   #calm = false;
 
   constructor(options: SimulationOptions) {
@@ -94,6 +99,7 @@ class Simulation {
       store: undefined,
       cut: false,
       seen: {},
+      former: undefined,
     }));
     this.#log.fault = ({ node, operation }) => this.#fault(node, operation);
   }
@@ -107,7 +113,7 @@ class Simulation {
     }
     await this.#heal();
     await this.#check();
-    for (const { master } of this.#nodes) void master?.close();
+    for (const { master, former } of this.#nodes) for (const each of [master, former?.master]) void each?.close();
     await settle();
     return { seed: this.#options.seed, violations: [...this.#violations], counts: this.#counts };
   }
@@ -117,8 +123,10 @@ class Simulation {
     const dice = this.#random.int(100);
     if (!node.alive) {
       if (dice < 50) this.#start(node);
-    } else if (dice < 72) await this.#write(node);
-    else if (dice < 80) this.#die(node, dice < 75);
+    } else if (dice < 68) await this.#write(node, node);
+    else if (dice < 72) await this.#write(node, node.former);
+    else if (dice < 74) this.#giveUp(node);
+    else if (dice < 80) this.#die(node, dice < 76);
     else if (dice < 90) {
       node.cut = !node.cut;
       this.#count('cuts');
@@ -131,9 +139,9 @@ class Simulation {
     }
   }
 
-  async #write(node: Node): Promise<void> {
-    const { master, disk } = node;
-    if (master === undefined) return;
+  async #write(node: Node, writer: Pick<Node, 'master' | 'disk' | 'seen'> | undefined): Promise<void> {
+    if (writer?.master === undefined) return;
+    const { master, disk, seen } = writer;
     const id = ENTITIES[this.#random.int(ENTITIES.length)] as string;
     const burst = 1 + this.#random.int(4);
     for (let i = 0; i < burst; i++) {
@@ -147,7 +155,7 @@ class Simulation {
       if (event !== undefined) {
         const name = `${node.id} ${number}`;
         this.#written.set(name, [...(this.#written.get(name) ?? []), event]);
-        node.seen[node.id] = number;
+        seen[node.id] = number;
         this.#count('writes');
         if (ack === 'local') this.#acknowledged.push({ event, disk, inLog: false });
       }
@@ -180,9 +188,13 @@ class Simulation {
       systemEnv({ clock: node.clock, random }),
     );
     node.master = master;
-    node.seen = { ...node.disk.get<{ order: { seen: Record<string, number> } }>('meta', 'reader')?.order.seen };
-    node.seen[node.id] = master.getVectorClock().get(node.id);
-    master.on('eventApplied', ({ masterId, number, entityId }) => this.#applied(node, masterId, number, entityId));
+    const seen: Record<string, number> = {};
+    node.seen = seen;
+    Object.assign(seen, node.disk.get<{ order: { seen: Record<string, number> } }>('meta', 'reader')?.order.seen);
+    seen[node.id] = master.getVectorClock().get(node.id);
+    master.on('eventApplied', ({ masterId, number, entityId }) =>
+      this.#applied({ id: node.id, seen }, masterId, number, entityId),
+    );
     master.on('conflictDetected', () => this.#count('conflicts'));
     master.on('rejected', () => this.#count('rejected'));
     this.#subscribe(master, node);
@@ -190,14 +202,14 @@ class Simulation {
 
   /** As a program does: tries again until it is in. */
   #subscribe(master: MultiMasterManager, node: Node): void {
-    const life = node.life;
+    const { life } = node;
     master.subscribe().catch(async () => {
       await this.#clock.sleep(300);
       if (node.alive && node.life === life) this.#subscribe(master, node);
     });
   }
 
-  #applied(node: Node, author: string, number: number, entityId: string): void {
+  #applied(node: Pick<Node, 'id' | 'seen'>, author: string, number: number, entityId: string): void {
     this.#count('applied');
     const events = this.#written.get(`${author} ${number}`) ?? [];
     if ((node.seen[author] ?? 0) >= number) this.#violations.add(`${node.id} applied ${author}:${number} twice`);
@@ -212,6 +224,7 @@ class Simulation {
 
   #die(node: Node, withDisk: boolean): void {
     node.store?.die();
+    this.#dead.add(`${node.id}#${node.life}`);
     node.alive = false;
     void node.master?.close().catch(() => {});
     node.master = undefined;
@@ -221,11 +234,22 @@ class Simulation {
     this.#count('disksLost');
   }
 
+  /** Somebody takes it for dead and starts it elsewhere, without its disk; it goes on until it learns of that. */
+  #giveUp(node: Node): void {
+    const { master, disk, seen, former } = node;
+    if (master === undefined) return;
+    void former?.master.close().catch(() => {});
+    node.former = { master, disk, seen };
+    node.disk = new Disk();
+    this.#count('givenUp');
+    this.#start(node);
+  }
+
   #fault(name: string, operation: string) {
-    const [id, life] = name.split('#');
+    const [id] = name.split('#');
     const node = this.#nodes.find((each) => each.id === id) as Node;
     // What a dead process had sent may still arrive; it sends nothing more.
-    if (!node.alive || node.life !== Number(life)) return { outcome: 'fail' as const };
+    if (this.#dead.has(name)) return { outcome: 'fail' as const };
     if (this.#calm) return { delayMs: this.#random.int(3) };
     if (node.cut)
       return operation === 'deliver'

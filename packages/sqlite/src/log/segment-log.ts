@@ -29,6 +29,8 @@ import type { CallOptions, LogView } from './view.ts';
 const LIST_TIMEOUT_MS = 60_000;
 const READ_TIMEOUT_MS = 120_000;
 const READ_MAX = 1024 * 1024 * 1024;
+/** Trimmed entries are older than this. */
+const SUSPECT_MS = 60_000;
 const STREAM_TIMEOUT_MS = 60 * 60_000;
 
 export interface SegmentLogOptions {
@@ -172,8 +174,8 @@ export class SegmentLog implements LogView {
 
   /**
    * The newest level-0 entry; undefined when the log is empty. Lists once, then asks only for what follows what it knows:
-   * one round trip for a caller that is at the end and says so with `known`, the transaction that it has. A reader's
-   * view: only an append decides. Throws BLOB_BUCKET_MISSING when there is no bucket.
+   * one round trip for a caller that is at the end and says so with `known`, the transaction that it has, unless nothing was
+   * stored for a minute: then it lists all the same. A reader's view: only an append decides. Throws BLOB_BUCKET_MISSING when there is no bucket.
    */
   async end(options: CallOptions & { known?: number } = {}): Promise<LogEnd | undefined> {
     const { known = 0, ...call } = options;
@@ -182,8 +184,10 @@ export class SegmentLog implements LogView {
     if (from > 0) {
       // What we know must still be there: where it was trimmed, the next name is free though the log went on.
       const [same, next] = await Promise.all([this.entry(from, call), this.entry(from + 1, call)]);
-      tail = same;
-      if (same !== undefined)
+      // A server that was killed may bring back an entry that was trimmed: what is old and last is looked at in its company.
+      const isSuspect = next === undefined && same !== undefined && this.#clock.wall() - same.storedAt > SUSPECT_MS;
+      tail = isSuspect ? undefined : same;
+      if (tail !== undefined)
         for (let at = next; at !== undefined; at = await this.entry(at.maxTxid + 1, call)) tail = at;
     }
     tail ??= await this.listEnd(call);

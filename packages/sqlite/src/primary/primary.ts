@@ -142,9 +142,9 @@ export class Primary {
   }
 
   /** Everything committed before the call is in the log when this resolves, whatever came after it. Throws SQLITE_FENCED. */
-  sync(signal?: AbortSignal): Promise<Position> {
-    if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    const passed = this.#waiters.add();
+  async sync(signal?: AbortSignal): Promise<Position> {
+    if (this.#ended !== undefined) throw this.#ended;
+    const passed = this.#waiters.add(this.#live.committedEnd, this.#storedEnd);
     this.#wakeUp.now();
     return abortable(passed, signal);
   }

@@ -1,6 +1,6 @@
 /**
- * Those who wait until what was committed when they asked is in the log. Each gets a mark, the WAL's committed end as the next
- * pass begins, and is settled by the first entry that lies at or behind it: a writer that never lets a backlog drain keeps nobody
+ * Those who wait until what was committed when they asked is in the log. Each has a mark, the WAL's committed end at the call (as
+ * the next pass begins, where it could not be told then), and is settled by the first entry that lies at or behind it: a writer that never lets a backlog drain keeps nobody
  * waiting for more than the backlog that was there. Invariant: whoever was added is settled once, by an entry at or
  * behind its mark, by a pass that ended with nothing left, by a full image that was read after it came, or by a failure.
  */
@@ -27,33 +27,38 @@ export class StoredWaiters<T> {
     return this.#waiting.length === 0;
   }
 
-  /** A rejection that nobody looks at is not an unhandled one. */
-  add(): Promise<T> {
+  /**
+   * `mark`: the WAL's committed end now, if it is known; `stored`: the end of the last entry in the log. So the entry under way
+   * may be the one that settles. A rejection that nobody looks at is not an unhandled one.
+   */
+  add(mark?: WalMark | undefined, stored?: WalMark | undefined): Promise<T> {
     const passed = new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ resolve, reject, mark: undefined, entered: false });
+      this.#waiting.push({ resolve, reject, mark, entered: isOf(stored, mark) });
     });
     passed.catch(() => {});
     return passed;
   }
 
-  /** A pass begins, and covers everybody so far. `committed` is asked only for those who have no mark yet. */
+  /** A pass begins, and covers everybody so far. `committed` is asked only for those whose mark is open. */
   begin(committed: () => WalMark | undefined, stored: WalMark | undefined): void {
-    const fresh = this.#waiting.filter(({ mark }) => mark === undefined);
-    const mark = fresh.length > 0 ? committed() : undefined;
-    for (const waiter of fresh) {
+    // The WAL of a mark that no entry has reached yet may be lost, and then none ever will: a later mark does as well.
+    const open = this.#waiting.filter(({ mark, entered }) => mark === undefined || !entered);
+    const mark = open.length > 0 ? committed() : undefined;
+    for (const waiter of mark === undefined ? [] : open) {
       waiter.mark = mark;
-      waiter.entered = mark !== undefined && stored !== undefined && isSameWal(stored, mark);
+      waiter.entered = isOf(stored, mark);
     }
     this.#covered.push(...this.#waiting.splice(0));
   }
 
   /** An entry of WAL frames that ends here is in the log. `check` is called before anybody is told; it may throw. */
   stored(end: WalMark, value: T, check: () => void): void {
-    const due = this.#covered.filter((waiter) => isReached(waiter, end));
+    const isDue = (waiter: Waiter<T>): boolean => isReached(waiter, end);
+    const due = [...this.#covered, ...this.#waiting].filter(isDue);
     if (due.length > 0) check();
-    this.#covered = this.#covered.filter((waiter) => !due.includes(waiter));
-    for (const waiter of this.#covered)
-      if (waiter.mark !== undefined && isSameWal(end, waiter.mark)) waiter.entered = true;
+    this.#covered = this.#covered.filter((waiter) => !isDue(waiter));
+    this.#waiting = this.#waiting.filter((waiter) => !isDue(waiter));
+    for (const waiter of [...this.#covered, ...this.#waiting]) waiter.entered ||= isOf(end, waiter.mark);
     for (const waiter of due) waiter.resolve(value);
   }
 
@@ -76,6 +81,11 @@ export class StoredWaiters<T> {
 function isReached<T>({ mark, entered }: Waiter<T>, end: WalMark): boolean {
   if (mark === undefined) return false;
   return isSameWal(end, mark) ? end.offset >= mark.offset : entered;
+}
+
+/** Whether both are places in one WAL. */
+function isOf(a: WalMark | undefined, b: WalMark | undefined): boolean {
+  return a !== undefined && b !== undefined && isSameWal(a, b);
 }
 
 function isSameWal(a: WalMark, b: WalMark): boolean {

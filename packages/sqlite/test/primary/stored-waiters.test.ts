@@ -45,6 +45,24 @@ describe('StoredWaiters', () => {
     expect(waiters.isEmpty).toBe(false);
   });
 
+  test('who knows the end at the call is told by the entry under way, if that reaches it', async () => {
+    const waiters = new StoredWaiters<string>();
+    waiters.begin(() => at(500), undefined);
+    const outcomes = [400, 600].map((mark) => {
+      const outcome = { state: 'waits' };
+      waiters.add(at(mark), at(100)).then((value) => (outcome.state = value));
+      return outcome;
+    });
+    waiters.stored(at(500), 'under way', fine);
+    waiters.end('ended');
+    await settle();
+    expect(outcomes.map(({ state }) => state)).toEqual(['under way', 'waits']);
+    waiters.begin(() => at(9000), at(500));
+    waiters.stored(at(600), 'next', fine);
+    await settle();
+    expect(outcomes[1]?.state).toBe('next');
+  });
+
   test('a WAL begun anew lies behind all of the one before, and only if an entry of that one was stored', async () => {
     const waiters = new StoredWaiters<string>();
     const one = watched(waiters);

@@ -52,19 +52,25 @@ class Model {
 
   sync(): void {
     const backlog = this.#committed - this.#stored;
-    this.syncs.push({ committed: this.#committed, backlog, passes: this.#passes, told: this.waiters.add() });
+    this.syncs.push({
+      committed: this.#committed,
+      backlog,
+      passes: this.#passes,
+      told: this.waiters.add(this.#committedEnd(), this.#storedEnd),
+    });
   }
 
   /** With writers kept out, the rest is read; where that is not all of it, nothing is copied. */
   checkpoint(): void {
-    if (this.#pending !== undefined) return;
+    // Of a WAL that is lost nothing is taken.
+    if (this.#pending !== undefined || this.#read < this.#base) return;
     if (this.#read < this.#committed) this.#pending = this.#next();
     this.#restarts = this.#read === this.#committed;
   }
 
   /** The WAL begins anew over what nobody has read. */
   lose(): void {
-    if (this.#pending === undefined && this.#read < this.#committed) this.#restart();
+    if (this.#read < this.#committed) this.#restart();
   }
 
   pass(during: () => void): void {
@@ -87,7 +93,7 @@ class Model {
   #deliver(during: () => void): void {
     const entry = this.#pending as Read;
     during();
-    this.#pending = entry.more ? this.#next() : undefined;
+    this.#pending = entry.more && this.#read >= this.#base ? this.#next() : undefined;
     this.#stored = entry.commits;
     this.#storedEnd = entry.end;
     this.waiters.stored(entry.end, this.#now(), fine);
@@ -132,7 +138,12 @@ test('whatever happens, nobody is told too early, and nobody waits for more than
   const step = fc.oneof(
     {
       weight: 5,
-      arbitrary: fc.record({ type: fc.constant('pass' as const), commits: fc.nat(8), syncs: fc.boolean() }),
+      arbitrary: fc.record({
+        type: fc.constant('pass' as const),
+        commits: fc.nat(8),
+        syncs: fc.boolean(),
+        loses: fc.boolean(),
+      }),
     },
     { weight: 2, arbitrary: fc.record({ type: fc.constant('sync' as const) }) },
     { weight: 2, arbitrary: fc.record({ type: fc.constant('commit' as const), commits: fc.nat(12) }) },
@@ -151,6 +162,7 @@ test('whatever happens, nobody is told too early, and nobody waits for more than
           model.pass(() => {
             model.commit(step.commits);
             if (step.syncs) model.sync();
+            if (step.loses) model.lose();
           });
       }
       // From here on the writer outruns the log for ever, and nobody else comes.

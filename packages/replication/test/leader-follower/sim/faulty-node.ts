@@ -29,6 +29,7 @@ export const PLANTED = [
   'snapshot_says_more',
   'reads_without_token',
   'forgets_unknown',
+  'boastful_follower',
 ] as const;
 export type Plant = (typeof PLANTED)[number] | 'none';
 

@@ -20,6 +20,7 @@ const SHOWN: Readonly<Record<(typeof PLANTED)[number], readonly [what: RegExp, l
   snapshot_says_more: [/^diverged/, 5],
   reads_without_token: [/^went back/, 4],
   forgets_unknown: [/^ghost/, 3],
+  boastful_follower: [/^thin/, 3],
 };
 
 describe('simulated leaders and followers', () => {
@@ -31,7 +32,18 @@ describe('simulated leaders and followers', () => {
       for (const [what, n] of Object.entries(report.counts)) counts[what] = (counts[what] ?? 0) + n;
     }
     // The schedules must have been worth it.
-    for (const what of ['promotions', 'acknowledged', 'unknown', 'reads', 'freezes', 'cuts', 'crashes', 'STALE_LEADER'])
+    for (const what of [
+      'promotions',
+      'acknowledged',
+      'unknown',
+      'reads',
+      'freezes',
+      'cuts',
+      'crashes',
+      'STALE_LEADER',
+      'local',
+      'followers:1',
+    ])
       expect(counts[what], what).toBeGreaterThan(SEEDS / 2);
     expect(counts['disks lost']).toBeGreaterThan(SEEDS / 4);
   });

@@ -8,6 +8,8 @@ import {
   type LogEvent,
   MemoryLog,
   type MemoryLogFault,
+  MemoryProgressChannel,
+  type ProgressChannel,
   parseSessionToken,
   SessionConsistentClient,
 } from '@canopy/replication';
@@ -52,6 +54,8 @@ class Simulation {
   readonly #writes: WriteOfHistory[] = [];
   readonly #reads: ReadOfHistory[] = [];
   readonly #states: { node: string; sequence: number; text: string }[] = [];
+  readonly #thin: string[] = [];
+  readonly #progress = new MemoryProgressChannel();
   readonly #sessions = new Map<string, string>();
   readonly #counts: Record<string, number> = {};
   /** Whether an election gives terms, or everybody may claim at any time. */
@@ -88,7 +92,7 @@ class Simulation {
     }
     const problem = await this.#heal();
     const history = { log: this.#appended, writes: this.#writes, reads: this.#reads, states: this.#states };
-    const violations = [...check(history), ...(problem === undefined ? [] : [problem])];
+    const violations = [...check(history), ...this.#thin, ...(problem === undefined ? [] : [problem])];
     await this.#end();
     for (const { outcome } of this.#writes) this.#count(outcome);
     return { seed: this.#seed, violations, counts: { ...this.#counts, reads: this.#reads.length } };
@@ -128,18 +132,27 @@ class Simulation {
     this.#writes.push(write);
     const { life } = node;
     const session = pick(this.#random, ['s1', 's2', 's3']);
+    const ack = (['local', 'followers:1'] as const)[this.#random.int(10)] ?? 'stream';
     const answered = async (): Promise<void> => {
       await life.runs();
-      const result = await node.manager.write({ key: write.key, value: write.value, operation: 'update' });
+      const first = await node.manager.write({ key: write.key, value: write.value, operation: 'update' }, { ack });
+      if (ack === 'followers:1' && first.success) this.#checkFollowers(node, first.sequence as number);
+      const result = (await first.confirmed) ?? first;
       await life.runs();
       write.sequence = result.sequence;
-      if (result.success) {
+      // The log has what too few followers have reported.
+      if (result.success || result.errorCode === 'ACK_INCOMPLETE') {
         write.outcome = 'acknowledged';
         if (this.#seen(session) < (result.sequence as number)) this.#sessions.set(session, result.token as string);
       } else write.outcome = result.unknown && this.#plant !== 'forgets_unknown' ? 'unknown' : 'failed';
-      this.#count(result.errorCode ?? 'ok');
+      this.#count(result.errorCode ?? ack);
     };
     answered().catch(() => {});
+  }
+
+  #checkFollowers(leader: SimulatedNode, sequence: number): void {
+    const having = this.#nodes.filter(({ id, disk }) => id !== leader.id && disk.position().sequence >= sequence);
+    if (having.length === 0) this.#thin.push(`thin: no follower has ${sequence}, which one should have`);
   }
 
   #read(): void {
@@ -239,6 +252,7 @@ class Simulation {
         stateStore: diskOf(life, disk, this.#random, this.#plant),
         writeTimeoutMs: 400,
         maxStalenessMs: 2000,
+        progress: this.#plant === 'boastful_follower' ? boasting(this.#progress) : this.#progress,
         applyBatchSize: 5,
         snapshots: { store: this.#snapshots, everyEvents: 15, keepEvents: 3 },
         ...(this.#elected ? { election } : { quorumCallback: () => true }),
@@ -305,4 +319,12 @@ class Simulation {
   #count(what: string): void {
     this.#counts[what] = (this.#counts[what] ?? 0) + 1;
   }
+}
+
+/** Followers that report what they do not have. */
+function boasting(channel: ProgressChannel): ProgressChannel {
+  return {
+    report: (namespace, progress) => channel.report(namespace, { ...progress, sequence: progress.sequence + 5 }),
+    subscribe: (namespace, callback) => channel.subscribe(namespace, callback),
+  };
 }
