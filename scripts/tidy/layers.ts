@@ -22,6 +22,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   '@canopy/example-election-fencing': ['core', 'nats', 'election'],
   '@canopy/example-control-manager': ['core', 'nats', 'election'],
   '@canopy/example-multi-role': ['core', 'nats', 'election'],
+  '@canopy/example-shopping-cart': ['core', 'nats', 'replication'],
   '@canopy/e2e': ['core', 'nats', 'election', 'sqlite', 'backends', 'platform', 'cli', 'testkit', 'example-ledger'],
   '@canopy/bench': [
     'core',
