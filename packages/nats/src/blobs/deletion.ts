@@ -100,7 +100,12 @@ async function bury(
   const { api, bucket } = deps;
   // Its own: what was looked up ahead may have waited long for its turn.
   const budget = deps.budget();
-  for (let entry = first; entry !== undefined; entry = await deps.entryOf(name, operation, budget)) {
+  // What is said not to be there is asked for again: those behind it must not go while it stays.
+  for (
+    let entry = first ?? (await deps.entryOf(name, operation, budget));
+    entry !== undefined;
+    entry = await deps.entryOf(name, operation, budget)
+  ) {
     const { meta, info } = entry;
     if (meta.deleted) return { meta, seq: info.revision };
     try {

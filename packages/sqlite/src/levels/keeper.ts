@@ -203,11 +203,15 @@ export class LogKeeper {
     });
     if (plan.length === 0) return;
     for (const cover of new Set(plan.flatMap(({ coveredBy }) => coveredBy))) await this.#proveOrMend(cover, signal);
-    await applyRetention(log, plan, this.#proofs, signal, ({ name, level }) => {
+    const deleted = ({ name, level }: LogEntry): void => {
       this.#catalogue.remove(name);
       if (level === 0) this.#counts.deletedSegments++;
       else if (level === SNAPSHOT_LEVEL) this.#counts.deletedSnapshots++;
       else this.#counts.deletedMerged++;
+    };
+    await applyRetention(log, plan, this.#proofs, signal, deleted, (entry) => {
+      this.#deps.env.log.warn('log_entry_missed', { bucket: log.bucket, entry: entry.name });
+      this.#catalogue.add(entry);
     });
   }
 

@@ -55,7 +55,7 @@ export function planRetention(entries: readonly LogEntry[], now: number, options
   ];
 }
 
-/** Carries the plan out. Stops at the first entry whose cover is gone: the next look plans anew. Throws what the store
+/** Carries the plan out. Stops at the first entry whose cover is gone, or whose predecessor is there and not in the plan: the next look plans anew. Throws what the store
  * throws, and SQLITE_LTX_INVALID or BLOB_CORRUPT where a cover is damaged: then nothing that it covers was deleted. */
 export async function applyRetention(
   log: SegmentLog,
@@ -63,6 +63,7 @@ export async function applyRetention(
   proofs: Proofs,
   signal?: AbortSignal,
   onDeleted: (entry: LogEntry) => void = () => {},
+  onMissed: (entry: LogEntry) => void = () => {},
 ): Promise<RetentionResult> {
   const result = { segments: 0, snapshots: 0, merged: 0 };
   const entries = new Map(plan.map(({ entry }) => [entry.name, entry]));
@@ -73,19 +74,28 @@ export async function applyRetention(
     else if (entry.level === SNAPSHOT_LEVEL) result.snapshots++;
     else result.merged++;
   };
-  await log.store.deleteInOrder(provenNames(plan, proofs, signal), { signal, onDeleted: told });
+  await log.store.deleteInOrder(provenNames(log, plan, proofs, onMissed, signal), { signal, onDeleted: told });
   return result;
 }
 
-/** Until a cover is gone. */
+/** Until a cover is gone, or a single transaction shows up that the plan has left out: it would stay behind as one without a successor. */
 async function* provenNames(
+  log: SegmentLog,
   plan: readonly Deletion[],
   proofs: Proofs,
+  onMissed: (entry: LogEntry) => void,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<string> {
   const proven = new Set<string>();
+  let last = 0;
   for (const { entry, coveredBy } of plan) {
     signal?.throwIfAborted();
+    if (entry.level === 0) {
+      const before = entry.minTxid - 1;
+      const missed = before > 0 && before !== last ? await log.entry(before, { signal }) : undefined;
+      if (missed !== undefined) return onMissed(missed);
+      last = entry.maxTxid;
+    }
     for (const cover of coveredBy) {
       if (proven.has(cover.name)) continue;
       if (!(await proofs.prove(cover, signal))) return;

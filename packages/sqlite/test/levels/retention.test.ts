@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { oldSnapshots, planRetention } from '../../src/levels/retention.ts';
+import { Proofs } from '../../src/levels/proofs.ts';
+import { applyRetention, oldSnapshots, planRetention } from '../../src/levels/retention.ts';
 import type { LogEntry } from '../../src/log/names.ts';
 import { formatName, segmentName } from '../../src/log/names.ts';
 import { fill, memoryLog, snapshotAt } from '../log/logs.ts';
@@ -30,6 +31,30 @@ describe('trim', () => {
     });
     expect(txids(await log.entries())).toEqual([9, 10]);
     expect(txids(await log.snapshots())).toEqual([10]);
+  });
+
+  test('a transaction that the plan has left out is not left behind alone: nothing goes until it is planned for', async () => {
+    const { log } = await memoryLog();
+    await fill(log, 1, 10);
+    await snapshotAt(log, 8);
+    const all = await log.all();
+    const missed: number[] = [];
+    const apply = (known: readonly LogEntry[]) =>
+      applyRetention(
+        log,
+        planRetention(known, Date.now(), { keepMs: -1e9, keepCount: 2 }),
+        new Proofs(log),
+        undefined,
+        undefined,
+        (entry) => missed.push(entry.maxTxid),
+      );
+    const without = (txid: number): LogEntry[] => all.filter(({ level, maxTxid }) => level !== 0 || maxTxid !== txid);
+    expect((await apply(without(1))).segments).toBe(0);
+    expect((await apply(without(4))).segments).toBe(3);
+    expect(missed).toEqual([1, 4]);
+    expect(txids(await log.entries())).toEqual([4, 5, 6, 7, 8, 9, 10]);
+    expect((await apply(await log.all())).segments).toBe(5);
+    expect(txids(await log.entries())).toEqual([9, 10]);
   });
 
   test('a damaged snapshot frees nothing', async () => {
