@@ -9,6 +9,7 @@ const FAULTS = [
   'packages/nats/test/blobs/sweep.int.test.ts',
   'packages/nats/test/streams/cluster.int.test.ts',
   'packages/sqlite/test/database/shared-process.int.test.ts',
+  'e2e/test/replication-crash/many-rounds.int.test.ts',
   'packages/sqlite/test/standalone/better-sqlite3.int.test.ts',
   'packages/sqlite/test/standalone/decisions.int.test.ts',
   'packages/sqlite/test/standby/large-apply.int.test.ts',

@@ -4,6 +4,7 @@ import { type CampaignResult, runCampaign } from './crash/campaign.ts';
 import { type CrashOptions, readCrashOptions, repeatCommand, USAGE } from './crash/options.ts';
 import { type DatabaseCampaignResult, runDatabaseCampaign } from './database-crash/campaign.ts';
 import { runProgram } from './program.ts';
+import { type ReplicationCampaignResult, runReplicationCampaign } from './replication-crash/campaign.ts';
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -18,12 +19,18 @@ process.exitCode = await runProgram({
     }
     say(`seed ${options.seed}; the same again: ${repeatCommand(options)}`);
     const results: { readonly holds: boolean }[] = [];
-    if (options.suite !== 'platform') {
+    const runs = (suite: CrashOptions['suite']): boolean => options.suite === 'all' || options.suite === suite;
+    if (runs('database')) {
       const result = await runDatabaseCampaign(options, say, signal);
       showDatabaseResult(result);
       results.push(result);
     }
-    if (options.suite !== 'database') results.push(await runPlatform(options, signal));
+    if (runs('replication')) {
+      const result = await runReplicationCampaign(options, say, signal);
+      showReplicationResult(result);
+      results.push(result);
+    }
+    if (runs('platform')) results.push(await runPlatform(options, signal));
     const holds = results.every((result) => result.holds);
     say(JSON.stringify({ holds, seed: options.seed, suites: results }));
     return holds ? 0 : 1;
@@ -59,6 +66,13 @@ function showDatabaseResult({
   for (const problem of problems.slice(0, 40)) say(`  ${problem}`);
   say(
     `${holds ? 'held' : 'BROKEN'}: ${ran}, ${acknowledged} acknowledged, ${readerChecks} reads checked, ${problems.length} problems`,
+  );
+}
+
+function showReplicationResult({ rounds, acknowledged, terms, problems, holds }: ReplicationCampaignResult): void {
+  for (const problem of problems.slice(0, 40)) say(`  ${problem}`);
+  say(
+    `${holds ? 'held' : 'BROKEN'}: ${rounds} rounds, ${acknowledged} acknowledged, ${terms} terms, ${problems.length} problems`,
   );
 }
 

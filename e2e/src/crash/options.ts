@@ -8,7 +8,7 @@ export interface CrashOptions {
   readonly seed: string;
   /** Leave the directory with logs and databases, also when all went well. */
   readonly keep: boolean;
-  /** The database alone, the whole platform, or one after the other. */
+  /** The database alone, the whole platform, replicated state, or one after the other. */
   readonly suite: Suite;
   /** Of the database's campaign: one NATS server, or a cluster of three. */
   readonly servers: 1 | 3;
@@ -18,7 +18,7 @@ export interface CrashOptions {
   readonly withinMs: number | undefined;
 }
 
-const SUITES = ['all', 'database', 'platform'] as const;
+const SUITES = ['all', 'database', 'platform', 'replication'] as const;
 export type Suite = (typeof SUITES)[number];
 
 /** The whole deck once. */
@@ -27,7 +27,7 @@ const ROUNDS = 12;
 export const USAGE = `usage: npm run test:crash -- [--rounds ${ROUNDS}] [--seed SEED] [--suite ${SUITES.join('|')}] [--servers 1|3] [--only FAULT] [--within SECONDS] [--keep]
   --rounds   how many faults, one after another (1 to 10000)
   --seed     what decides them; another one each time by default
-  --suite    the database alone (also loss of power and failing disks), the whole platform, or both
+  --suite    the database alone (also loss of power and failing disks), the whole platform, replicated state, or all
   --servers  of the database's campaign: 1, or 3 for a cluster of which one at a time is killed
   --only     of the database's faults only this one: ${Object.keys(FAULTS).join(', ')}
   --within   begin no further round of the database's after so many seconds
