@@ -19,7 +19,7 @@ import {
   stateStore,
 } from '@canopy/replication';
 import { temporaryDirectory, testNatsServer } from '@canopy/testkit';
-import { jetstream } from '@nats-io/jetstream';
+import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { Report } from '../../harness.ts';
 import { Samples } from '../../samples.ts';
 import { requireEqual, stateHashOf } from './equal.ts';
@@ -31,6 +31,7 @@ const TURNS = 5;
 const IN_FLIGHT = 500;
 const WAIT_MS = 600_000;
 const ROWS = 2000;
+const CHUNKS = 8;
 const TARGET_S = 30;
 
 const env = systemEnv();
@@ -199,28 +200,28 @@ async function copyBare({ nc, path }: Rig, entities: number): Promise<number> {
     PRAGMA wal_autocheckpoint = 4000; CREATE TABLE t(key TEXT PRIMARY KEY, value TEXT)`);
   const put = database.prepare('INSERT INTO t VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value');
   const from = now();
-  const consumer = await jetstream(nc).consumers.get(`OBJ_${BUCKET}`, { filter_subjects: [`$O.${BUCKET}.C.>`] });
+  const stream = `OBJ_${BUCKET}`;
+  const manager = await jetstreamManager(nc);
+  const config = { ack_policy: AckPolicy.None, filter_subject: `$O.${BUCKET}.C.>` };
+  const { name } = await manager.consumers.add(stream, config);
+  const consumer = await jetstream(nc).consumers.get(stream, name);
   const decoder = new TextDecoder();
   let rest = '';
   let copied = 0;
-  let rows = 0;
-  for await (const message of await consumer.consume()) {
-    const lines = (rest + decoder.decode(message.data, { stream: true })).split('\n');
-    rest = lines.pop() as string;
-    if (rows === 0) database.exec('BEGIN IMMEDIATE');
-    for (const line of lines) {
-      const entry = JSON.parse(line) as unknown;
-      if (!Array.isArray(entry)) continue;
-      put.run(entry[0] as string, JSON.stringify(entry[1]));
-      copied += 1;
-    }
-    rows += lines.length;
-    if (rows >= ROWS || copied === entities) {
+  // Pull by pull: a consumer that is read without end stood still here in the middle of a hundred megabytes.
+  while (copied < entities)
+    for await (const message of await consumer.fetch({ max_messages: CHUNKS, expires: WAIT_MS / 10 })) {
+      const texts = (rest + decoder.decode(message.data, { stream: true })).split('\n');
+      rest = texts.pop() as string;
+      database.exec('BEGIN IMMEDIATE');
+      for (const text of texts) {
+        const [key, value] = JSON.parse(text) as [string, unknown];
+        put.run(key, JSON.stringify(value));
+      }
       database.exec('COMMIT');
-      rows = 0;
+      copied += texts.length;
+      if (copied >= entities) break;
     }
-    if (copied === entities) break;
-  }
   const ms = now() - from;
   database.close();
   return ms;

@@ -1,6 +1,6 @@
 /**
  * One master in a process of its own. Its argument is a MasterJob in JSON. It says `ready`, writes on `write` and says `written`, then says
- * `converged` once it has everything of all masters, and on `hash` the hash of its state.
+ * `converged`, and the milliseconds of processor time that it took, once it has everything of all masters, and on `hash` the hash of its state.
  */
 import { createInterface } from 'node:readline';
 import { type ConnectionSpec, systemEnv } from '@canopy/core';
@@ -42,13 +42,15 @@ async function writeAll(): Promise<void> {
     await master.write(id, { name: 'Alice', orders: n, note: 'x'.repeat(100) });
     if (n % BETWEEN_TURNS === 0) await env.clock.sleep(0);
   }
+  const used = process.cpuUsage();
   say('written');
   const isThere = (): boolean => {
     const clock = master.getVectorClock();
     return masters.every((each) => clock.get(each) === writes);
   };
   while (!isThere()) await env.clock.sleep(POLL_MS);
-  say('converged');
+  const { user, system } = process.cpuUsage(used);
+  say(`converged ${Math.round((user + system) / 1000)}`);
 }
 
 function say(line: string): void {
