@@ -68,7 +68,7 @@ it('replication: every figure of both suites, with targets and baselines', async
   expect(bench.output).toMatch(/beside Litestream: skipped|beside_litestream/);
 }, 90_000);
 
-it('the log, clocks, conflicts and merging: targets, and both libraries beside each operation', async () => {
+it('the log, replicas, clocks, conflicts and merging: targets, and both libraries beside each operation', async () => {
   await using bench = await spawnNode(MAIN, ['replication', '--quick']);
   expect(await bench.exited, bench.output).toMatchObject({ code: 0 });
   const figures = bench.lines.map((line) => JSON.parse(line) as { metric: string; value: number; baseline?: number });
@@ -77,8 +77,17 @@ it('the log, clocks, conflicts and merging: targets, and both libraries beside e
     expect(of(metric), metric).toMatchObject({ target: expect.stringContaining('value'), met: expect.any(Boolean) });
   for (const metric of ['log_append.p50', 'log_append_many', 'log_append_chain', 'log_read'])
     expect(of(metric), metric).toMatchObject({ value: expect.any(Number), baseline: expect.any(Number) });
+  const targets = [
+    'leader_write.p50',
+    'follower_apply',
+    'follower_bootstrap_5000',
+    'master_write.p99',
+    'masters_heal_1000',
+  ];
+  for (const metric of targets)
+    expect(of(metric), metric).toMatchObject({ baseline: expect.any(Number), met: expect.any(Boolean) });
   for (const metric of ['map_set', 'set_add', 'counter_increment', 'map_merge', 'set_merge', 'grow_merge'])
     for (const name of [metric, `${metric}.beside_automerge`])
       expect(of(name), name).toMatchObject({ value: expect.any(Number), baseline: expect.any(Number) });
   expect(of('map_state')?.value).toBeGreaterThan(0);
-}, 60_000);
+}, 120_000);

@@ -5,6 +5,7 @@
 import { backoffMs, type Env, messageOf } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
 import type { EventLog, LogReadEvent } from '../ports/event-log.ts';
+import { unpacked } from './event-pack.ts';
 import type { MasterCore } from './master-core.ts';
 import { TOPICS } from './outbox-shipper.ts';
 
@@ -65,7 +66,7 @@ export class LogReader {
         if (done || signal.aborted || this.#core.failure !== undefined) return;
         if (value.type === 'event') {
           this.#receive(value);
-          collected += 1;
+          collected += unpacked(value.event).length;
         } else if (value.type === 'caught-up') {
           await this.#commit(signal);
           collected = 0;

@@ -15,6 +15,7 @@ import { ConflictBook, type ConflictRecord } from './conflict-book.ts';
 import { changesOf, DurableState, numberKey, put, type ReaderState, type SelfState } from './durable-state.ts';
 import { covers, type EntityRecord, isTombstone, latestVersion, versionOf } from './entity-record.ts';
 import { type Change, type ClockRecord, type MasterEvent, readMasterEvent, writeMasterEvent } from './event.ts';
+import { unpacked } from './event-pack.ts';
 import type { Listeners } from './listeners.ts';
 import { isMemberEvent, type MemberEvent, Members } from './members.ts';
 import type { MultiMasterSettings } from './options.ts';
@@ -140,7 +141,7 @@ export class MasterCore {
     if (sequence <= this.position) return;
     try {
       if (isMemberEvent(event)) this.#member(event, sequence, storedAt);
-      else this.apply(event);
+      else for (const each of unpacked(event)) this.apply(each);
     } catch (error) {
       this.#invalid(error);
     }

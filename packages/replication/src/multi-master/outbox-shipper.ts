@@ -1,15 +1,20 @@
 /**
- * Takes a master's events from its outbox to the log, in order, and takes them off the outbox once the log has them. The message id is the
- * master's number, so an append whose answer was lost is repeated safely; what gets into the log twice is dropped by its readers.
+ * Takes a master's events from its outbox to the log, in order, and takes them off the outbox once the log has them. Those that wait go
+ * together. The message id is made of the master's numbers, so an append whose answer was lost is mostly known to the log; what gets into it
+ * twice, also in other company, is dropped by its readers.
  */
-import { backoffMs, type Env, messageOf } from '@canopy/core';
+import { backoffMs, type Env, hasCode, messageOf } from '@canopy/core';
 import type { EventLog, Json } from '../ports/event-log.ts';
 import type { MasterEvent } from './event.ts';
+import { type NumberedEvent, packed, packsOf } from './event-pack.ts';
 import type { MasterCore } from './master-core.ts';
 
-/** Appends under way at a time. */
-const WINDOW = 128;
-const RETRY = { initialMs: 100, maxMs: 5000 };
+/** Events under way at a time. */
+const WINDOW = 1024;
+/** Short, because an append waits for its connection as well: what has gathered goes as soon as there is one. */
+const RETRY = { initialMs: 100, maxMs: 1000 };
+/** Turns of promises between a write and its sending: whoever wrote goes on first. */
+const WAKING_TURNS = 16;
 
 interface Waiter {
   readonly number: number;
@@ -28,6 +33,8 @@ export class OutboxShipper {
   /** Up to here all events of this master came back from the log, or were there before this process. */
   #confirmed: number;
   readonly #ahead = new Set<number>();
+  /** The log takes no packs: a server with a small limit. */
+  #single = false;
 
   constructor(core: MasterCore, log: EventLog, env: Env, onBlocked: (problem: string) => void) {
     this.#core = core;
@@ -58,8 +65,10 @@ export class OutboxShipper {
   async run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) {
-        if (this.#core.unsent === 0) await this.#nextWake(signal);
-        else if (!(await this.#ship(signal))) {
+        if (this.#core.unsent === 0) {
+          await this.#nextWake(signal);
+          for (let turn = 0; turn < WAKING_TURNS; turn++) await undefined;
+        } else if (!(await this.#ship(signal))) {
           const pauseMs = backoffMs(this.#failures - 1, RETRY, this.#env.random);
           await this.#env.clock.sleep(pauseMs, { signal }).catch(() => {});
         }
@@ -71,33 +80,41 @@ export class OutboxShipper {
   }
 
   async #ship(signal: AbortSignal): Promise<boolean> {
-    const { self, state } = this.#core;
-    const batch = state.first<MasterEvent>('outbox', WINDOW);
+    const { state } = this.#core;
+    const batch = state.first<MasterEvent>('outbox', WINDOW).map(([key, event]) => ({ number: Number(key), event }));
     if (batch.length === 0) {
       // Somebody emptied the store under us: there is nothing left to send.
       this.#core.unsent = state.count('outbox');
       return this.#core.unsent === 0 || this.#blocked(new Error('the outbox can not be read'));
     }
-    const results = await Promise.allSettled(
-      batch.map(([key, event]) =>
-        this.#log.append(event as unknown as Json, {
-          topic: topicOf(event.masterId),
-          messageId: `${event.masterId}.${event.incarnation ?? self?.incarnation}.${Number(key)}`,
-          signal,
-        }),
-      ),
-    );
+    const packs = packsOf(batch, { single: this.#single });
+    const results = await Promise.allSettled(packs.map((pack) => this.#append(pack, signal)));
     if (signal.aborted) return true;
-    const taken = batch.filter((_, index) => results[index]?.status === 'fulfilled').map(([key]) => Number(key));
+    const taken = packs.filter((_, index) => results[index]?.status === 'fulfilled').flat();
     const failed = results.find((result) => result.status === 'rejected');
     try {
-      if (taken.length > 0) this.#core.sent(taken);
+      if (taken.length > 0) this.#core.sent(taken.map(({ number }) => number));
     } catch (error) {
       return this.#blocked(error);
     }
-    if (failed !== undefined) return this.#blocked(failed.reason);
+    if (failed !== undefined) {
+      if (this.#single || !hasCode(failed.reason, 'EVENT_INVALID')) return this.#blocked(failed.reason);
+      this.#single = true;
+      return true;
+    }
     this.#failures = 0;
     return true;
+  }
+
+  async #append(pack: readonly NumberedEvent[], signal: AbortSignal): Promise<void> {
+    const [first, last] = [pack[0] as NumberedEvent, pack.at(-1) as NumberedEvent];
+    const { masterId, incarnation = this.#core.self?.incarnation } = first.event;
+    const numbers = pack.length === 1 ? `${first.number}` : `${first.number}-${last.number}`;
+    await this.#log.append(packed(masterId, pack) as unknown as Json, {
+      topic: topicOf(masterId),
+      messageId: `${masterId}.${incarnation}.${numbers}`,
+      signal,
+    });
   }
 
   #blocked(error: unknown): false {

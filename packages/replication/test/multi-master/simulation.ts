@@ -12,6 +12,7 @@ import {
   type MergeFn,
   MultiMasterManager,
 } from '../../src/index.ts';
+import { unpacked } from '../../src/multi-master/event-pack.ts';
 import { Disk } from './disk.ts';
 
 export interface SimulationOptions {
@@ -312,7 +313,7 @@ class Simulation {
     const lives = new Map<string, string>();
     const events = new Map<string, MasterEvent>();
     const numbers = new Set<string>();
-    for (const { event } of this.#log.events) {
+    for (const event of this.#log.events.flatMap(({ event }) => unpacked(event))) {
       const each = event as unknown as Omit<MasterEvent, 'type' | 'incarnation'> & {
         type: string;
         incarnation: string;
