@@ -29,8 +29,6 @@ import type { CallOptions, LogView } from './view.ts';
 const LIST_TIMEOUT_MS = 60_000;
 const READ_TIMEOUT_MS = 120_000;
 const READ_MAX = 1024 * 1024 * 1024;
-/** Trimmed entries are older than this. */
-const SUSPECT_MS = 60_000;
 const STREAM_TIMEOUT_MS = 60 * 60_000;
 
 export interface SegmentLogOptions {
@@ -173,26 +171,27 @@ export class SegmentLog implements LogView {
   }
 
   /**
-   * The newest level-0 entry; undefined when the log is empty. Lists once, then asks only for what follows what it knows:
-   * one round trip for a caller that is at the end and says so with `known`, the transaction that it has, unless nothing was
-   * stored for a minute: then it lists all the same. A reader's view: only an append decides. Throws BLOB_BUCKET_MISSING when there is no bucket.
+   * The newest level-0 entry; undefined when the log is empty. Lists the log, and beside that asks for what follows the
+   * transaction that the caller has (`known`). The list is never spared: behind an entry that was left over from a deletion,
+   * or that a killed server has brought back, the names are free though the log went on. A reader's view: only an append
+   * decides. Throws BLOB_BUCKET_MISSING when there is no bucket.
    */
   async end(options: CallOptions & { known?: number } = {}): Promise<LogEnd | undefined> {
     const { known = 0, ...call } = options;
     const from = Math.max(this.#tail?.maxTxid ?? 0, known);
-    let tail: LogEntry | undefined;
-    if (from > 0) {
-      // What we know must still be there: where it was trimmed, the next name is free though the log went on.
-      const [same, next] = await Promise.all([this.entry(from, call), this.entry(from + 1, call)]);
-      // A server that was killed may bring back an entry that was trimmed: what is old and last is looked at in its company.
-      const isSuspect = next === undefined && same !== undefined && this.#clock.wall() - same.storedAt > SUSPECT_MS;
-      tail = isSuspect ? undefined : same;
-      if (tail !== undefined)
-        for (let at = next; at !== undefined; at = await this.entry(at.maxTxid + 1, call)) tail = at;
-    }
-    tail ??= await this.listEnd(call);
+    const [near, listed] = await Promise.all([this.#endFrom(from, call), this.listEnd(call)]);
+    const tail = (near?.maxTxid ?? 0) > (listed?.maxTxid ?? 0) ? near : listed;
     if (!this.#appending) this.#tail = tail;
     return tail === undefined ? undefined : { entry: tail, position: { epoch: tail.epoch, txid: tail.maxTxid } };
+  }
+
+  /** As far as names follow each other from one that is there. */
+  async #endFrom(from: number, call: CallOptions): Promise<LogEntry | undefined> {
+    let tail: LogEntry | undefined;
+    if (from > 0)
+      for (let at = await this.entry(from, call); at !== undefined; at = await this.entry(at.maxTxid + 1, call))
+        tail = at;
+    return tail;
   }
 
   /**

@@ -2,10 +2,13 @@
  * Whether a database file can be made at a path, found out before anything is fetched for it: a mistake in a path is told as
  * one, with what to do about it. Who wins a race against this check is told by the same codes, when the file is opened.
  */
+import type { Stats } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { sqliteErrors } from '../errors.ts';
 import { wrapFileError } from '../process/system-errors.ts';
+
+const SIDE_FILE = /^(.+)-(?:wal|shm|journal)$/s;
 
 /** Names that SQLite takes for parts of a database. */
 export function sidecars(path: string): string[] {
@@ -27,7 +30,13 @@ export async function requireDestination(path: string, overwrite: boolean): Prom
 export async function requirePlace(path: string): Promise<void> {
   const parent = dirname(path);
   const invalid = (problem: string): Error => sqliteErrors.create('SQLITE_DESTINATION_INVALID', { path, problem });
-  if ((await look(path))?.isDirectory()) throw invalid('it is a directory');
+  const there = await look(path);
+  if (there?.isDirectory()) throw invalid('it is a directory');
+  // A device or a pipe would be replaced by a file.
+  if (there?.isFile() === false) throw invalid('it is no regular file');
+  const base = SIDE_FILE.exec(path)?.[1];
+  if (base !== undefined && (await look(base)) !== undefined)
+    throw invalid(`SQLite keeps a part of the database ${base} there`);
   const found = await look(parent);
   if (found === undefined) throw invalid(`there is no directory ${parent}`);
   if (!found.isDirectory()) throw invalid(`${parent} is no directory`);
@@ -39,7 +48,7 @@ export async function requirePlace(path: string): Promise<void> {
 }
 
 /** Undefined where nothing is. What can't be looked at for another reason is told by the code of that. */
-async function look(path: string): Promise<{ isDirectory(): boolean } | undefined> {
+async function look(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path);
   } catch (error) {

@@ -1,4 +1,5 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CanopyError } from '@canopy/core';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -37,6 +38,19 @@ describe.each([false, true])('a destination that cannot be, overwrite %s', (over
     expect((await refusal(join(root, 'taken'), overwrite)).message).toContain('it is a directory');
     expect((await refusal(join(root, 'file', 'x.db'), overwrite)).message).toContain('is no directory');
     expect(readdirSync(join(root, 'taken'))).toEqual([]);
+  });
+
+  test('what is no regular file, and what SQLite keeps beside a database', async () => {
+    execFileSync('mkfifo', [join(root, 'pipe')]);
+    expect((await refusal(join(root, 'pipe'), overwrite)).message).toContain('it is no regular file');
+    expect(statSync(join(root, 'pipe')).isFIFO()).toBe(true);
+    writeFileSync(join(root, 'base.db'), '');
+    for (const suffix of ['-wal', '-shm', '-journal']) {
+      writeFileSync(join(root, `base.db${suffix}`), 'kept');
+      const error = await refusal(join(root, `base.db${suffix}`), overwrite);
+      expect(error.code).toBe('SQLITE_DESTINATION_INVALID');
+      expect(readFileSync(join(root, `base.db${suffix}`), 'utf8')).toBe('kept');
+    }
   });
 
   test.runIf(process.platform === 'linux')('where the file system takes none', async () => {
