@@ -214,6 +214,7 @@ export class BlobsAdapter implements Blobs {
       maxMessages: info.config.max_msgs > 0 ? info.config.max_msgs : undefined,
       messages: info.state.messages,
       clusterSize: this.#api.link.status().clusterSize,
+      lastRevision: info.state.last_seq,
     };
   }
 

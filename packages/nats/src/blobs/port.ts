@@ -64,6 +64,8 @@ export interface BlobBucketInfo {
   readonly messages?: number;
   /** Servers that could hold copies, as far as known. */
   readonly clusterSize?: number;
+  /** No object has a greater revision; undefined: not known. */
+  readonly lastRevision?: number;
 }
 
 export interface BlobSweep {

@@ -121,6 +121,7 @@ export class MemoryBlobs implements Blobs {
       maxBytes,
       discard: 'new' as const,
       clusterSize: this.#wire.hub.clusterSize,
+      lastRevision: table.revision,
     }));
   }
 

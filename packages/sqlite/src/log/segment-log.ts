@@ -28,6 +28,8 @@ import type { CallOptions, LogView } from './view.ts';
 
 const LIST_TIMEOUT_MS = 60_000;
 const READ_TIMEOUT_MS = 120_000;
+/** As many of the newest entries are never deleted, so one behind which less was stored was not. */
+const NEVER_GO = 16;
 const READ_MAX = 1024 * 1024 * 1024;
 const STREAM_TIMEOUT_MS = 60 * 60_000;
 
@@ -171,15 +173,21 @@ export class SegmentLog implements LogView {
   }
 
   /**
-   * The newest level-0 entry; undefined when the log is empty. Lists the log, and beside that asks for what follows the
-   * transaction that the caller has (`known`). The list is never spared: behind an entry that was left over from a deletion,
-   * or that a killed server has brought back, the names are free though the log went on. A reader's view: only an append
-   * decides. Throws BLOB_BUCKET_MISSING when there is no bucket.
+   * The newest level-0 entry; undefined when the log is empty. For a caller that is at the end and says so with `known`, the
+   * transaction that it has, one round trip where hardly anything was stored since; else the log is listed: behind an entry that a
+   * deletion has left over, or that a killed server has brought back, the names are free though the log went on. A reader's
+   * view: only an append decides. Throws BLOB_BUCKET_MISSING when there is no bucket.
    */
   async end(options: CallOptions & { known?: number } = {}): Promise<LogEnd | undefined> {
     const { known = 0, ...call } = options;
     const from = Math.max(this.#tail?.maxTxid ?? 0, known);
-    const [near, listed] = await Promise.all([this.#endFrom(from, call), this.listEnd(call)]);
+    const [near, bucket] = await Promise.all([
+      this.#endFrom(from, call),
+      from > 0 ? this.#blobs.bucketInfo(call) : undefined,
+    ]);
+    const isRecent =
+      near !== undefined && (bucket?.lastRevision ?? Number.POSITIVE_INFINITY) - near.revision < NEVER_GO;
+    const listed = isRecent ? undefined : await this.listEnd(call);
     const tail = (near?.maxTxid ?? 0) > (listed?.maxTxid ?? 0) ? near : listed;
     if (!this.#appending) this.#tail = tail;
     return tail === undefined ? undefined : { entry: tail, position: { epoch: tail.epoch, txid: tail.maxTxid } };
