@@ -191,7 +191,9 @@ export function describeBlobsContract(name: string, makeSystem: () => Promise<Co
     test('a full bucket says so, and nothing is visible', async () => {
       const blobs = await sessions().a.ensureBlobs(sessions().bucket(), { maxBytes: 2 * 1024 * 1024 });
       expect((await blobs.bucketInfo()).maxBytes).toBe(2 * 1024 * 1024);
-      await blobs.put('a', noise(1024 * 1024));
+      const { revision } = await blobs.put('a', noise(1024 * 1024));
+      const { lastRevision } = await blobs.bucketInfo();
+      expect(lastRevision).toBe(revision);
       expect(await codeOf(blobs.put('b', noise(1_500_000)))).toBe('BUCKET_FULL');
       expect(await blobs.info('b')).toBeUndefined();
       expect(await blobs.info('a')).toBeDefined();
