@@ -113,7 +113,7 @@ export const replicationErrors = defineErrors({
   },
   MASTER_REPLACED: {
     message: 'master {masterId} lives elsewhere: another store has taken its name',
-    hint: 'Two processes run under one id, or an old copy of the store came back. Stop this one; what it had not sent is in its outbox.',
+    hint: 'Two processes run under one id, or an old copy of the store came back. Stop this one; what it had not sent is in its outbox. One that had not joined yet took nothing over: started again, it takes the name.',
   },
   MASTER_REMOVED: {
     message: 'master {masterId} was taken out of its group while it was away',

@@ -2,7 +2,7 @@
 import { type Env, messageOf, TaskGroup } from '@canopy/core';
 import type { HybridClockStatus } from '../clock/hybrid-clock.ts';
 import { replicationErrors } from '../errors.ts';
-import type { EventLog, Json } from '../ports/event-log.ts';
+import type { EventLog, EventLogInfo, Json } from '../ports/event-log.ts';
 import type { SnapshotInfo } from '../ports/snapshot-store.ts';
 import type { Entity } from '../ports/state-store.ts';
 import { AntiEntropy } from './anti-entropy.ts';
@@ -72,7 +72,7 @@ export class DurableReplica implements Replica {
 
   async write(write: LocalWrite): Promise<{ queued: boolean }> {
     const { number } = this.#core.write(write);
-    this.#shipper.wake();
+    this.#shipper.wrote(number);
     if (write.ack === 'log') await this.#shipper.sent(number);
     return { queued: this.#subscribed === undefined || this.#shipper.isBlocked };
   }
@@ -188,20 +188,25 @@ export class DurableReplica implements Replica {
   /** A store that belongs to nobody yet gets an identity, which the log announces. */
   async #announce(signal: AbortSignal): Promise<void> {
     const { masterId, snapshots } = this.#settings;
-    await this.#checkLog(signal);
+    const { lastSequence } = await this.#checkLog(signal);
     const known = this.#core.self;
-    const incarnation = known?.incarnation || this.#env.random.uuid();
-    this.#core.self = { masterId, incarnation, counter: known?.counter ?? 0, hlc: known?.hlc ?? null, joinedAt: 0 };
+    // Taken once: what is announced late, or again, must not look as if it knew what has happened since.
+    const { incarnation, since = 0 } = known?.incarnation
+      ? known
+      : { incarnation: this.#env.random.uuid(), since: lastSequence };
+    const { counter = 0, hlc = null } = known ?? {};
+    this.#core.self = { masterId, incarnation, since, counter, hlc, joinedAt: 0 };
     this.#core.state.set('meta', 'self', this.#core.self);
     this.#core.flush();
     if (snapshots !== undefined && this.#core.position === 0) await this.#restore(1, signal);
-    await this.#append({ type: 'join', masterId, incarnation }, `${masterId}.${incarnation}.join`);
+    await this.#append({ type: 'join', masterId, incarnation, since }, `${masterId}.${incarnation}.join`);
   }
 
-  async #checkLog(signal: AbortSignal): Promise<void> {
-    const { createdAt } = await this.#log.info({ signal });
+  async #checkLog(signal: AbortSignal): Promise<EventLogInfo> {
+    const info = await this.#log.info({ signal });
+    const { createdAt } = info;
     if (this.#core.logCreatedAt === 0) this.#core.logCreatedAt = createdAt;
-    if (this.#core.logCreatedAt === createdAt) return;
+    if (this.#core.logCreatedAt === createdAt) return info;
     const { masterId } = this.#settings;
     const error = replicationErrors.create('MASTER_LOG_REPLACED', { masterId, log: this.#log.name });
     this.#core.fail(error);

@@ -19,6 +19,8 @@ export interface SelfState {
   readonly incarnation: string;
   readonly counter: number;
   readonly hlc: string | null;
+  /** The last event of the log when the identity was taken: which lives of this master it knew of. */
+  readonly since?: number;
   /** Where its announcement is in the log; 0: not yet known. */
   readonly joinedAt: number;
 }

@@ -16,7 +16,7 @@ export interface LogReaderHooks {
   /** Something was committed. */
   readonly onProgress: () => void;
   /** Before the log is read: looks at which log it is. Throws what ends this master. */
-  readonly check: (signal: AbortSignal) => Promise<void>;
+  readonly check: (signal: AbortSignal) => Promise<unknown>;
   /** Loads a snapshot that reaches `first`; false when there is none. */
   readonly restore: (first: number, signal: AbortSignal) => Promise<boolean>;
   /** Events of other kinds, such as comparisons; once their position is stored. */
@@ -63,6 +63,8 @@ export class LogReader {
           collected = 0;
         }
         const { done, value } = await next;
+        // Why it ends is stored, so that it is known when this store is used again.
+        if (this.#core.failure !== undefined && collected > 0) this.#core.flush();
         if (done || signal.aborted || this.#core.failure !== undefined) return;
         if (value.type === 'event') {
           this.#receive(value);

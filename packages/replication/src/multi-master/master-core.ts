@@ -86,6 +86,8 @@ export class MasterCore {
     this.#waiting = new StoredWaiting(this.state);
     for (const page of this.state.pages<ConflictRecord>('pending'))
       for (const [, conflict] of page) this.conflicts.restore(conflict, true);
+    // What was replaced or removed stays so: what it wrote would count nowhere.
+    this.checkMembership();
   }
 
   get waiting(): number {
@@ -140,7 +142,7 @@ export class MasterCore {
   receive({ sequence, event, storedAt }: LogEvent): void {
     if (sequence <= this.position) return;
     try {
-      if (isMemberEvent(event)) this.#member(event, sequence, storedAt);
+      if (isMemberEvent(event)) this.#member(event, { sequence, storedAt });
       else for (const each of unpacked(event)) this.apply(each);
     } catch (error) {
       this.#invalid(error);
@@ -326,26 +328,31 @@ export class MasterCore {
     this.#env.log.warn('event_from_the_future', { master: masterId, number, aheadMs });
   }
 
-  #member(event: MemberEvent, sequence: number, storedAt: number): void {
+  #member(event: MemberEvent, at: Pick<LogEvent, 'sequence' | 'storedAt'>): void {
     const { masterId } = event;
     const before = this.members.get(masterId);
-    this.members.apply(event, storedAt);
+    this.members.apply(event, at);
     const after = this.members.get(masterId);
     if (after?.incarnation !== before?.incarnation || (before?.active && !after?.active))
       this.#waiting.forgetBehindGap(masterId, this.order.seen(masterId));
-    if (event.type === 'join' && !before?.active) this.#listeners.emit('joined', { masterId });
+    if (after?.active && !before?.active) this.#listeners.emit('joined', { masterId });
     if (event.type === 'leave' && before?.active) this.#listeners.emit('left', { masterId });
-    const { self } = this;
-    if (masterId !== this.#settings.masterId || self === undefined) return;
-    const fields = { masterId };
+    if (masterId === this.#settings.masterId && this.self !== undefined)
+      this.#membership(event, this.self, at.sequence);
+  }
+
+  /** What the log told of this master itself. */
+  #membership(event: MemberEvent, self: SelfState, sequence: number): void {
+    const { masterId } = event;
     if (event.type === 'join' && event.incarnation === self.incarnation && self.joinedAt === 0) {
-      this.self = { ...self, joinedAt: sequence, counter: this.order.seen(masterId) };
+      const counts = this.members.get(masterId)?.incarnation === self.incarnation;
+      // An identity that came too late never wrote; who starts this store again, knowing what there is, gets another.
+      this.self = counts
+        ? { ...self, joinedAt: sequence, counter: this.order.seen(masterId) }
+        : { ...self, incarnation: '' };
       this.state.set('meta', 'self', this.self);
-    } else if (self.joinedAt > 0 && sequence > self.joinedAt) {
-      if (event.type === 'join' && event.incarnation !== self.incarnation)
-        this.fail(replicationErrors.create('MASTER_REPLACED', fields));
-      if (event.type === 'leave') this.fail(replicationErrors.create('MASTER_REMOVED', fields));
-    }
+      if (!counts) this.fail(replicationErrors.create('MASTER_REPLACED', { masterId }));
+    } else if (sequence > self.joinedAt) this.checkMembership();
   }
 
   /** The log has it, as an event that counts. Two lives under one id must not both be believed. */

@@ -1,14 +1,19 @@
 /**
  * Who takes part, as the log tells it: joined and left by events in the log's order, so all masters agree at each position. Pure.
  * Each life of a master's store has an incarnation; once the log has announced a newer one, events of older ones count no more.
+ * Newer is who knew of the life it replaces: an announcement by one that began before the present life announced itself, counts for
+ * nobody, however late the log takes it. So none that may write is ever replaced by one that had been given up for it.
  * Invariant of `stable`: no event that has not seen all of it is still to come.
  */
+import type { LogEvent } from '../ports/event-log.ts';
 import type { CausalOrder } from './causal-order.ts';
 import { type ClockRecord, readClock } from './event.ts';
 
 export interface MemberState {
   readonly incarnation: string;
   readonly active: boolean;
+  /** Where its announcement is in the log; absent in what was stored before this was kept. */
+  readonly joinedAt?: number;
   /** What it said to have seen, last. */
   readonly clock?: ClockRecord;
   /** When the log took that report, by the log's clock, ms. */
@@ -23,7 +28,13 @@ export interface MemberStatus extends MemberState {
 
 /** Announcements, as they travel. Do not change. */
 export type MemberEvent =
-  | { readonly type: 'join'; readonly masterId: string; readonly incarnation: string }
+  | {
+      readonly type: 'join';
+      readonly masterId: string;
+      readonly incarnation: string;
+      /** The last event of the log when this life took its identity. Without it the announcement counts in any case. */
+      readonly since?: number;
+    }
   | { readonly type: 'leave'; readonly masterId: string; readonly by: string }
   | {
       readonly type: 'report';
@@ -47,15 +58,18 @@ export class Members {
     for (const [masterId, member] of Object.entries(state)) this.#members.set(masterId, member);
   }
 
-  /** Throws MASTER_EVENT_INVALID for a report without a clock. */
-  apply(event: MemberEvent, storedAt: number): void {
+  /** An event of the log at this position. Throws MASTER_EVENT_INVALID for a report without a clock. */
+  apply(event: MemberEvent, { sequence, storedAt }: Pick<LogEvent, 'sequence' | 'storedAt'>): void {
     const { masterId } = event;
     const known = this.#members.get(masterId);
     if (event.type === 'join') {
       if (known?.incarnation === event.incarnation && known.active) return;
-      this.#members.set(masterId, { incarnation: event.incarnation, active: true });
+      if (!succeeds(event, known)) return;
+      this.#members.set(masterId, { incarnation: event.incarnation, active: true, joinedAt: sequence });
     } else if (event.type === 'leave') {
-      if (known !== undefined) this.#members.set(masterId, { incarnation: known.incarnation, active: false });
+      if (known === undefined) return;
+      const { incarnation, joinedAt = 0 } = known;
+      this.#members.set(masterId, { incarnation, active: false, joinedAt });
     } else if (known?.active && known.incarnation === event.incarnation) {
       const clock = readClock(event.vectorClock);
       const aheadMs = event.timestamp - storedAt;
@@ -96,4 +110,9 @@ export class Members {
   toJSON(): MembersState {
     return Object.fromEntries(this.#members);
   }
+}
+
+/** Whether it knew of the life that the log announced last, or there was none. */
+function succeeds({ since }: Extract<MemberEvent, { type: 'join' }>, known: MemberState | undefined): boolean {
+  return since === undefined || since >= (known?.joinedAt ?? 0);
 }

@@ -32,6 +32,8 @@ export class OutboxShipper {
   #failures = 0;
   /** Up to here all events of this master came back from the log, or were there before this process. */
   #confirmed: number;
+  /** Where the life that `#confirmed` is of was announced. */
+  #joinedAt: number;
   readonly #ahead = new Set<number>();
   /** The log takes no packs: a server with a small limit. */
   #single = false;
@@ -43,12 +45,24 @@ export class OutboxShipper {
     this.#onBlocked = onBlocked;
     const [first] = core.state.first<MasterEvent>('outbox', 1);
     this.#confirmed = first === undefined ? (core.self?.counter ?? 0) : Number(first[0]) - 1;
+    this.#joinedAt = core.self?.joinedAt ?? 0;
     core.onReadBack = (number) => this.#readBack(number);
   }
 
   /** The last attempt failed. */
   get isBlocked(): boolean {
     return this.#failures > 0;
+  }
+
+  /** This master wrote: what came before the first event of a life is of former lives, and counts already. */
+  wrote(number: number): void {
+    const { joinedAt = 0 } = this.#core.self ?? {};
+    if (joinedAt !== this.#joinedAt) {
+      this.#joinedAt = joinedAt;
+      this.#confirmed = number - 1;
+      this.#ahead.clear();
+    }
+    this.wake();
   }
 
   /** There is something to send. */

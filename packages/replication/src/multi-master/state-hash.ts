@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Entity } from '../ports/state-store.ts';
 import { canonicalText } from '../values/canonical.ts';
-import { compareVersions, type EntityRecord } from './entity-record.ts';
+import { compareVersions, type EntityRecord, isTombstone } from './entity-record.ts';
 import { leavesPending, type Policy } from './policy.ts';
 
 export interface HashedEntity {
@@ -16,6 +16,8 @@ export interface HashedEntity {
  * them shows here; and only what merged, or was written, counts elsewhere.
  */
 export function entityText({ id, record, shown }: HashedEntity, policy: Policy): string | undefined {
+  // All say the same: it is gone. Masters forget such records at different times.
+  if (isTombstone(record)) return undefined;
   if (record.versions.length > 1 && leavesPending(policy)) {
     const versions = [...record.versions]
       .sort(compareVersions)

@@ -98,6 +98,13 @@ const PLANTED: Readonly<Record<string, () => Partial<SimulationOptions>>> = {
     vi.spyOn(Members.prototype, 'accepts').mockReturnValue(true);
     return {};
   },
+  'takes an announcement that comes too late': () => {
+    const { apply } = Members.prototype;
+    vi.spyOn(Members.prototype, 'apply').mockImplementation(function (this: Members, event, at) {
+      apply.call(this, { ...event, since: at.sequence } as typeof event, at);
+    });
+    return {};
+  },
   'forgets all that waits of a former life': () => {
     vi.spyOn(StoredWaiting.prototype, 'forgetBehindGap').mockImplementation(function (
       this: StoredWaiting,

@@ -120,11 +120,68 @@ it('recovers what it had sent when its disk is lost, its numbers included, and t
   first.on('failed', ({ error }) => failed.push((error as Error & { code: string }).code));
   const second = await joined('a', log);
   expect(second.getVectorClock().get('a')).toBe(2);
-  await second.write('x', { v: 2 });
+  await second.write('x', { v: 2 }, { ack: 'log' });
   await same(second, b);
   expect((await b.read('x'))?.data).toEqual({ v: 2 });
   await until(() => expect(failed).toEqual(['MASTER_REPLACED']));
   await expect(first.write('x', { v: 'zombie' })).rejects.toMatchObject({ code: 'MASTER_REPLACED' });
+});
+
+it('is not replaced by a life that was given up for it and announces itself late', async () => {
+  const log = new MemoryLog('group');
+  const b = await joined('b', log);
+  const [lateDisk, disk] = [new Disk(), new Disk()];
+  // Its announcement is on its way, and does not arrive.
+  const late = log.connect('late');
+  let arrives = (): void => {};
+  const arrival = new Promise<void>((resolve) => {
+    arrives = resolve;
+  });
+  const announced = Promise.withResolvers<void>();
+  const slow = {
+    name: late.name,
+    info: late.info.bind(late),
+    read: late.read.bind(late),
+    trim: late.trim.bind(late),
+    append: async (...args: Parameters<typeof late.append>) => {
+      announced.resolve();
+      await arrival;
+      return late.append(...args);
+    },
+  } as typeof late;
+  const first = make('a', log, lateDisk, { pipeline: slow });
+  const joining = expect(first.subscribe()).rejects.toMatchObject({ code: 'MASTER_REPLACED' });
+  await announced.promise;
+  const second = await joined('a', log, disk);
+  await second.write('x', { v: 1 }, { ack: 'log' });
+  arrives();
+  await joining;
+  await second.write('x', { v: 2 }, { ack: 'log' });
+  await same(second, b);
+  expect((await b.read('x'))?.data).toEqual({ v: 2 });
+  // Started again it knows of the other, and takes the name; the other has sent all and stops.
+  await first.close();
+  const failed: string[] = [];
+  second.on('failed', ({ error }) => failed.push((error as Error & { code: string }).code));
+  const third = await joined('a', log, lateDisk);
+  await until(() => expect(failed).toEqual(['MASTER_REPLACED']));
+  await third.write('x', { v: 3 }, { ack: 'log' });
+  await same(third, b);
+});
+
+it('stays replaced when its store is used again', async () => {
+  const log = new MemoryLog('group');
+  const disk = new Disk();
+  const first = await joined('a', log, disk);
+  const failed = new Promise((resolve) => first.on('failed', resolve));
+  await joined('a', log);
+  await failed;
+  // It stores why it ended.
+  await until(() => expect(disk.get<{ position: number }>('meta', 'reader')?.position).toBe(log.lastSequence));
+  await first.close();
+  const again = make('a', log, disk);
+  await expect(again.write('x', { v: 'nobody would see it' })).rejects.toMatchObject({ code: 'MASTER_REPLACED' });
+  await expect(again.subscribe()).rejects.toMatchObject({ code: 'MASTER_REPLACED' });
 });
 
 it('starts a late joiner from a snapshot when the front of the log is gone', async () => {

@@ -198,6 +198,7 @@ class Simulation {
     );
     master.on('conflictDetected', () => this.#count('conflicts'));
     master.on('rejected', () => this.#count('rejected'));
+    master.on('failed', ({ error }) => void this.#failed(node, master, error));
     this.#subscribe(master, node);
   }
 
@@ -208,6 +209,22 @@ class Simulation {
       await this.#clock.sleep(300);
       if (node.alive && node.life === life) this.#subscribe(master, node);
     });
+  }
+
+  /** Who lives on where nobody else was started for it, is replaced by nobody. One whose announcement came too late is started again. */
+  async #failed(node: Node, master: MultiMasterManager, error: Error): Promise<void> {
+    const { life, disk } = node;
+    // A former life stops when it learns of the present one.
+    if (!node.alive || node.master !== master) return;
+    if ((disk.get<{ joinedAt: number }>('meta', 'self')?.joinedAt ?? 0) > 0) {
+      this.#violations.add(`${node.id} stopped, though it was the last that was started: ${error.message}`);
+      return;
+    }
+    this.#count('outrun');
+    await this.#clock.sleep(300);
+    if (!node.alive || node.life !== life) return;
+    void master.close();
+    this.#start(node);
   }
 
   #applied(node: Pick<Node, 'id' | 'seen'>, author: string, number: number, entityId: string): void {
@@ -310,16 +327,22 @@ class Simulation {
 
   /** The events that count, by the rules of the log alone: of each author's announced life, each number once. */
   #accepted(): Map<string, MasterEvent> {
-    const lives = new Map<string, string>();
+    const lives = new Map<string, { readonly incarnation: string; readonly at: number }>();
     const events = new Map<string, MasterEvent>();
     const numbers = new Set<string>();
-    for (const event of this.#log.events.flatMap(({ event }) => unpacked(event))) {
+    const all = this.#log.events.flatMap(({ event, sequence }) =>
+      unpacked(event).map((one) => ({ event: one, sequence })),
+    );
+    for (const { event, sequence } of all) {
       const each = event as unknown as Omit<MasterEvent, 'type' | 'incarnation'> & {
         type: string;
         incarnation: string;
+        since: number;
       };
-      if (each.type === 'join' && lives.get(each.masterId) !== each.incarnation) {
-        lives.set(each.masterId, each.incarnation);
+      const life = lives.get(each.masterId);
+      // One that had not known of the present life comes too late.
+      if (each.type === 'join' && life?.incarnation !== each.incarnation && each.since >= (life?.at ?? 0)) {
+        lives.set(each.masterId, { incarnation: each.incarnation, at: sequence });
         // Behind a gap nothing counts.
         let last = 0;
         while (numbers.has(`${each.masterId} ${last + 1}`)) last += 1;
@@ -330,7 +353,7 @@ class Simulation {
         }
       }
       if (each.type !== 'write' && each.type !== 'delete') continue;
-      if (lives.get(each.masterId) !== each.incarnation) continue;
+      if (life?.incarnation !== each.incarnation) continue;
       const number = `${each.masterId} ${each.vectorClock[each.masterId]}`;
       const made = each as unknown as MasterEvent;
       if (numbers.has(number) && !events.has(keyOf(made))) continue;
