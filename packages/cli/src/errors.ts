@@ -64,6 +64,10 @@ export const cliErrors = defineErrors({
     message: '{file} is a copy here: what is committed is committed elsewhere',
     hint: 'Ask where canopy db replicate runs.',
   },
+  REPLICATION_INCOMPLETE: {
+    message: 'the replication of {file} did not end in order: {problem}',
+    hint: 'Start it again with the same file and log once the log can be reached; until then do not rely on the log for what is missing.',
+  },
   CONTROL_PATH_LONG: {
     message: '{path} is too long for the name of a socket',
     hint: 'A database with a shorter path can be asked; replication works with any.',

@@ -34,12 +34,12 @@ export async function replicateFile(file: string, options: ReplicationOptions, p
   await ended(primary, interruption);
   // One that has stopped by itself says why, also when a signal comes at the same time.
   if (primary.failure !== undefined) throw primary.failure;
-  const problem = interruption.signal.aborted ? undefined : primary.status().problem;
   await primary.stop();
   await told;
-  const end = primary.status().position;
+  const { position: end, problem } = primary.status();
   printer.line({ event: 'stopped', position: formatPosition(end) }, () => `stopped at ${formatPosition(end)}`);
-  return problem === undefined ? EXIT.ok : EXIT.failed;
+  if (problem !== undefined) throw cliErrors.create('REPLICATION_INCOMPLETE', { file, problem });
+  return EXIT.ok;
 }
 
 export async function followFile(file: string, options: ReplicationOptions, printer: Printer): Promise<number> {

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type TemporaryDirectory, temporaryDirectory } from '@canopy/testkit';
+import { type TemporaryDirectory, temporaryDirectory, testNatsServer } from '@canopy/testkit';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { EXIT } from '../../src/exit-codes.ts';
 import { canopy, startCanopy } from './canopy.ts';
@@ -133,6 +133,21 @@ it('the one that replicates answers other commands; named snapshots come and go'
   expect(primary.output).not.toContain('LOG_NOT_REPLICATED');
   const alone = await canopy(['db', 'sync', '--file', file('a.db')]);
   expect(alone).toMatchObject({ code: EXIT.unreachable, output: expect.stringContaining('REPLICATION_NOT_RUNNING') });
+});
+
+it('ctrl-C with commits that the log does not have says so, and is a failure', { timeout: 60_000 }, async () => {
+  database('a.db');
+  const nats = await testNatsServer();
+  onTestFinished(() => nats[Symbol.asyncDispose]());
+  const primary = await running('db', 'replicate', file('a.db'), '--store', `${nats.url}/log`);
+  await primary.line(/^replicating/);
+  await nats[Symbol.asyncDispose]();
+  const writer = new DatabaseSync(file('a.db'), { timeout: 5000 });
+  onTestFinished(() => writer.close());
+  writer.exec('INSERT INTO t(x) VALUES (1)');
+  primary.signal('SIGINT');
+  expect(await primary.exited, primary.output).toMatchObject({ code: EXIT.failed });
+  expect(primary.output).toMatch(/commits after 1\.0*1 (are not|may not be) in the log[\s\S]*REPLICATION_INCOMPLETE/);
 });
 
 it('what is kept beside a file is listed, shown, exported and deleted without a platform', async () => {

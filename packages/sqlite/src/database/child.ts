@@ -97,9 +97,10 @@ export class DatabaseChild {
 
   /**
    * Asks the database to close, then SIGTERM, then SIGKILL for its process; resolves when it is closed, and where it was the
-   * last one its process gone. Where others are in the process it gets longer, for only all of them can be ended.
+   * last one its process gone. Where others are in the process it gets longer, for only all of them can be ended. False
+   * where it did not say that it has closed.
    */
-  async stop(graceMs: number): Promise<void> {
+  async stop(graceMs: number): Promise<boolean> {
     this.#stopping = true;
     const closed = this.call('stop', undefined).then(
       () => true,
@@ -107,16 +108,18 @@ export class DatabaseChild {
     );
     const { process, lockTimeoutMs } = this.#spec.options;
     const patience = process === 'own' ? graceMs : graceMs + lockTimeoutMs + SHARED_PATIENCE_MS;
-    if (!(await this.#within(patience, closed)) && !this.#isGone && process === 'shared') {
+    const isClosed = await this.#within(patience, closed);
+    if (!isClosed && !this.#isGone && process === 'shared') {
       this.#env.log.error('database_stop_stuck', { path: this.#spec.path });
       await this.#process.end(this.#env);
     }
     await this.#leave();
+    return isClosed;
   }
 
   /** After a start that failed: nothing of it is open, or no other way is left than the process's end. */
   async discard(graceMs: number): Promise<void> {
-    if (this.#spec.options.process === 'shared') return this.stop(graceMs);
+    if (this.#spec.options.process === 'shared') return void (await this.stop(graceMs));
     this.#stopping = true;
     await this.#process.kill();
   }

@@ -22,6 +22,7 @@ import {
 } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import type { DatabaseSpec } from '../process/protocol.ts';
+import { unknownAfter, unshippedAfter } from '../process/unshipped.ts';
 import { restoreInChild } from '../restore/child.ts';
 import { type RestoreReport, readRestoreOrder } from '../restore/request.ts';
 import { DatabaseChild } from './child.ts';
@@ -130,7 +131,11 @@ export class SqliteDatabase implements Promotable {
   async stop(): Promise<void> {
     if (this.#stopped.signal.aborted) return;
     this.#stopped.abort();
-    await this.#child?.stop(STOP_GRACE_MS);
+    const wasPrimary = this.#status.role === 'primary';
+    const isClosed = await this.#child?.stop(STOP_GRACE_MS);
+    const { position, problem } = this.#status;
+    if (wasPrimary && isClosed === false && problem !== unshippedAfter(position))
+      this.#status = { ...this.#status, problem: unknownAfter(position) };
     this.#child = undefined;
     if (this.#status.role !== 'closed') {
       this.#status = { ...this.#status, role: 'closed' };

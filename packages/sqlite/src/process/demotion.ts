@@ -15,13 +15,13 @@ const FINISH_MS = 4000;
 const REFUSED_MS = 30_000;
 
 /**
- * The primary is closed afterwards in any case. A file that nobody manages stays in WAL mode (see leaveLive). Throws SQLITE_DATABASE_BUSY while another program has the file open.
+ * Whether everything committed is in the log. The primary is closed afterwards in any case. A file that nobody manages stays in WAL mode (see leaveLive). Throws SQLITE_DATABASE_BUSY while another program has the file open.
  */
 export async function endPrimary(
   primary: Primary,
   deps: Pick<SettlementDeps, 'env' | 'spec' | 'statePath' | 'boot'>,
   onShipped: ((position: Position) => void) | undefined,
-): Promise<void> {
+): Promise<boolean> {
   if (deps.spec.unmanaged) return leaveLive(primary, deps);
   try {
     const shipped = await primary.finish(FINISH_MS);
@@ -29,6 +29,7 @@ export async function endPrimary(
     const untouched = await primary.leave();
     await primary.close();
     if (shipped && untouched) writeStandbyState(deps, primary.position);
+    return shipped && untouched;
   } finally {
     await primary.close();
   }
@@ -41,10 +42,12 @@ export async function endPrimary(
 async function leaveLive(
   primary: Primary,
   { env, spec, statePath }: Pick<SettlementDeps, 'env' | 'spec' | 'statePath'>,
-): Promise<void> {
+): Promise<boolean> {
+  let shipped = false;
   try {
     const state = readState(statePath);
-    if (!(await primary.finish(FINISH_MS)) || state?.role !== 'primary') return;
+    shipped = await primary.finish(FINISH_MS);
+    if (!shipped || state?.role !== 'primary') return shipped;
     const { txid, epoch } = primary.position;
     await primary.seal((cursor) => {
       const { size, mtimeNs } = statSync(spec.path, { bigint: true });
@@ -56,6 +59,7 @@ async function leaveLive(
   } finally {
     await primary.close();
   }
+  return shipped;
 }
 
 /** Calls `leave` when nobody has acted on the refusal in time. What fails then is tried by the next who asks. */

@@ -36,6 +36,7 @@ import { describeDatabase, notReady, wrongRole } from './report.ts';
 import { type Rebuild, rebuildFor, Settlement, type SettlementDeps, untilSettled } from './settlement.ts';
 import { bootId } from './state-file.ts';
 import { Turns } from './turns.ts';
+import { unshippedAfter } from './unshipped.ts';
 import { Upkeep } from './upkeep.ts';
 
 /** How long a promotion that failed waits for the file to follow again before it says so. */
@@ -235,12 +236,15 @@ export class DatabaseEngine {
       await drainMode(this.#mode, this.#deps.env, timeoutMs);
   }
 
-  /** Idempotent. Ships everything first where this is the primary. */
+  /** Idempotent. Ships everything first where this is the primary; what could not be is the status's problem. */
   stop(): Promise<void> {
     this.#stopped.abort(sqliteErrors.create('SQLITE_STOPPED', { path: this.#deps.spec.path }));
     this.#stopping ??= this.#turns.take(async () => {
       try {
-        if (this.#mode.kind === 'primary') await this.#endPrimary(this.#mode.primary, undefined);
+        const shipped = this.#mode.kind !== 'primary' || (await this.#endPrimary(this.#mode.primary, undefined));
+        if (!shipped) this.#problem = unshippedAfter(this.#position);
+        // At once: what follows may take longer than the caller waits.
+        this.#deps.onStatus();
       } catch (error) {
         this.#deps.env.log.warn('database_stop_incomplete', { reason: messageOf(error) });
       }
@@ -337,9 +341,9 @@ export class DatabaseEngine {
   }
 
   /** Leaves a closed file: a standby's where all is shipped, else whatever the next look finds. */
-  async #endPrimary(primary: Primary, onShipped: ((position: Position) => void) | undefined): Promise<void> {
+  async #endPrimary(primary: Primary, onShipped: ((position: Position) => void) | undefined): Promise<boolean> {
     try {
-      await endPrimary(primary, this.#settlementDeps(), onShipped);
+      return await endPrimary(primary, this.#settlementDeps(), onShipped);
     } finally {
       this.#position = primary.position;
       this.#mode = { kind: 'none' };

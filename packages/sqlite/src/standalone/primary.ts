@@ -102,6 +102,7 @@ export class Primary extends UnmanagedDatabase {
     return this.database.sync(options);
   }
 
+  /** Idempotent. Ships what is committed first; where that can't be done, `status().problem` says so afterwards. */
   override async stop(): Promise<void> {
     this.#stopped.abort();
     await super.stop();
