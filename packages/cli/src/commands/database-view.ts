@@ -53,12 +53,18 @@ function nodeRow(node: string, database: Database): (string | undefined)[] {
 }
 
 /** Transactions, time and bytes; only what is known. */
-function behind({ role, lag, bootstrap }: Database): string {
+function behind(database: Database): string {
+  const { role, lag, bootstrap } = database;
   if (bootstrap !== undefined) return `making its copy: ${progressText(bootstrap)}`;
-  if (role === 'primary')
-    return lag.tx === undefined || lag.tx === 0 ? '- (the source)' : `${lagText(lag)} not yet in the log`;
+  if (role === 'primary' && lag.tx === undefined) return `not yet in the log: ${unshippedText(database)}`;
+  if (role === 'primary') return lag.tx === 0 ? '- (the source)' : `${lagText(lag)} not yet in the log`;
   if (lag.tx === undefined) return 'unknown';
   return lag.tx === 0 ? 'nothing' : lagText(lag);
+}
+
+/** Of a primary that has commits which the log may lack. Where there is a problem, that says why. */
+export function unshippedText({ problem }: { readonly problem: string | undefined }): string {
+  return problem === undefined ? 'unknown, commits are on their way' : 'unknown, commits may be waiting';
 }
 
 function lagText({ tx, ms, bytes }: Database['lag']): string {

@@ -7,6 +7,7 @@ import { ago } from '../output/ago.ts';
 import { formatBytes } from '../output/bytes.ts';
 import type { Printer } from '../output/printer.ts';
 import { renderFacts, renderTable } from '../output/table.ts';
+import { unshippedText } from './database-view.ts';
 import { type Bound, undisturbed } from './undisturbed.ts';
 
 export async function logStatus(
@@ -34,7 +35,9 @@ export function statusText(status: DatabaseStatus, now: number): string {
     copy === undefined ? 'none that is known of' : `none yet; the log begins with a full copy, stored ${copy}`;
   const behind =
     lag.tx === undefined
-      ? 'unknown'
+      ? role === 'primary'
+        ? unshippedText(status)
+        : 'unknown'
       : lag.tx === 0
         ? 'nothing'
         : `${lag.tx} transaction${lag.tx === 1 ? '' : 's'}, ${lag.ms === undefined ? 'unknown time' : formatDuration(lag.ms)}`;

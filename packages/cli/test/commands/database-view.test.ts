@@ -2,6 +2,7 @@ import { epoch } from '@canopy/core';
 import type { AppStatus } from '@canopy/platform';
 import { expect, it } from 'vitest';
 import { databaseText } from '../../src/commands/database-view.ts';
+import { statusText } from '../../src/commands/log-status.ts';
 
 const NOW = Date.parse('2026-05-04T12:00:00Z');
 type Database = NonNullable<AppStatus['database']>;
@@ -50,6 +51,21 @@ it('says who is primary, and how far behind everyone is; what is unknown is neve
   expect(said).toMatch(/n5 +standby +nothing /);
   expect(said).toMatch(/n6 +no answer +unknown /);
   expect(said).toMatch(/restore last proven: +never, as far as is known/);
+});
+
+it('a primary that does not know what the log has says so, and never that it has everything', () => {
+  const lag = { tx: undefined, ms: undefined, bytes: undefined };
+  expect(text({ n1: { role: 'primary', lag } })).toMatch(
+    /n1 +primary +not yet in the log: unknown, commits are on their way /,
+  );
+  const said = text({ n1: { role: 'primary', lag, problem: 'the log does not take transactions' } });
+  expect(said).toMatch(/n1 +primary +not yet in the log: unknown, commits may be waiting /);
+  const alone = (facts: Partial<Database>): string => statusText(database({ role: 'primary', ...facts }), NOW);
+  expect(alone({})).toMatch(/not yet in the log: +nothing\n/);
+  expect(alone({ lag })).toMatch(/not yet in the log: +unknown, commits are on their way\n/);
+  expect(alone({ lag, problem: 'away' })).toMatch(
+    /not yet in the log: +unknown, commits may be waiting\n[\s\S]*! away/,
+  );
 });
 
 it('takes the newest of what the nodes know of snapshots and proofs', () => {

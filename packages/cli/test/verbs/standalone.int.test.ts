@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type TemporaryDirectory, temporaryDirectory, testNatsServer } from '@canopy/testkit';
+import { eventually, type TemporaryDirectory, temporaryDirectory, testNatsServer } from '@canopy/testkit';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { EXIT } from '../../src/exit-codes.ts';
 import { canopy, startCanopy } from './canopy.ts';
@@ -145,6 +145,15 @@ it('ctrl-C with commits that the log does not have says so, and is a failure', {
   const writer = new DatabaseSync(file('a.db'), { timeout: 5000 });
   onTestFinished(() => writer.close());
   writer.exec('INSERT INTO t(x) VALUES (1)');
+  const status = await eventually(
+    async () => {
+      const said = JSON.parse((await ask('db', 'status', '--file', file('a.db'))).output);
+      return said.lag.tx !== 0 && said;
+    },
+    { what: 'a status that does not call it shipped', timeoutMs: 30_000 },
+  );
+  expect(status).toMatchObject({ role: 'primary', position: { txid: 1 }, lag: {} });
+  expect((await canopy(['db', 'status', '--file', file('a.db')])).output).toMatch(/not yet in the log: +unknown, /);
   primary.signal('SIGINT');
   expect(await primary.exited, primary.output).toMatchObject({ code: EXIT.failed });
   expect(primary.output).toMatch(/commits after 1\.0*1 (are not|may not be) in the log[\s\S]*REPLICATION_INCOMPLETE/);

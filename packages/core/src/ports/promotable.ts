@@ -29,7 +29,7 @@ export interface DatabaseProvider {
 
 export type DatabaseRole = 'closed' | 'opening' | 'standby' | 'promoting' | 'primary' | 'demoting' | 'failed';
 
-/** How far behind the log's end. Unknown is undefined, never 0. */
+/** How far behind the log's end; of a primary, how far the log is behind what is committed. Unknown is undefined, never 0. */
 export interface DatabaseLag {
   readonly tx: number | undefined;
   readonly ms: number | undefined;

@@ -134,6 +134,11 @@ export class LiveDatabase {
     return this.#tail.committedEnd;
   }
 
+  /** Nothing is committed behind the cursor, for certain. */
+  get isReadToEnd(): boolean {
+    return this.#tail.isReadToEnd;
+  }
+
   /** What was committed since the cursor. */
   next(): WalStep {
     return this.#tail.next();

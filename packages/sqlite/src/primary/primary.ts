@@ -31,7 +31,7 @@ import { type PendingEntry, prepareNext } from './pending-entry.ts';
 import { encodeFrames, encodeImage } from './segment-builder.ts';
 import { SnapshotKeeper } from './snapshot-keeper.ts';
 import { StoredWaiters } from './stored-waiters.ts';
-import { hearOfSuccessor } from './successor.ts';
+import { fencedBy, hearOfSuccessor } from './successor.ts';
 import { WakeUp } from './wake-up.ts';
 
 const RETRY = { initialMs: 50, maxMs: 2000 };
@@ -141,6 +141,16 @@ export class Primary {
     return hasCode(this.#ended, 'SQLITE_FENCED');
   }
 
+  /** Everything that is committed now is in the log, for certain. Cheap: of the WAL its end alone is looked at. */
+  get isShipped(): boolean {
+    try {
+      return this.#ended === undefined && this.#pending === undefined && this.#live.isReadToEnd;
+    } catch {
+      // A WAL that can't be looked at proves nothing; the next pass says what is wrong with it.
+      return false;
+    }
+  }
+
   /** Everything committed before the call is in the log when this resolves, whatever came after it. Throws SQLITE_FENCED. */
   async sync(signal?: AbortSignal): Promise<Position> {
     if (this.#ended !== undefined) throw this.#ended;
@@ -152,16 +162,7 @@ export class Primary {
   /** Another epoch owns the log: nothing is sent from now on. */
   fence(epoch: Epoch, position: Position): void {
     if (this.#ended !== undefined) return;
-    this.#end(
-      sqliteErrors.create('SQLITE_FENCED', {
-        bucket: this.#deps.log.bucket,
-        txid: position.txid,
-        epoch: this.#deps.epoch,
-        node: this.#deps.node,
-        takenEpoch: epoch,
-        takenNode: 'another node',
-      }),
-    );
+    this.#end(fencedBy(this.#deps, { epoch, txid: position.txid }));
     this.#deps.onEvent({ type: 'fenced', epoch, position });
   }
 
@@ -300,6 +301,8 @@ export class Primary {
   async #put(signal: AbortSignal): Promise<void> {
     const entry = this.#pending;
     if (entry === undefined) return;
+    // There is something now that the log does not have.
+    this.#deps.onChange();
     const [stored, next] = await Promise.allSettled([
       this.#append(entry, signal),
       entry.more ? prepareNext(entry, this.#live, this.#deps.env.clock, signal) : undefined,

@@ -2,7 +2,8 @@
  * Hears of a successor without writing: whoever has a higher epoch in the log has it. What goes wrong here is no reason to
  * stop, since the next append asks too; a log that has lost its past is.
  */
-import { type Env, type Epoch, hasCode, messageOf } from '@canopy/core';
+import { type CanopyError, type Env, type Epoch, hasCode, messageOf } from '@canopy/core';
+import { sqliteErrors } from '../errors.ts';
 import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 
@@ -37,6 +38,16 @@ export async function hearOfSuccessor(deps: SuccessorDeps, signal: AbortSignal):
     // An abort is the end, and no failure.
     await env.clock.sleep(AGAIN_MS, { signal }).catch(() => {});
   }
+}
+
+/** What ends the primary that is told of one. */
+export function fencedBy(
+  { log, epoch, node }: { readonly log: SegmentLog; readonly epoch: Epoch; readonly node: string },
+  taken: { readonly epoch: Epoch; readonly txid: number },
+): CanopyError {
+  const { txid, epoch: takenEpoch } = taken;
+  const takenNode = 'another node';
+  return sqliteErrors.create('SQLITE_FENCED', { bucket: log.bucket, txid, epoch, node, takenEpoch, takenNode });
 }
 
 async function endOf(log: SegmentLog, signal: AbortSignal): Promise<LogEntry | undefined> {

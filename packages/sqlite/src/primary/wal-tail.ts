@@ -81,6 +81,15 @@ export class WalTail {
     return index && endOf(index);
   }
 
+  /** As `next` would say "nothing", without reading what there is: false also while it can't be told. */
+  get isReadToEnd(): boolean {
+    const index = this.#index.read();
+    if (index === undefined) return false;
+    const [cursor, end] = [this.#cursor, endOf(index)];
+    const isThere = cursor !== undefined && end?.offset === cursor.offset && sameGeneration(cursor, end);
+    return (end === undefined || isThere) && this.#against(index).type === 'nothing';
+  }
+
   /** What has been committed since the cursor; does not move it. */
   next(): WalStep {
     this.#proved = undefined;

@@ -30,11 +30,17 @@ export function sizeOf(mode: Mode): number | undefined {
   return mode.kind === 'primary' ? mode.primary.sizeBytes : undefined;
 }
 
-/** Unknown while the connection is down, where the log may have moved on, and while the file is being looked at. */
+const NONE: DatabaseLag = { tx: 0, ms: 0, bytes: 0 };
+const UNKNOWN: DatabaseLag = { tx: undefined, ms: undefined, bytes: undefined };
+
+/**
+ * Of a primary: what the log does not have yet; how much that is shows only when it was read. Of others it is unknown while
+ * the connection is down, where the log may have moved on, and while the file is being looked at.
+ */
 export function lagOf(mode: Mode, known: boolean): DatabaseLag {
-  if (mode.kind === 'primary') return { tx: 0, ms: 0, bytes: 0 };
-  if (!known || mode.kind === 'none') return { tx: undefined, ms: undefined, bytes: undefined };
-  return mode.kind === 'replica' ? mode.follower.lag() : { tx: 0, ms: 0, bytes: 0 };
+  if (mode.kind === 'primary') return mode.primary.isShipped ? NONE : UNKNOWN;
+  if (!known || mode.kind === 'none') return UNKNOWN;
+  return mode.kind === 'replica' ? mode.follower.lag() : NONE;
 }
 
 export function problemOf(mode: Mode): string | undefined {

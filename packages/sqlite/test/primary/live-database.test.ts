@@ -102,6 +102,27 @@ test('a commit that its writer did not live to publish is not one, and what is w
   }
 });
 
+test('that everything was read is told only while it is certain, and after the WAL began anew as well', () => {
+  const database = open({ cursor: undefined, restartable: true });
+  expect(database.isReadToEnd).toBe(database.next().type === 'nothing');
+  insert(2);
+  expect(database.isReadToEnd).toBe(false);
+  take(database);
+  expect(database.isReadToEnd).toBe(true);
+  phantom(3);
+  expect(database.isReadToEnd, 'beside a commit that is none').toBe(true);
+  database.checkpoint(() => {});
+  expect(database.isReadToEnd).toBe(true);
+  const writer = new DatabaseSync(path);
+  writer.exec('BEGIN IMMEDIATE; INSERT INTO t(x) VALUES (1); ROLLBACK');
+  writer.close();
+  expect(database.isReadToEnd, 'after a writer that has begun a new WAL and committed nothing').toBe(true);
+  insert(1);
+  expect(database.isReadToEnd).toBe(false);
+  take(database);
+  expect(database.isReadToEnd).toBe(true);
+});
+
 test('a cursor behind what is committed is lost, also once as much was written over it', () => {
   insert(3);
   const cursor = phantom(4);

@@ -7,6 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type DatabaseEvent, epoch, silentLogger, systemEnv } from '@canopy/core';
 import type { BlobInfo, Blobs } from '@canopy/nats';
+import { eventually } from '@canopy/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { resolveSqliteOptions } from '../../src/database/options.ts';
 import { parseName, segmentName } from '../../src/log/names.ts';
@@ -66,6 +67,7 @@ let log: SegmentLog;
 let gate: Gate;
 let primary: Primary;
 let events: DatabaseEvent[];
+let changes = 0;
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'canopy-pipeline-'));
@@ -81,7 +83,7 @@ beforeEach(async () => {
   const options = resolveSqliteOptions({ compactionLevels: [], snapshotInterval: '1h' });
   const deps = { path, node: 'a', epoch: epoch(1), env, log, options };
   const start = { position: { epoch: epoch(0), txid: 0 }, cursor: undefined, restartable: false, commit: 0 };
-  const hear = { onEvent: (event: DatabaseEvent) => void events.push(event), onChange: () => {} };
+  const hear = { onEvent: (event: DatabaseEvent) => void events.push(event), onChange: () => void changes++ };
   primary = await Primary.open({ ...deps, ...hear }, { ...start, claim: 'image' }, new AbortController().signal);
 });
 afterEach(async () => {
@@ -135,6 +137,23 @@ test('a backlog goes one entry after the other; who waits is told once everythin
   expect(untold).not.toContain(true);
   expect(await stored()).toEqual(upTo(txid));
   expect(await primary.finish(5000)).toBe(true);
+});
+
+test('what the log does not have yet is told as such, from before it is sent until it is stored', async () => {
+  await eventually(() => primary.isShipped, { what: 'shipped' });
+  const { reached, open } = hold(2);
+  const before = changes;
+  write(1);
+  expect(primary.isShipped).toBe(false);
+  await reached;
+  expect(changes).toBeGreaterThan(before);
+  expect(primary.isShipped).toBe(false);
+  write(1);
+  open();
+  await primary.sync();
+  expect(primary.isShipped).toBe(true);
+  await primary.close();
+  expect(primary.isShipped, 'nobody knows what is committed from now on').toBe(false);
 });
 
 test('who waits beside a writer that never lets the backlog drain is told once what it came after is stored', async () => {
