@@ -151,7 +151,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_PROCESS_DIED: {
     message: 'the database process of {path} ended ({how})',
-    hint: 'It is started again as a standby; its log lines before the end say why it ended.',
+    hint: 'It is started again as a standby, unless that was its fourth end in a row: then start the program again once the reason is gone. Its log lines before the end say why it ended.',
     retryable: true,
   },
   SQLITE_SNAPSHOT_NAME: {

@@ -51,6 +51,7 @@ export async function followFile(file: string, options: ReplicationOptions, prin
   const at = formatPosition(replica.position);
   printer.line({ event: 'following', file, position: at }, () => `following into ${file}, at ${at}`);
   await ended(replica, interruption);
+  if (replica.failure !== undefined) throw replica.failure;
   await replica.stop();
   await told;
   const end = formatPosition(replica.position);

@@ -3,8 +3,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseStatus } from '@canopy/core';
 import { eventually, type TemporaryDirectory, temporaryDirectory, testNatsServer } from '@canopy/testkit';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { askControl } from '../../src/control/socket.ts';
 import { EXIT } from '../../src/exit-codes.ts';
 import { canopy, startCanopy } from './canopy.ts';
 import { smallDisk } from './small-disk.ts';
@@ -158,6 +160,37 @@ it('ctrl-C with commits that the log does not have says so, and is a failure', {
   expect(await primary.exited, primary.output).toMatchObject({ code: EXIT.failed });
   expect(primary.output).toMatch(/commits after 1\.0*1 (are not|may not be) in the log[\s\S]*REPLICATION_INCOMPLETE/);
 });
+
+it.each(['replicate', 'follow'])(
+  'db %s ends with the error once its database process was killed four times',
+  { timeout: 60_000 },
+  async (verb) => {
+    database('a.db');
+    const source = await running('db', 'replicate', file('a.db'), '--store', file('log'));
+    await source.line(/^replicating/);
+    const target = verb === 'follow' ? 'b.db' : 'a.db';
+    const child = verb === 'follow' ? await running('db', 'follow', file('b.db'), '--store', file('log')) : source;
+    await child.line(/^(replicating|following)/);
+    const holder = (): number => JSON.parse(readFileSync(join(file(`${target}-canopy`), 'holder.json'), 'utf8')).pid;
+    const killed = new Set<number>();
+    while (killed.size < 4) {
+      const pid = await eventually(() => (child.exit === undefined && killed.has(holder()) ? undefined : holder()), {
+        what: `a process after the death of ${[...killed]}`,
+        timeoutMs: 30_000,
+      });
+      expect(child.exit, child.output).toBeUndefined();
+      // One is killed while it runs, the other mostly while it starts.
+      const role = async (): Promise<unknown> =>
+        ((await askControl(file(target), { op: 'status', timeoutMs: 5000 })) as DatabaseStatus).role;
+      if (verb === 'replicate')
+        await eventually(async () => (await role()) === 'primary', { what: 'a primary again', timeoutMs: 30_000 });
+      killed.add(pid);
+      process.kill(pid, 'SIGKILL');
+    }
+    expect(await child.exited, child.output).toMatchObject({ code: EXIT.failed });
+    expect(child.output).toContain('(SQLITE_PROCESS_DIED)');
+  },
+);
 
 it('what is kept beside a file is listed, shown, exported and deleted without a platform', async () => {
   database('a.db');

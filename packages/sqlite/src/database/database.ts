@@ -69,6 +69,8 @@ export class SqliteDatabase implements Promotable {
   #child: DatabaseChild | undefined;
   #startedAt = 0;
   #restarts = 0;
+  #deaths = 0;
+  readonly #givenUp = Promise.withResolvers<Error>();
   #status: DatabaseStatus;
   #bootstrap: BootstrapProgress | undefined;
 
@@ -116,6 +118,11 @@ export class SqliteDatabase implements Promotable {
       return restoreInChild(order, { ...options, ...(onProgress && { onProgress }) });
     }
     return this.#running().call('admin', request, { signal: options.signal });
+  }
+
+  /** Resolves with the last error once the process has died and is not started again by itself; never rejects. */
+  get givenUp(): Promise<Error> {
+    return this.#givenUp.promise;
   }
 
   status(): DatabaseStatus {
@@ -188,11 +195,20 @@ export class SqliteDatabase implements Promotable {
     this.#setFailed(error);
     const { clock, random, log } = this.#context.env;
     if (clock.monotonic() - this.#startedAt > RESTART_WINDOW_MS) this.#restarts = 0;
-    if (this.#restarts >= RESTARTS_MAX || this.#stopped.signal.aborted) return;
+    if (this.#stopped.signal.aborted) return;
+    if (this.#restarts >= RESTARTS_MAX) {
+      this.#givenUp.resolve(error);
+      return;
+    }
+    const death = ++this.#deaths;
     clock
       .sleep(backoffMs(this.#restarts++, RESTART, random), { signal: this.#stopped.signal })
       .then(() => (this.#child === undefined ? this.#launch(this.#stopped.signal) : undefined))
-      .catch((reason: Error) => log.error('database_restart_failed', { reason: reason.message }));
+      .catch((reason: Error) => {
+        log.error('database_restart_failed', { reason: reason.message });
+        // One that died while it started has another restart before it.
+        if (this.#deaths === death && !this.#stopped.signal.aborted) this.#givenUp.resolve(reason);
+      });
   }
 
   #setFailed(error: Error): void {

@@ -67,8 +67,8 @@ export class Primary extends UnmanagedDatabase {
   }
 
   /** Why it has stopped by itself; undefined while it runs, and when it was stopped. */
-  get failure(): Error | undefined {
-    return this.#fenced ?? this.#failure;
+  override get failure(): Error | undefined {
+    return this.#fenced ?? this.#failure ?? super.failure;
   }
 
   /**
@@ -143,7 +143,8 @@ export class Primary extends UnmanagedDatabase {
       try {
         await this.#take(signal);
       } catch (error) {
-        if (signal.aborted) return;
+        // It comes back as a standby again, or is given up.
+        if (signal.aborted || hasCode(error, 'SQLITE_PROCESS_DIED')) continue;
         this.#log.error('log_not_taken', { reason: messageOf(error) });
         if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_EPOCH_STALE')) this.#fenced = error;
         else this.#failure = error instanceof Error ? error : new Error(messageOf(error));

@@ -46,10 +46,20 @@ export function unmanagedSpec(options: UnmanagedOptions): DatabaseSpec {
 /** What both offer of the database behind them. */
 export abstract class UnmanagedDatabase implements AsyncDisposable {
   protected readonly database: SqliteDatabase;
+  #gaveUp: Error | undefined;
 
   /** With `mustExist` a log that is not there is an error. */
   constructor(options: UnmanagedOptions, { mustExist = false }: { readonly mustExist?: boolean } = {}) {
     this.database = unmanagedDatabase(options, mustExist);
+    void this.database.givenUp.then((error) => {
+      this.#gaveUp = error;
+      return this.stop();
+    });
+  }
+
+  /** Why it has stopped by itself: its process died again and again. Undefined while it runs, and when it was stopped. */
+  get failure(): Error | undefined {
+    return this.#gaveUp;
   }
 
   /** From memory, at once. What is unknown is undefined. */

@@ -236,6 +236,24 @@ describe.each(['a bucket', 'a directory'])('%s', (kind) => {
   });
 });
 
+test('a process that dies while it takes the log is started again, and takes it', async () => {
+  write(file('a.db'), TABLE, 'INSERT INTO t VALUES (1, 1)');
+  const source = primary('a.db', `file://${file('log')}`);
+  await source.start();
+  const taking = (async () => {
+    for await (const event of source.watch()) if (event.type === 'promotion_started') return pidOf(source);
+    throw new Error('it has stopped');
+  })();
+  process.kill(pidOf(source), 'SIGKILL');
+  process.kill(await taking, 'SIGKILL');
+  const deaths = await eventually(
+    () => source.failure ?? (source.status().role === 'primary' && source.status().problem === undefined),
+    { what: 'a primary again', timeoutMs: 30_000 },
+  );
+  expect(deaths).toBe(true);
+  await source.sync();
+});
+
 test('a log that was there and is gone is an error, not an empty history', async () => {
   const store = `file://${file('log')}`;
   write(file('a.db'), TABLE, 'INSERT INTO t VALUES (1, 1)');
