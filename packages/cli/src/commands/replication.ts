@@ -1,5 +1,14 @@
 /** `canopy db replicate|follow`: one file without a platform, in the foreground until ctrl-C. */
-import { type DatabaseEvent, formatDuration, formatPosition, hasCode, type Position, systemClock } from '@canopy/core';
+import {
+  CanopyError,
+  coreErrors,
+  type DatabaseEvent,
+  formatDuration,
+  formatPosition,
+  hasCode,
+  type Position,
+  systemClock,
+} from '@canopy/core';
 import { endsPrimary, Primary, Replica, type SqliteOptions, type StoreOption } from '@canopy/sqlite';
 import { type ControlRequest, serveControl } from '../control/socket.ts';
 import { Interruption } from '../elect/interruption.ts';
@@ -92,10 +101,7 @@ async function control(
   const handle = async (request: ControlRequest, signal: AbortSignal): Promise<unknown> => {
     if (request.op !== 'sync') return database.status();
     if (!(database instanceof Primary)) throw cliErrors.create('REPLICATION_IS_COPY', { file });
-    const { applied } = request;
-    const startedAt = systemClock.monotonic();
-    const position = await database.sync({ signal, ...(applied === undefined ? {} : { durability: { applied } }) });
-    return { position: formatPosition(position), ms: Math.round(systemClock.monotonic() - startedAt) };
+    return synced(database, request, signal);
   };
   try {
     const served = await serveControl(file, handle);
@@ -104,6 +110,20 @@ async function control(
   } catch (error) {
     printer.note(`db sync --file cannot reach this: ${(error as Error).message}`);
     return undefined;
+  }
+}
+
+/** Throws DEADLINE_EXCEEDED with why, as far as that is known, where the log did not take it in time. */
+async function synced(primary: Primary, request: ControlRequest, signal: AbortSignal): Promise<object> {
+  const { applied, timeoutMs } = request;
+  const startedAt = systemClock.monotonic();
+  try {
+    const position = await primary.sync({ signal, ...(applied === undefined ? {} : { durability: { applied } }) });
+    return { position: formatPosition(position), ms: Math.round(systemClock.monotonic() - startedAt) };
+  } catch (error) {
+    if (!signal.aborted || CanopyError.is(error)) throw error;
+    const why = primary.status().problem ?? 'the log has not answered: NATS may be away';
+    throw coreErrors.create('DEADLINE_EXCEEDED', { operation: `the sync (${why})`, timeoutMs }, error);
   }
 }
 

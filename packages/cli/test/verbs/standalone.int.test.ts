@@ -156,6 +156,9 @@ it('ctrl-C with commits that the log does not have says so, and is a failure', {
   );
   expect(status).toMatchObject({ role: 'primary', position: { txid: 1 }, lag: {} });
   expect((await canopy(['db', 'status', '--file', file('a.db')])).output).toMatch(/not yet in the log: +unknown, /);
+  const late = await canopy(['db', 'sync', '--file', file('a.db'), '--timeout', '300ms']);
+  expect(late.code, late.output).toBe(EXIT.timeout);
+  expect(late.output).toMatch(/the sync \(.*NATS.*\) did not finish within 300 ms \(DEADLINE_EXCEEDED\)/);
   primary.signal('SIGINT');
   expect(await primary.exited, primary.output).toMatchObject({ code: EXIT.failed });
   expect(primary.output).toMatch(/commits after 1\.0*1 (are not|may not be) in the log[\s\S]*REPLICATION_INCOMPLETE/);

@@ -56,9 +56,10 @@ export async function confirm(
   const { durability, timeoutMs, signal } = options;
   const late = new AbortController();
   const ended = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
-  const timer = clock.timer(timeoutMs, () =>
-    late.abort(coreErrors.create('DEADLINE_EXCEEDED', { operation: 'confirming a commit', timeoutMs })),
-  );
+  const timer = clock.timer(timeoutMs, () => {
+    const why = database.status().problem ?? 'the log has not answered: NATS may be away';
+    late.abort(coreErrors.create('DEADLINE_EXCEEDED', { operation: `confirming a commit (${why})`, timeoutMs }));
+  });
   const syncing = database.sync({ signal: ended, durability });
   try {
     return await abortable(syncing, ended);
