@@ -66,6 +66,19 @@ export function brokenChain(entries: readonly ChainEntry[]): readonly string[] {
   return problems;
 }
 
+/**
+ * An entry alone before all others of level 0, which a deletion has left over or a killed server has brought back: what is
+ * missing behind it, and itself, is in `covers` (merges and full images) without a gap. Anything else is a real hole.
+ */
+export function leftOver(entries: readonly ChainEntry[], covers: readonly ChainEntry[]): ChainEntry | undefined {
+  const [first, next] = entries;
+  if (first === undefined || next === undefined || next.minTxid <= first.maxTxid + 1) return undefined;
+  let reached = first.minTxid - 1;
+  for (const { minTxid, maxTxid } of [...covers].sort((a, b) => a.minTxid - b.minTxid))
+    if (minTxid <= reached + 1) reached = Math.max(reached, maxTxid);
+  return reached >= next.minTxid - 1 ? first : undefined;
+}
+
 function revisionsOf(entries: readonly ChainEntry[], i: number): string {
   const of = (at: number): string => `${entries[at]?.minTxid} at ${entries[at]?.revision}`;
   if (entries[i]?.revision === undefined) return '';

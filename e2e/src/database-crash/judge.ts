@@ -1,13 +1,15 @@
 /** What must be true after each fault, looked up in the files, in the log and in a restore. */
 import { join } from 'node:path';
 import { openLog, restore, type SegmentLog } from '@canopy/sqlite';
-import { brokenChain, brokenMarks, droppedMarks, lostMarks } from './history.ts';
+import { brokenChain, brokenMarks, droppedMarks, leftOver, lostMarks } from './history.ts';
 import { damage, keptMarks, readMarks, removeFile } from './marks.ts';
 import type { DatabaseStage } from './stage.ts';
 
 const CAUGHT_UP_MS = 60_000;
 const LOOKS = 5;
 const LOOK_AGAIN_MS = 1000;
+/** The primary looks at a log in which nothing happens every 75 s, and once more for what has come up meanwhile. */
+const TIDIED_MS = 180_000;
 
 /** Everything that is wrong. The application must have ended. */
 export async function judge(stage: DatabaseStage, directory: string, withRestore: boolean): Promise<readonly string[]> {
@@ -52,8 +54,29 @@ async function judgeLog(stage: DatabaseStage, directory: string, withRestore: bo
 /** A listing that runs beside a deletion may miss what lies between the two: a hole that is one stays. */
 async function chainProblems(stage: DatabaseStage, log: SegmentLog): Promise<string[]> {
   for (let look = 1; ; look++) {
-    const problems = brokenChain(await log.entries());
-    if (problems.length === 0 || look === LOOKS) return [...problems];
-    await stage.env.clock.sleep(LOOK_AGAIN_MS);
+    const entries = await log.entries();
+    const problems = brokenChain(entries);
+    if (problems.length === 0) return [];
+    if (look < LOOKS) {
+      await stage.env.clock.sleep(LOOK_AGAIN_MS);
+      continue;
+    }
+    const left = leftOver(
+      entries,
+      (await log.all()).filter(({ level }) => level > 0),
+    );
+    if (left === undefined) return [...problems];
+    const rest = brokenChain(entries.slice(1));
+    return (await isRemoved(stage, log, left.maxTxid)) ? [...rest] : [...problems];
   }
+}
+
+/** What is left over is for the primary to remove, and no harm until its next look. */
+async function isRemoved({ env }: DatabaseStage, log: SegmentLog, txid: number): Promise<boolean> {
+  const until = env.clock.monotonic() + TIDIED_MS;
+  while (env.clock.monotonic() < until) {
+    if ((await log.entry(txid)) === undefined) return true;
+    await env.clock.sleep(LOOK_AGAIN_MS);
+  }
+  return false;
 }

@@ -21,6 +21,8 @@ const PUT_BYTES_PER_MS = 256;
 /** Nothing was stored, for certain. */
 const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION'] as const;
 const STREAM_TIMEOUT_MS = 60 * 60_000;
+/** So far before the newest entry the log goes back at least: the newest 16 are never trimmed, and one may just be added. */
+const BACK = 14;
 
 export interface AppendInput {
   readonly txid: number;
@@ -150,8 +152,9 @@ export class Appender {
    * that was deleted and made anew, or restored from an older backup, lacks what this primary knows to be stored. So:
    * where the predecessor was there during the put and the revisions show that nobody else wrote between the two, the
    * name is new. Otherwise the predecessor must still be there now (names are freed oldest first, and the newest two
-   * never). If it is not, what we just stored is taken away again: the log went on without us, or it lost its past. No
-   * clock is involved.
+   * never). If it is not, what we just stored is taken away again: the log went on without us, or it lost its past. A
+   * predecessor that a deletion has left over, or a killed server has brought back, is there alone: where the log does not
+   * go back from it as far as the newest entries do, its end is looked at. No clock is involved.
    */
   async #guard(
     before: LogEntry | undefined,
@@ -160,15 +163,20 @@ export class Appender {
     seen: Promise<boolean> | undefined,
     options: CallOptions,
   ): Promise<void> {
+    let isThere = false;
     if (before !== undefined) {
       const messages = entry.revision - before.revision;
       const isNext = entry.size <= ONE_CHUNK_BYTES && messages > 0 && messages <= ONE_CHUNK_MESSAGES;
       if (isNext && (await seen)) return;
-      if (await this.#isThere(before, options)) return;
+      const back = before.maxTxid - BACK;
+      const joining = back < 1 ? undefined : this.#log.entry(back, options);
+      joining?.catch(() => {});
+      isThere = await this.#isThere(before, options);
+      if (isThere && (await joining) !== undefined) return;
     }
     const end = await this.#log.listEnd(options);
     const movedOn = end !== undefined && end.maxTxid > entry.maxTxid;
-    if (before === undefined && !movedOn) return;
+    if ((before === undefined || isThere) && !movedOn) return;
     // Somebody may have begun the log anew up to here, under an epoch of its own: that is a successor too.
     const instead = before === undefined ? undefined : await this.#log.entry(before.maxTxid, options);
     await this.#blobs.delete(entry.name, options);

@@ -85,13 +85,19 @@ function restoreProblem(bucket: string, entries: readonly LogEntry[]): LogProble
   }
 }
 
-/** Retention takes single transactions from the oldest on, so between two of them nothing may be missing. */
+/**
+ * Retention takes single transactions from the oldest on, so between two of them nothing may be missing. But one that stands
+ * alone before all others, under an image that no restore goes behind, was left over by a deletion, or brought back by a
+ * killed server: what is missing between it and the rest went for good reason, and it goes with the next look of a primary.
+ */
 function holeProblems(entries: readonly LogEntry[]): LogProblem[] {
   const merged = entries.filter(({ level }) => level > 0 && level < SNAPSHOT_LEVEL);
   const segments = entries.filter(({ level, minTxid, maxTxid }) => level === 0 && minTxid === maxTxid);
+  const past = pastOf(entries, segments[0]);
   const holes = segments.flatMap(({ maxTxid }, i) => {
-    const next = segments[i + 1]?.minTxid ?? maxTxid + 1;
-    return next <= maxTxid + 1 || isCovered(merged, maxTxid + 1, next - 1) ? [] : [{ from: maxTxid + 1, to: next - 1 }];
+    const [from, to] = [maxTxid + 1, (segments[i + 1]?.minTxid ?? maxTxid + 1) - 1];
+    const missed = i === 0 ? Math.max(from, past + 1) : from;
+    return isCovered(merged, missed, to) ? [] : [{ from, to }];
   });
   if (holes.length === 0) return [];
   const told = holes.slice(0, HOLES_TOLD).map(({ from, to }) => `${formatTxid(from)} to ${formatTxid(to)}`);
@@ -102,6 +108,16 @@ function holeProblems(entries: readonly LogEntry[]): LogProblem[] {
       action: 'moments within them are lost; see who deletes from the bucket, and that its settings drop nothing',
     },
   ];
+}
+
+/**
+ * Where the past ends of which single transactions are of no use: the oldest image; where nothing is merged the newest, because
+ * then it alone decides what stays.
+ */
+function pastOf(entries: readonly LogEntry[], besides: LogEntry | undefined): number {
+  const images = entries.filter((entry) => entry.minTxid === 1 && entry !== besides);
+  const isMerging = entries.some(({ level }) => level > 0 && level < SNAPSHOT_LEVEL);
+  return (isMerging ? images[0] : images.at(-1))?.maxTxid ?? 0;
 }
 
 function isCovered(merged: readonly LogEntry[], from: number, to: number): boolean {

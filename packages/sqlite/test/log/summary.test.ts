@@ -63,12 +63,30 @@ describe('a log judged by its listing', () => {
   });
 
   test('a hole is told with its ends, many are counted', () => {
-    const holed = [entry(9, 1, 20), ...run(2, 4), ...run(7, 9), entry(1, 4, 5), ...run(12, 20)];
+    const holed = [entry(9, 1, 1), entry(9, 1, 20), ...run(2, 4), ...run(7, 9), entry(1, 4, 5), ...run(12, 20)];
     expect(problems(holed)).toBe(
       'the history has holes: 0000000000000005 to 0000000000000006, 000000000000000a to 000000000000000b are missing',
     );
-    const many = [entry(9, 1, 20), ...[2, 4, 6, 8, 10, 12].map((at) => entry(0, at, at))];
+    const many = [
+      entry(9, 1, 1),
+      entry(1, 1, 1),
+      entry(9, 1, 20),
+      ...[2, 4, 6, 8, 10, 12].map((at) => entry(0, at, at)),
+    ];
     expect(problems(many)).toContain('and 2 more are missing');
+  });
+
+  test('one that is left over alone before all others, under an image, makes no hole; more than one, or above it, does', () => {
+    const log = [entry(9, 1, 20), entry(1, 18, 25), ...run(24, 30)];
+    expect(problems([entry(0, 5, 5), ...log])).toBe('');
+    expect(problems([entry(0, 1, 1), ...log])).toBe('');
+    expect(problems([entry(0, 22, 22), ...log])).toBe('');
+    expect(problems([...run(5, 6), ...log])).toContain('0000000000000007 to 0000000000000017 are missing');
+    const unmerged = [entry(9, 1, 10), entry(9, 1, 20), ...run(18, 30)];
+    expect(problems([entry(0, 15, 15), ...unmerged]), 'images alone decide').toBe('');
+    expect(problems([entry(0, 15, 15), entry(1, 1, 12), ...unmerged])).toContain('holes');
+    expect(problems([entry(9, 1, 20), entry(0, 5, 5), ...run(22, 30)])).toContain("can't be restored");
+    expect(problems([...run(1, 1), ...run(3, 9), entry(9, 1, 1)])).toContain('holes');
   });
 
   test('an end that cannot be restored', () => {
