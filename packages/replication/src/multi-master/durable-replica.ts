@@ -129,22 +129,27 @@ export class DurableReplica implements Replica {
 
   /** Resolves when all that was written here is in the log. */
   async drained(): Promise<void> {
-    const { self } = this.#core;
+    const { self, failure } = this.#core;
+    if (failure !== undefined) throw failure;
     if (this.#core.unsent > 0 && self !== undefined) await this.#shipper.sent(self.counter);
     while (this.#core.unsent > 0) await this.#env.clock.sleep(10, { signal: this.#tasks.signal });
   }
 
   /** Says that a master has left: this one, or one that is gone for good. */
   async announceLeave(masterId: string): Promise<void> {
-    const { self } = this.#core;
     const by = this.#settings.masterId;
+    // What was written since it was drained must not stay behind.
+    while (masterId === by && this.#core.unsent > 0) await this.drained();
+    const { self } = this.#core;
+    const life = masterId === by && self?.incarnation ? self : this.#core.members.get(masterId);
     if (masterId === by && self !== undefined) {
       // From here on it may not write: it has to join anew.
       this.#core.self = { ...self, joinedAt: 0, incarnation: '' };
       this.#core.state.set('meta', 'self', this.#core.self);
       this.#core.flush();
     }
-    await this.#append({ type: 'leave', masterId, by });
+    const incarnation = life?.incarnation;
+    await this.#append({ type: 'leave', masterId, by, ...(incarnation === undefined ? {} : { incarnation }) });
   }
 
   async snapshot(trim: boolean): Promise<SnapshotInfo> {
@@ -199,6 +204,7 @@ export class DurableReplica implements Replica {
     this.#core.state.set('meta', 'self', this.#core.self);
     this.#core.flush();
     if (snapshots !== undefined && this.#core.position === 0) await this.#restore(1, signal);
+    if (this.#core.failure !== undefined) throw this.#core.failure;
     await this.#append({ type: 'join', masterId, incarnation, since }, `${masterId}.${incarnation}.join`);
   }
 

@@ -312,7 +312,10 @@ export class MultiMasterManager {
     await this.close();
   }
 
-  /** Announces that a master is gone for good. Should it come back, it is told MASTER_REMOVED. Throws MASTER_NOT_DURABLE without a log. */
+  /**
+   * Announces that a master is gone for good: the life of it that is known here, or, where none is, whichever there is. Should it come
+   * back, it is told MASTER_REMOVED. Throws MASTER_NOT_DURABLE without a log.
+   */
   async removeMaster(masterId: string): Promise<void> {
     await this.#durable('removeMaster()').announceLeave(masterId);
   }

@@ -11,22 +11,24 @@ import type { AtomicStore, StoreChange } from '../ports/atomic-store.ts';
 import type { LogEvent } from '../ports/event-log.ts';
 import type { Entity } from '../ports/state-store.ts';
 import { CausalOrder } from './causal-order.ts';
-import { ConflictBook, type ConflictRecord } from './conflict-book.ts';
+import { ConflictBook } from './conflict-book.ts';
 import { changesOf, DurableState, numberKey, put, type ReaderState, type SelfState } from './durable-state.ts';
-import { covers, type EntityRecord, isTombstone, latestVersion, versionOf } from './entity-record.ts';
+import { type EntityRecord, isTombstone, latestVersion, versionOf } from './entity-record.ts';
 import { type Change, type ClockRecord, type MasterEvent, readMasterEvent, writeMasterEvent } from './event.ts';
 import { unpacked } from './event-pack.ts';
 import type { Listeners } from './listeners.ts';
 import { isMemberEvent, type MemberEvent, Members } from './members.ts';
+import { OpenConflicts } from './open-conflicts.ts';
 import type { MultiMasterSettings } from './options.ts';
-import { entityOf, type Policy, show } from './policy.ts';
+import { judgeLife } from './own-life.ts';
+import { entityOf, isOpen, type Policy, show } from './policy.ts';
 import { type ApplyResult, type LocalWrite, typeOf } from './replica.ts';
 import { settle } from './settlement.ts';
-import { excessOf, stampAfter, takeOver } from './stamps.ts';
+import { excessOf, hlcText, stampAfter, takeOver } from './stamps.ts';
 import { StoredWaiting } from './stored-waiting.ts';
+import { forgetDeletes } from './tombstones.ts';
 
 const EVENT_BYTES_MAX = 900 * 1024;
-const COLLECT_MAX = 1000;
 
 export class MasterCore {
   readonly state: DurableState;
@@ -48,6 +50,7 @@ export class MasterCore {
   /** When held events may take effect, ms from the time it was set; undefined: none is held. */
   heldForMs: number | undefined;
   readonly #waiting: StoredWaiting;
+  readonly #open: OpenConflicts;
   readonly #told = new Set<string>();
   readonly #settings: MultiMasterSettings;
   readonly #policy: () => Policy;
@@ -84,8 +87,8 @@ export class MasterCore {
     this.clock = new HybridClock({ nodeId: masterId, maxDrift: settings.maxDriftMs, floor }, env);
     this.unsent = this.state.count('outbox');
     this.#waiting = new StoredWaiting(this.state);
-    for (const page of this.state.pages<ConflictRecord>('pending'))
-      for (const [, conflict] of page) this.conflicts.restore(conflict, true);
+    const wall = (): number => env.clock.wall();
+    this.#open = new OpenConflicts({ state: this.state, book: this.conflicts, policy, listeners, wall });
     // What was replaced or removed stays so: what it wrote would count nowhere.
     this.checkMembership();
   }
@@ -134,7 +137,7 @@ export class MasterCore {
     this.self = next;
     this.unsent += 1;
     this.order.deliver(masterId, number);
-    this.#resolved(entityId, masterId, write.resolution === true);
+    this.#open.settled(entityId, masterId, write.resolution === true);
     return change;
   }
 
@@ -175,6 +178,8 @@ export class MasterCore {
       return { success: readiness === 'early' };
     }
     const isConflict = this.#deliver(change);
+    // It may have been held for its time, and come again when that was due.
+    this.#waiting.delete(author, change.number);
     this.drain();
     return isConflict ? { success: true, isConflict } : { success: true };
   }
@@ -226,14 +231,7 @@ export class MasterCore {
     const stable = this.members.stable(this.#settings.masterId, this.order);
     if (stable === undefined) return 0;
     this.flush();
-    let gone = 0;
-    for (const [id] of this.state.first<number>('tombstones', COLLECT_MAX)) {
-      const record = this.state.get<EntityRecord>('entities', id);
-      if (record !== undefined && isTombstone(record) && !covers(stable, record)) continue;
-      this.state.set('tombstones', id, undefined);
-      if (record !== undefined && isTombstone(record)) this.state.set('entities', id, undefined);
-      gone += 1;
-    }
+    const gone = forgetDeletes(this.state, stable);
     if (gone > 0) this.collected = stable;
     this.flush();
     return gone;
@@ -244,21 +242,33 @@ export class MasterCore {
     this.state.set('entities', entityId, record);
     this.state.set('tombstones', entityId, isTombstone(record) ? 1 : undefined);
     takeOver(this.clock, { ...latestVersion(record.versions) } as unknown as Change);
+    this.#open.joined(entityId, record);
   }
 
   /** As if it had never been. */
   forget(entityId: string): void {
     this.state.set('entities', entityId, undefined);
     this.state.set('tombstones', entityId, undefined);
+    this.#open.forgotten(entityId);
   }
 
   /** After the members came by other means than events: whether this life still counts. */
   checkMembership(): void {
     const { masterId } = this.#settings;
-    const [known, self] = [this.members.get(masterId), this.self];
-    if (self === undefined || self.joinedAt === 0 || (known?.active && known.incarnation === self.incarnation)) return;
-    const replaced = known?.active === true;
-    this.fail(replicationErrors.create(replaced ? 'MASTER_REPLACED' : 'MASTER_REMOVED', { masterId }));
+    if (this.self === undefined || this.self.joinedAt === 0) return;
+    const verdict = judgeLife(this.self, this.members.get(masterId));
+    if (verdict === 'replaced') this.fail(replicationErrors.create('MASTER_REPLACED', { masterId }));
+    if (verdict === 'removed') this.fail(replicationErrors.create('MASTER_REMOVED', { masterId }));
+  }
+
+  /** A snapshot's members, order and position are here now. It may have passed this master's own announcement. */
+  passed(): void {
+    const { masterId } = this.#settings;
+    for (const author of this.#waiting.authors) this.#waiting.forgetSeen(author, this.order.seen(author));
+    const known = this.members.get(masterId);
+    if (this.self === undefined || this.self.joinedAt > 0) this.checkMembership();
+    else if (known?.incarnation === this.self.incarnation) this.#announced(this.self, known.joinedAt ?? this.position);
+    else if (judgeLife(this.self, known) === 'late') this.#announced(this.self, 0);
   }
 
   /** An event that waits, from a snapshot. */
@@ -286,22 +296,10 @@ export class MasterCore {
     this.#told.delete(`${author} ${number}`);
     this.#listeners.emit('eventApplied', { entityId, masterId: author, number });
     const { conflict, pending, mergeError, record } = settlement;
-    if (conflict !== undefined) {
-      const found = { ...conflict, detectedAt: this.#env.clock.wall() };
-      this.conflicts.add(found, pending);
-      if (pending) this.state.set('pending', entityId, found);
-      this.#listeners.emit('conflictDetected', found);
-    } else if (record.versions.length === 1) this.#resolved(entityId, author, change.resolution);
+    if (conflict !== undefined) this.#open.found(conflict, pending);
+    else if (!isOpen(record.versions, this.#policy())) this.#open.settled(entityId, author, change.resolution);
     if (mergeError !== undefined) this.#listeners.emit('mergeFailed', { entityId, problem: mergeError.message });
     return conflict !== undefined;
-  }
-
-  #resolved(entityId: string, by: string, resolution: boolean): void {
-    const wasPending = this.conflicts.isPending(entityId);
-    if (!wasPending && !resolution) return;
-    this.conflicts.settle(entityId);
-    this.state.set('pending', entityId, undefined);
-    if (wasPending) this.#listeners.emit('conflictResolved', { entityId, by });
   }
 
   #show(entityId: string, record: EntityRecord): Entity | undefined {
@@ -336,7 +334,7 @@ export class MasterCore {
     if (after?.incarnation !== before?.incarnation || (before?.active && !after?.active))
       this.#waiting.forgetBehindGap(masterId, this.order.seen(masterId));
     if (after?.active && !before?.active) this.#listeners.emit('joined', { masterId });
-    if (event.type === 'leave' && before?.active) this.#listeners.emit('left', { masterId });
+    if (before?.active && !after?.active) this.#listeners.emit('left', { masterId });
     if (masterId === this.#settings.masterId && this.self !== undefined)
       this.#membership(event, this.self, at.sequence);
   }
@@ -346,13 +344,19 @@ export class MasterCore {
     const { masterId } = event;
     if (event.type === 'join' && event.incarnation === self.incarnation && self.joinedAt === 0) {
       const counts = this.members.get(masterId)?.incarnation === self.incarnation;
-      // An identity that came too late never wrote; who starts this store again, knowing what there is, gets another.
-      this.self = counts
-        ? { ...self, joinedAt: sequence, counter: this.order.seen(masterId) }
-        : { ...self, incarnation: '' };
-      this.state.set('meta', 'self', this.self);
-      if (!counts) this.fail(replicationErrors.create('MASTER_REPLACED', { masterId }));
+      this.#announced(self, counts ? sequence : 0);
     } else if (sequence > self.joinedAt) this.checkMembership();
+  }
+
+  /** This life was announced; at 0 it came too late. */
+  #announced(self: SelfState, joinedAt: number): void {
+    const { masterId } = this.#settings;
+    const counts = joinedAt > 0;
+    // An identity that came too late never wrote; who starts this store again, knowing what there is, gets another.
+    this.self = counts ? { ...self, joinedAt, counter: this.order.seen(masterId) } : { ...self, incarnation: '' };
+    this.state.set('meta', 'self', this.self);
+    if (counts) this.checkMembership();
+    else this.fail(replicationErrors.create('MASTER_REPLACED', { masterId }));
   }
 
   /** The log has it, as an event that counts. Two lives under one id must not both be believed. */
@@ -393,8 +397,4 @@ export class MasterCore {
       incarnation,
     };
   }
-}
-
-function hlcText(wallMs: number, counter: number, nodeId: string): string {
-  return formatHybridTimestamp({ wallMs, counter, nodeId });
 }

@@ -85,7 +85,7 @@ export async function loadSnapshot(
   core.members = new Members(header.members);
   core.collected = header.collected;
   core.position = Math.max(core.position, header.position);
-  core.checkMembership();
+  core.passed();
   core.drain();
   core.flush();
   return true;

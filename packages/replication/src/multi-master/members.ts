@@ -2,7 +2,8 @@
  * Who takes part, as the log tells it: joined and left by events in the log's order, so all masters agree at each position. Pure.
  * Each life of a master's store has an incarnation; once the log has announced a newer one, events of older ones count no more.
  * Newer is who knew of the life it replaces: an announcement by one that began before the present life announced itself, counts for
- * nobody, however late the log takes it. So none that may write is ever replaced by one that had been given up for it.
+ * nobody, however late the log takes it. So none that may write is ever replaced by one that had been given up for it. Who leaves is a
+ * life as well: a master that has come back meanwhile stays.
  * Invariant of `stable`: no event that has not seen all of it is still to come.
  */
 import type { LogEvent } from '../ports/event-log.ts';
@@ -35,7 +36,13 @@ export type MemberEvent =
       /** The last event of the log when this life took its identity. Without it the announcement counts in any case. */
       readonly since?: number;
     }
-  | { readonly type: 'leave'; readonly masterId: string; readonly by: string }
+  | {
+      readonly type: 'leave';
+      readonly masterId: string;
+      readonly by: string;
+      /** Which life leaves. Without it whichever there is. */
+      readonly incarnation?: string;
+    }
   | {
       readonly type: 'report';
       readonly masterId: string;
@@ -67,7 +74,7 @@ export class Members {
       if (!succeeds(event, known)) return;
       this.#members.set(masterId, { incarnation: event.incarnation, active: true, joinedAt: sequence });
     } else if (event.type === 'leave') {
-      if (known === undefined) return;
+      if (known === undefined || (event.incarnation ?? known.incarnation) !== known.incarnation) return;
       const { incarnation, joinedAt = 0 } = known;
       this.#members.set(masterId, { incarnation, active: false, joinedAt });
     } else if (known?.active && known.incarnation === event.incarnation) {

@@ -13,7 +13,7 @@ import { type EntityRecord, isTombstone, type Version, versionOf } from './entit
 import { type Change, readMasterEvent, writeMasterEvent } from './event.ts';
 import type { Listeners } from './listeners.ts';
 import type { MultiMasterSettings } from './options.ts';
-import type { Policy } from './policy.ts';
+import { isOpen, type Policy } from './policy.ts';
 import { type ApplyResult, type LocalWrite, type Replica, type ReplicaCounts, typeOf } from './replica.ts';
 import { SendQueue } from './send-queue.ts';
 import { type Settlement, settle } from './settlement.ts';
@@ -194,7 +194,7 @@ export class PlainReplica implements Replica {
       const record = { ...settlement.conflict, detectedAt: this.#env.clock.wall() };
       this.conflicts.add(record, settlement.pending);
       this.#listeners.emit('conflictDetected', record);
-    } else if (this.conflicts.isPending(entityId) && settlement.record.versions.length === 1)
+    } else if (this.conflicts.isPending(entityId) && !isOpen(settlement.record.versions, this.#policy()))
       this.#resolved(entityId, author);
     else if (change.resolution) this.conflicts.settle(entityId);
     const { mergeError } = settlement;

@@ -52,9 +52,15 @@ export function entityOf(id: string, version: Version): Entity | undefined {
   return { $id: id, $type: version.type, $version: version.version, data: version.data, updatedAt: version.wallMs };
 }
 
-/** Counters, sets and the like: joined, never in conflict. */
+/** Whether these versions wait for somebody's decision. */
+export function isOpen(versions: readonly Version[], policy: Policy): boolean {
+  return versions.length > 1 && leavesPending(policy) && !mergesByItself(versions, policy);
+}
+
+/** Counters, sets and the like, and deletes: joined, never in conflict. */
 export function mergesByItself(versions: readonly Version[], { strategy }: Policy): boolean {
   const live = versions.filter(({ data }) => data !== null);
+  if (live.length === 0) return true;
   if (live.length < versions.length) return false;
   if (live.every(isValueThatMerges)) return true;
   return strategy === 'crdt' && live.every(({ data }) => Object.values(data ?? {}).every((field) => hasTags(field)));

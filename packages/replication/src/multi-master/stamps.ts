@@ -1,6 +1,6 @@
 /** Hybrid time of a master's own writes, and of what it takes over. */
 import type { HybridClock } from '../clock/hybrid-clock.ts';
-import { COUNTER_MAX, WALL_MS_MAX } from '../clock/hybrid-timestamp.ts';
+import { COUNTER_MAX, formatHybridTimestamp, WALL_MS_MAX } from '../clock/hybrid-timestamp.ts';
 import { type EntityRecord, latestVersion } from './entity-record.ts';
 import type { Change } from './event.ts';
 
@@ -30,4 +30,9 @@ export function takeOver(clock: HybridClock, { wallMs, counter }: Change): void 
   const rounded = Math.min(WALL_MS_MAX, Math.max(0, Math.floor(wallMs)));
   const timestamp = { wallMs: rounded, counter, nodeId: clock.nodeId };
   if (clock.excessMs(timestamp) === 0) clock.observe(timestamp);
+}
+
+/** As events carry it. */
+export function hlcText(wallMs: number, counter: number, nodeId: string): string {
+  return formatHybridTimestamp({ wallMs, counter, nodeId });
 }

@@ -45,9 +45,20 @@ export class StoredWaiting {
     return true;
   }
 
+  /** Nothing happens when it does not wait. */
   delete(author: string, number: number): void {
+    if (!this.has(author) || this.get(author, number) === undefined) return;
     this.#state.set('waiting', waitingKey(author, number), undefined);
     this.#count(author, -1);
+  }
+
+  /** What has taken effect by other means, up to this number. */
+  forgetSeen(author: string, seen: number): void {
+    for (const key of this.#state.keys('waiting', `${author} `)) {
+      if (key > waitingKey(author, seen)) continue;
+      this.#state.set('waiting', key, undefined);
+      this.#count(author, -1);
+    }
   }
 
   /**

@@ -66,6 +66,7 @@ const PLANTED: Readonly<Record<string, () => Partial<SimulationOptions>>> = {
   }),
   'drops the outbox at a crash': () => ({ onRestart: (disk) => disk.spaces.get('outbox')?.clear() }),
   'never stores the outbox': () => ({ tamper: withoutSpace('outbox') }),
+  'never stores which conflicts wait': () => ({ strategy: 'manual', tamper: withoutSpace('pending') }),
   'drops what waits': () => ({ tamper: withoutSpace('waiting') }),
   'forgets what it has seen, and keeps the position': () => ({
     onRestart: (disk) => {

@@ -1,63 +1,9 @@
 /** A master on an event log and an atomic store. The log is in memory, the time is real. */
-import { afterEach, expect, it, vi } from 'vitest';
-import { MemoryLog, MultiMasterManager, type SnapshotInfo, type SnapshotStore, VectorClock } from '../../src/index.ts';
-import type { MultiMasterConfig } from '../../src/multi-master/options.ts';
+import { systemClock, systemEnv } from '@canopy/core';
+import { expect, it } from 'vitest';
+import { MemoryLog, MultiMasterManager } from '../../src/index.ts';
 import { Disk } from './disk.ts';
-
-const open: MultiMasterManager[] = [];
-afterEach(async () => {
-  for (const master of open.splice(0)) await master.close();
-});
-
-function make(
-  masterId: string,
-  log: MemoryLog,
-  disk = new Disk(),
-  config: Partial<MultiMasterConfig> = {},
-): MultiMasterManager {
-  const master = new MultiMasterManager({
-    masterId,
-    pipeline: log.connect(masterId),
-    stateManager: disk.open(),
-    ...config,
-  });
-  open.push(master);
-  return master;
-}
-
-const joined = async (masterId: string, log: MemoryLog, disk = new Disk(), config: Partial<MultiMasterConfig> = {}) => {
-  const master = make(masterId, log, disk, config);
-  await master.subscribe();
-  return master;
-};
-
-const until = (check: () => Promise<void> | void) => vi.waitFor(check, { timeout: 3_000, interval: 5 });
-const same = (...masters: MultiMasterManager[]) =>
-  until(async () => {
-    const [first, ...others] = masters.map((master) => master.getVectorClock());
-    for (const clock of others) expect(VectorClock.compare(first as VectorClock, clock)).toBe('equal');
-    const hashes = await Promise.all(masters.map((master) => master.stateHash()));
-    expect(new Set(hashes).size).toBe(1);
-  });
-
-/** As the real ones: whole or not at all. */
-function memorySnapshots(): SnapshotStore {
-  const kept: { info: SnapshotInfo; lines: string[] }[] = [];
-  return {
-    put: async (info, lines) => {
-      const all: string[] = [];
-      for await (const line of lines) all.push(line);
-      const full = { ...info, entries: all.length, bytes: all.join('').length, sha256: '', storedAt: 0 };
-      kept.push({ info: full, lines: all });
-      return full;
-    },
-    latest: async () => kept.at(-1)?.info,
-    read: async function* (info) {
-      yield kept.find((each) => each.info.sequence === info.sequence)?.lines ?? [];
-    },
-    prune: async () => 0,
-  };
-}
+import { ended, joined, make, memorySnapshots, same, until } from './group.ts';
 
 it('writes at once, sends in order, and all come to the same state', async () => {
   const log = new MemoryLog('group');
@@ -334,4 +280,83 @@ it('does not bring back what was deleted and forgotten while it was out of the g
   gone.on('failed', ({ error }) => failed.push((error as Error & { code: string }).code));
   await gone.subscribe();
   await until(() => expect(failed).toEqual(['MASTER_REMOVED']));
+});
+
+it('does not keep what it held for its time, when that comes again as it is due', async () => {
+  const log = new MemoryLog('group');
+  let offsetMs = 0;
+  const clock = Object.assign(Object.create(systemClock) as typeof systemClock, {
+    wall: () => systemClock.wall() + offsetMs,
+  });
+  const disk = new Disk();
+  const config = { masterId: 'a', pipeline: log.connect('a'), stateManager: disk.open() };
+  const a = ended(new MultiMasterManager(config, systemEnv({ clock })));
+  await a.subscribe();
+  const z = log.connect('z');
+  await z.append({ type: 'join', masterId: 'z', incarnation: 'i' }, { topic: 'mm.z' });
+  const event = {
+    type: 'write',
+    masterId: 'z',
+    entityId: 'x',
+    entityType: 'Entity',
+    data: {},
+    vectorClock: { z: 1 },
+    timestamp: Date.now() + 150_000,
+    incarnation: 'i',
+  };
+  await z.append(event, { topic: 'mm.z' });
+  await until(() => expect(a.getStatus().waiting).toBe(1));
+  // The wall clock is set, and the event is sent again because its answer was lost.
+  offsetMs = 120_000;
+  await z.append(event, { topic: 'mm.z' });
+  await until(async () => expect(await a.read('x')).not.toBeNull());
+  expect(a.getStatus().waiting).toBe(0);
+  await until(() => expect(disk.spaces.get('waiting')?.size).toBe(0));
+});
+
+it('has nothing to decide where masters deleted without knowing of each other', async () => {
+  const log = new MemoryLog('group');
+  const config = { conflictStrategy: 'manual' } as const;
+  const disks = [new Disk(), new Disk(), new Disk()];
+  const names = ['a', 'b', 'c'];
+  const masters = await Promise.all(names.map((name, i) => joined(name, log, disks[i], config)));
+  const [a, b, c] = masters as [MultiMasterManager, MultiMasterManager, MultiMasterManager];
+  await a.write('x', {}, { ack: 'log' });
+  await a.write('y', {}, { ack: 'log' });
+  await same(a, b, c);
+  log.fault = ({ operation }) => (operation === 'append' ? { outcome: 'fail' } : undefined);
+  await a.delete('x');
+  await b.delete('x');
+  await a.write('y', { by: 'a' });
+  await b.delete('y');
+  log.fault = undefined;
+  for (const master of masters)
+    await until(async () => expect(await master.getPendingConflicts()).toMatchObject([{ entityId: 'y' }]));
+  // One who has seen all versions deletes: it is decided, on all of them.
+  await c.delete('y', { ack: 'log' });
+  await same(a, b, c);
+  for (const master of masters) expect(await master.getPendingConflicts()).toEqual([]);
+  for (const disk of disks) await until(() => expect(disk.spaces.get('pending')?.size ?? 0).toBe(0));
+});
+
+it('knows from a snapshot which conflicts wait for a decision', async () => {
+  const log = new MemoryLog('group');
+  const config = { conflictStrategy: 'manual', snapshots: memorySnapshots() } as const;
+  const a = await joined('a', log, new Disk(), config);
+  const b = await joined('b', log, new Disk(), config);
+  log.fault = ({ operation }) => (operation === 'append' ? { outcome: 'fail' } : undefined);
+  await a.write('x', { by: 'a' });
+  await b.write('x', { by: 'b' });
+  log.fault = undefined;
+  for (const master of [a, b]) await until(async () => expect(await master.getPendingConflicts()).toHaveLength(1));
+  await same(a, b);
+  await a.takeSnapshot({ trim: true });
+  await a.write('y', {}, { ack: 'log' });
+  const disk = new Disk();
+  const c = await joined('c', log, disk, config);
+  await same(a, b, c);
+  expect(await c.getPendingConflicts()).toMatchObject([{ entityId: 'x' }]);
+  await c.resolveConflict('x', { by: 'us' });
+  await same(a, b, c);
+  for (const master of [a, b, c]) expect(await master.getPendingConflicts()).toEqual([]);
 });

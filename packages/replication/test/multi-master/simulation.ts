@@ -317,6 +317,8 @@ class Simulation {
     }
     const hashes = await Promise.all(this.#nodes.map(({ master }) => master?.stateHash()));
     if (new Set(hashes).size !== 1) this.#violations.add(`states differ: ${hashes.join(' ')}`);
+    const pending = await Promise.all(this.#nodes.map(({ master }) => pendingOf(master)));
+    if (new Set(pending).size !== 1) this.#violations.add(`pending conflicts differ: ${pending.join(' | ')}`);
     const accepted = this.#accepted();
     for (const { event, disk, inLog } of this.#acknowledged) {
       if (!inLog && !this.#nodes.some((node) => node.disk === disk)) continue;
@@ -379,6 +381,15 @@ class Simulation {
   #count(what: string): void {
     this.#counts[what] = (this.#counts[what] ?? 0) + 1;
   }
+}
+
+/** Which versions of which entities wait for a decision. */
+async function pendingOf(master: MultiMasterManager | undefined): Promise<string> {
+  const lines = ((await master?.getPendingConflicts()) ?? []).map(({ entityId, versions }) => {
+    const names = versions.map(({ masterId, vectorClock }) => `${masterId}:${vectorClock[masterId]}`);
+    return `${entityId} ${names.sort()}`;
+  });
+  return lines.sort().join('; ');
 }
 
 function keyOf({ masterId, vectorClock, hlc, incarnation }: MasterEvent): string {
