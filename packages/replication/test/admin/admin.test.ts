@@ -244,8 +244,8 @@ describe('recover', () => {
     const { node, admin, serve } = system();
     await node('n1', ReplicationRole.Leader);
     await node('n2', ReplicationRole.Follower);
-    expect(await admin().recover('n2')).toMatchObject({ state: 'done', mode: 'resync', run: 1 });
-    expect(await codeOf(admin().recover('n2', { mode: 'rebuild' }))).toBe('REPLICATION_ADMIN_UNSUPPORTED');
+    expect(await admin().recover('n2')).toMatchObject({ state: 'done', mode: 'rebuild', run: 1 });
+    expect(await admin().recover('n2', { mode: 'resync' })).toMatchObject({ state: 'done', mode: 'resync', run: 2 });
     const gate = Promise.withResolvers<void>();
     const progress = () => ({ phase: 'log', done: 1, total: 4, percent: 25, perSecond: 2, leftMs: 1500 }) as const;
     await serve(standIn('m', { resync: () => gate.promise, progress }));
@@ -257,6 +257,7 @@ describe('recover', () => {
     gate.resolve();
     expect(await first).toMatchObject({ state: 'done', run: 1 });
     expect(seen[0]).toBe(25);
+    expect(await codeOf(admin().recover('m', { mode: 'rebuild' }))).toBe('REPLICATION_ADMIN_UNSUPPORTED');
   });
 
   it('a node that can rebuilds from nothing, except while it leads; a failure is told', async () => {
