@@ -37,7 +37,7 @@ export function addReplicationVerbs(program: Command, { verb, printer, cluster, 
     .addOption(
       new Option(
         '--mode <mode>',
-        'rebuild: from nothing; resync: read again what was missed (default: what it can)',
+        'rebuild: throw the state away, make it anew; resync: read again what was missed (default: rebuild where the node can)',
       ).choices(['rebuild', 'resync']),
     )
     .action(async (node, options) =>
@@ -160,8 +160,9 @@ Examples:
   canopy replication recover node-2 -n orders --mode resync --timeout 10m
 
 The node does it; this shows percent, rate and time left. ctrl-C (exit code 130) and --timeout (5; without it there is no bound) end
-the showing, not the recovery: the same command joins it again. A rebuilding throws the state away and needs a program that
-can (the option rebuild of serveReplication); a leader is never rebuilt. Exit code 1 when it failed, 4 when the node does not answer.`;
+the showing, not the recovery: the same command joins it again. A rebuilding throws the state away and makes it anew from the newest
+snapshot and the log: a follower shows the old state until the new one is whole. A leader is never rebuilt. Without --mode a node that has
+no event log reads again what it missed. Exit code 1 when it failed or was refused, 4 when the node does not answer.`;
 
 const CONFLICTS_HELP = `
 Examples:

@@ -151,8 +151,8 @@ export const replicationErrors = defineErrors({
     hint: 'Do not repeat it. Look at the lag of the followers, and whether they report their progress.',
   },
   PROMOTION_REFUSED: {
-    message: '{node} is not eligible for promotion',
-    hint: 'It was configured with promotionEligible: false. Promote another node.',
+    message: '{node} is not eligible for promotion: {problem}',
+    hint: 'Promote another node; or look at promotionEligible and unsafeForcePromotion in its configuration.',
   },
   NO_QUORUM: {
     message: '{node} has no quorum to lead: {problem}',
@@ -169,8 +169,8 @@ export const replicationErrors = defineErrors({
     retryable: true,
   },
   REPLICA_BEYOND_LOG: {
-    message: 'replica {node} stands at {sequence}, beyond the end {end} of log {log}',
-    hint: 'The log was made anew, or this is the state of another log. Start with an empty store, or bring the log back.',
+    message: 'replica {node} stands at {sequence} of another log than {log}: {problem}',
+    hint: 'The log was made anew, or this is the state of another log. Bring the log back; or rebuild the replica, which throws its state away.',
   },
   REPLICA_DIVERGED: {
     message: '{node} has {count} writes in its store that were never published',
@@ -248,7 +248,7 @@ export const replicationErrors = defineErrors({
   },
   REPLICATION_ADMIN_UNSUPPORTED: {
     message: '{node} can not {op}',
-    hint: 'Conflicts and clocks are of masters, members of leaders; a rebuilding needs the option "rebuild" of serveReplication().',
+    hint: 'Conflicts and clocks are of masters, members of leaders; a rebuilding needs an event log, or the option "rebuild" of serveReplication().',
   },
   REPLICATION_ADMIN_INVALID: { message: '{node} was asked wrongly: {problem}', hint: 'Nothing was done.' },
   REPLICATION_ADMIN_TOO_LARGE: {

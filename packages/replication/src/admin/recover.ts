@@ -8,7 +8,7 @@ const POLL_MS = 500;
 const SILENT_MAX = 15;
 
 export interface RecoverOptions {
-  /** Default: rebuild where the node's program can, else resync. */
+  /** Default: rebuild where the node can, else resync. */
   readonly mode?: RecoveryMode | undefined;
   readonly onProgress?: (report: RecoveryReport) => void;
   /** Ends the watching, not the recovery. */

@@ -44,12 +44,13 @@ export class RecoveryRun {
     this.#log = log;
   }
 
-  /** Begins, or joins the one under way. Default mode: rebuild where the program can. Throws REPLICATION_ADMIN_UNSUPPORTED, RECOVERY_REFUSED. */
+  /** Begins, or joins the one under way. Default mode: rebuild where program or manager can. Throws REPLICATION_ADMIN_UNSUPPORTED, RECOVERY_REFUSED. */
   async begin(wanted: RecoveryMode | undefined): Promise<RecoveryReport> {
     if (this.#state === 'running') return this.report();
     const replica = this.#replica();
-    const mode = wanted ?? (this.#rebuild === undefined ? 'resync' : 'rebuild');
-    const work = mode === 'rebuild' ? this.#rebuild : replica.resync?.bind(replica);
+    const rebuild = this.#rebuild ?? replica.rebuild?.bind(replica);
+    const mode = wanted ?? (rebuild === undefined ? 'resync' : 'rebuild');
+    const work = mode === 'rebuild' ? rebuild : replica.resync?.bind(replica);
     if (work === undefined)
       throw replicationErrors.create('REPLICATION_ADMIN_UNSUPPORTED', { node: replica.node, op: `recover by ${mode}` });
     const status = mode === 'rebuild' ? await replica.status() : undefined;
@@ -79,7 +80,7 @@ export class RecoveryRun {
 
   /** A rebuilding of the program's goes on: it can't be told to end. */
   async stop(): Promise<void> {
-    if (this.#mode === 'rebuild') void this.#tasks.stop();
+    if (this.#mode === 'rebuild' && this.#rebuild !== undefined) void this.#tasks.stop();
     else await this.#tasks.stop();
   }
 

@@ -43,9 +43,9 @@ export interface ServeReplicationOptions {
   /** Answers what looks, refuses what changes. Default false. */
   readonly readOnly?: boolean;
   /**
-   * Throws the state of this node away and makes it anew: closes the manager, empties its store, makes another one. Tell it by `adopt` as soon as
-   * it exists, so that its progress can be seen; resolve when it has caught up. Reads are the caller's to keep away meanwhile. Without it
-   * `recover` only reads again what was missed.
+   * How this node's state is thrown away and made anew; default: the manager's own `rebuild()`, and where that can't, `recover` only reads again what was
+   * missed. One of yours closes the manager, empties its store, makes another one, and tells it by `adopt` as soon as it exists, so that its
+   * progress can be seen; it resolves when that has caught up. Reads are then yours to keep away meanwhile.
    */
   readonly rebuild?: (adopt: (manager: ManagerToServe) => void) => Promise<void>;
 }

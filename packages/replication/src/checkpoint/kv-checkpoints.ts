@@ -2,10 +2,10 @@
  * Checkpoints in a KV bucket: they outlive the process and the machine, and another one may go on. One key per subscriber and topic; the
  * value is the offset as decimal text. Names of buckets and keys are persistent.
  */
-import { optionsInvalid } from '@canopy/core';
 import type { Kv, NatsSession } from '@canopy/nats';
 import { checkNamespace } from '../log/subjects.ts';
 import type { CheckpointStore } from '../ports/checkpoint-store.ts';
+import { storeInputInvalid } from '../store/store-key.ts';
 
 export interface KvCheckpointOptions {
   readonly namespace: string;
@@ -15,7 +15,10 @@ export interface KvCheckpointOptions {
   readonly replicas?: number;
 }
 
-/** Calls throw what those of a KV bucket throw; a `set` that resolved is on a quorum. Keys are any text up to 500 bytes. */
+/**
+ * Calls throw what those of a KV bucket throw; a `set` that resolved is on a quorum, and one of no offset throws STATE_STORE_INPUT_INVALID.
+ * Keys are any text up to 500 bytes.
+ */
 export async function kvCheckpoints(session: NatsSession, options: KvCheckpointOptions): Promise<CheckpointStore> {
   const namespace = checkNamespace(options.namespace, 'kvCheckpoints');
   const { subscriber = 'default', replicas } = options;
@@ -40,10 +43,8 @@ class KvCheckpoints implements CheckpointStore {
   }
 
   async set(key: string, offset: number): Promise<void> {
-    if (!Number.isSafeInteger(offset) || offset < 0) {
-      const problem = `is ${String(offset)}; a whole number from 0 to 2^53-1 is expected`;
-      throw optionsInvalid('a checkpoint', [{ field: 'offset', problem }]);
-    }
+    if (!Number.isSafeInteger(offset) || offset < 0)
+      throw storeInputInvalid(this.#kv.bucket, `${String(offset)} is no offset: a whole number from 0 to 2^53-1`);
     await this.#kv.put(this.#prefix + tokenOf(key), Buffer.from(String(offset)));
   }
 

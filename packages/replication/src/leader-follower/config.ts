@@ -64,6 +64,8 @@ export interface LeaderFollowerConfig {
   readonly election?: LeaderElection;
   /** `promote()` without election, lock or quorum callback. Default false: NO_QUORUM. Two nodes that do it take turns in deposing each other. */
   readonly allowUnprovenPromotion?: boolean;
+  /** Compatibility: `forcePromote()` does what its name says, see `unsafeForcePromote()`. Default false: it throws PROMOTION_REFUSED. */
+  readonly unsafeForcePromotion?: boolean;
   /** Bound on a write, 50 to 600,000. Default 5000. */
   readonly writeTimeoutMs?: number;
   /** Writes on their way; more are refused. Default 1000. */
@@ -98,6 +100,7 @@ export interface ResolvedConfig {
   readonly lockTimeoutMs: number;
   readonly election: LeaderElection | undefined;
   readonly allowUnprovenPromotion: boolean;
+  readonly unsafeForcePromotion: boolean;
   readonly writeTimeoutMs: number;
   readonly maxPendingWrites: number;
   readonly reorderBufferSize: number;
@@ -134,6 +137,7 @@ export function resolveConfig(config: LeaderFollowerConfig): ResolvedConfig {
       lockTimeoutMs: reader.durationMs('lockTimeoutMs', { default: 30_000 }),
       election: reader.any<LeaderElection | undefined>('election'),
       allowUnprovenPromotion: reader.boolean('allowUnprovenPromotion', { default: false }),
+      unsafeForcePromotion: reader.boolean('unsafeForcePromotion', { default: false }),
       writeTimeoutMs: reader.durationMs('writeTimeoutMs', { default: 5000, minMs: 50, maxMs: 600_000 }),
       maxPendingWrites: reader.integer('maxPendingWrites', { default: 1000, min: 1 }),
       reorderBufferSize: reader.integer('reorderBufferSize', { default: 10_000, min: 0 }),

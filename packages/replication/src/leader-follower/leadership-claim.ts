@@ -91,7 +91,8 @@ export class LeadershipClaim {
   async prove(floor: number, force = false): Promise<void> {
     const { nodeId, promotionEligible, election, distributedLock, quorumCallback, allowUnprovenPromotion } =
       this.#config;
-    if (!promotionEligible) throw replicationErrors.create('PROMOTION_REFUSED', { node: nodeId });
+    if (!promotionEligible)
+      throw replicationErrors.create('PROMOTION_REFUSED', { node: nodeId, problem: 'it was configured so' });
     const proven = force || allowUnprovenPromotion || election !== undefined || distributedLock !== undefined;
     if (!proven && quorumCallback === undefined)
       throw noQuorum(nodeId, 'neither an election, a lock service nor a quorum callback was given');

@@ -106,6 +106,17 @@ export class LeaderFollowerManager implements AsyncDisposable {
     await this.#node.promote(true);
   }
 
+  /**
+   * The old name of `unsafeForcePromote()`, for programs that call it: does so with `unsafeForcePromotion: true` in the configuration,
+   * else throws PROMOTION_REFUSED.
+   */
+  async forcePromote(): Promise<void> {
+    const { nodeId: node, unsafeForcePromotion } = this.#node.config;
+    const problem = 'forcePromote() asks nobody, and unsafeForcePromotion is not set';
+    if (!unsafeForcePromotion) throw replicationErrors.create('PROMOTION_REFUSED', { node, problem });
+    await this.unsafeForcePromote();
+  }
+
   /** Gives leadership up and follows. Writes under way are answered first. Nothing on a follower. */
   async demote(): Promise<void> {
     await this.#node.demote('requested');
@@ -194,6 +205,20 @@ export class LeaderFollowerManager implements AsyncDisposable {
   /** Reads what the pipeline has from there on (default: from the applied sequence). Resolves with how many events that brought. */
   async requestCatchUp(from?: number): Promise<number> {
     return this.#node.role === 'leader' ? 0 : this.#node.replica.catchUp(from);
+  }
+
+  /** Whether `rebuild()` can do it here: it needs an `EventLog`. */
+  get canRebuild(): boolean {
+    return this.#node.isLog;
+  }
+
+  /**
+   * Throws the state of this follower away and makes it anew from the newest snapshot and the log; `getRecoveryProgress()` tells how far it is. Reads show
+   * the old state, ever staler, until the new one takes its place in one commit. Throws RECOVERY_REFUSED on a leader and without an event
+   * log, MANAGER_CLOSED, SNAPSHOT_MISSING, SNAPSHOT_DAMAGED, and what log and stores throw: then nothing has changed.
+   */
+  async rebuild(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    await this.#node.rebuild(options.signal);
   }
 
   getRecoveryProgress(): RecoveryProgress {

@@ -80,6 +80,18 @@ export class LeaderFollowerNode {
     return this.#inTurn(() => this.#demote(reason));
   }
 
+  rebuild(signal?: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      const { nodeId: node } = this.config;
+      const refused = (problem: string): CanopyError => replicationErrors.create('RECOVERY_REFUSED', { node, problem });
+      if (this.closed) throw replicationErrors.create('MANAGER_CLOSED', { node });
+      if (this.role === 'leader') throw refused('it leads');
+      if (!(this.replica instanceof LogReplica)) throw refused('it has no event log to be made anew from');
+      this.#log.info('replication_rebuild');
+      await this.replica.rebuild(signal);
+    });
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

@@ -17,6 +17,11 @@ export interface StateStore {
 export interface ReplicaPosition {
   readonly sequence: number;
   readonly epoch: number;
+  /**
+   * When the log was made that the sequence is of, Unix ms. Absent: not known. A store that keeps it lets a replica find out, also
+   * after its restart, that the log was made anew.
+   */
+  readonly logCreatedAt?: number;
 }
 
 export interface StateChange {

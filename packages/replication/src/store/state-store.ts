@@ -148,11 +148,12 @@ export class AtomicStateStore implements DurableStateStore {
     return json === undefined ? undefined : decodeRecord(json, this.#nodeId);
   }
 
-  #positionChange({ sequence, epoch }: ReplicaPosition): StoreChange {
-    for (const number of [sequence, epoch])
+  #positionChange({ sequence, epoch, logCreatedAt }: ReplicaPosition): StoreChange {
+    for (const number of [sequence, epoch, logCreatedAt ?? 0])
       if (!Number.isSafeInteger(number) || number < 0)
-        throw storeInputInvalid(this.#name, `${number} is no sequence or epoch`);
-    return { space: this.#meta, key: POSITION, value: { sequence, epoch } };
+        throw storeInputInvalid(this.#name, `${number} is no sequence, epoch or time`);
+    const value = { sequence, epoch, ...(logCreatedAt === undefined ? {} : { logCreatedAt }) };
+    return { space: this.#meta, key: POSITION, value };
   }
 
   #move(): { from: string; to: string } {

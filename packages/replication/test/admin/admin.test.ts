@@ -1,5 +1,5 @@
 /** Questions and answers over the bus: real managers on a log in memory, the memory twin of NATS between them and the asker. */
-import { CanopyError, type Env, systemEnv } from '@canopy/core';
+import { CanopyError } from '@canopy/core';
 import { MemoryNats, type MemorySession } from '@canopy/nats/memory';
 import {
   type CheckpointStore,
@@ -20,8 +20,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { decodeQuestion, encodeMessage, MESSAGE_BYTES_MAX } from '../../src/admin/messages.ts';
 import { answersSubject, everybodySubject, nodeSubject } from '../../src/admin/subjects.ts';
 import { MemoryState } from '../leader-follower/memory-state.ts';
-
-const env: Env = systemEnv();
+import { passingTime } from './passing-time.ts';
 
 /** The code of what it rejects with; undefined when it does not. */
 const codeOf = (work: Promise<unknown>): Promise<string | undefined> =>
@@ -31,7 +30,8 @@ const codeOf = (work: Promise<unknown>): Promise<string | undefined> =>
   );
 
 function system(namespace = 'orders') {
-  const hub = new MemoryNats();
+  const env = passingTime();
+  const hub = new MemoryNats({ clock: env.clock });
   const session: MemorySession = hub.session();
   const log = new MemoryLog(namespace, { clock: env.clock });
   const progress = new MemoryProgressChannel();
@@ -39,11 +39,10 @@ function system(namespace = 'orders') {
     const stateStore = new MemoryState();
     const make = (store = stateStore): LeaderFollowerManager => {
       const config = { nodeId, role, namespace, pipeline: log.connect(nodeId), stateStore: store, progress };
-      const manager = new LeaderFollowerManager({
-        ...config,
-        allowUnprovenPromotion: true,
-        quorumCallback: () => true,
-      });
+      const manager = new LeaderFollowerManager(
+        { ...config, allowUnprovenPromotion: true, quorumCallback: () => true },
+        env,
+      );
       onTestFinished(() => manager.close());
       return manager;
     };
@@ -63,7 +62,7 @@ function system(namespace = 'orders') {
   const admin = (more: { timeoutMs?: number; expected?: string[] } = {}) =>
     new ReplicationAdmin({ bus: hub.session().bus, namespace, timeoutMs: 5000, ...more }, env);
   onTestFinished(() => session.close());
-  return { hub, session, log, node, serve, admin };
+  return { env, hub, session, log, node, serve, admin };
 }
 
 class Checkpoints implements CheckpointStore {
@@ -124,7 +123,7 @@ describe('status and lag', () => {
   });
 
   it('a gathering ends when all who are known have answered, not at its timeout', async () => {
-    const { node, admin } = system();
+    const { env, node, admin } = system();
     await node('n1', ReplicationRole.Leader);
     const asked = env.clock.monotonic();
     const lag = await admin({ timeoutMs: 60_000 }).lag();
@@ -133,7 +132,7 @@ describe('status and lag', () => {
   });
 
   it('a known node that is slow is waited for, longer than silence lasts', async () => {
-    const { serve, admin } = system();
+    const { env, serve, admin } = system();
     const slow = async () => {
       await env.clock.sleep(900);
       return masterStatus('b');
@@ -146,9 +145,12 @@ describe('status and lag', () => {
   });
 
   it('nobody answers in a namespace that nobody serves; what is expected and silent is named', async () => {
-    const { admin, node } = system();
+    const { env, admin, node } = system();
     await node('n1', ReplicationRole.Leader);
-    const other = new ReplicationAdmin({ bus: new MemoryNats().session().bus, namespace: 'other', timeoutMs: 50 }, env);
+    const other = new ReplicationAdmin(
+      { bus: new MemoryNats({ clock: env.clock }).session().bus, namespace: 'other', timeoutMs: 50 },
+      env,
+    );
     expect(await codeOf(other.status())).toBe('REPLICATION_NOBODY');
     expect(await codeOf(other.conflicts())).toBe('REPLICATION_NOBODY');
     expect((await admin({ timeoutMs: 1500, expected: ['n7'] }).status()).silent).toEqual(['n7']);
@@ -156,10 +158,10 @@ describe('status and lag', () => {
   });
 
   it('a subscriber shows its topics', async () => {
-    const { serve, admin } = system();
+    const { env, serve, admin } = system();
     const source = new MemoryPipelineSource();
     const config = { namespace: 'orders', checkpointStore: new Checkpoints(), onEvent: async () => {} };
-    const subscriber = new EventSubscriber(source, config);
+    const subscriber = new EventSubscriber(source, config, env);
     onTestFinished(() => subscriber.close());
     await subscriber.subscribe('paid');
     await subscriber.poll();
@@ -197,7 +199,7 @@ describe('conflicts', () => {
   });
 
   it('a decision that takes too long may have been written: that is not told as silence', async () => {
-    const { serve, hub } = system();
+    const { env, serve, hub } = system();
     const conflicts = async () => [{ entityId: 'x', detectedAt: 1, pending: true, versions: [side('a', {})] }];
     const gate = Promise.withResolvers<void>();
     await serve(standIn('a', { conflicts, resolve: () => gate.promise }));
@@ -242,8 +244,8 @@ describe('recover', () => {
     const { node, admin, serve } = system();
     await node('n1', ReplicationRole.Leader);
     await node('n2', ReplicationRole.Follower);
-    expect(await admin().recover('n2')).toMatchObject({ state: 'done', mode: 'resync', run: 1 });
-    expect(await codeOf(admin().recover('n2', { mode: 'rebuild' }))).toBe('REPLICATION_ADMIN_UNSUPPORTED');
+    expect(await admin().recover('n2')).toMatchObject({ state: 'done', mode: 'rebuild', run: 1 });
+    expect(await admin().recover('n2', { mode: 'resync' })).toMatchObject({ state: 'done', mode: 'resync', run: 2 });
     const gate = Promise.withResolvers<void>();
     const progress = () => ({ phase: 'log', done: 1, total: 4, percent: 25, perSecond: 2, leftMs: 1500 }) as const;
     await serve(standIn('m', { resync: () => gate.promise, progress }));
@@ -255,6 +257,7 @@ describe('recover', () => {
     gate.resolve();
     expect(await first).toMatchObject({ state: 'done', run: 1 });
     expect(seen[0]).toBe(25);
+    expect(await codeOf(admin().recover('m', { mode: 'rebuild' }))).toBe('REPLICATION_ADMIN_UNSUPPORTED');
   });
 
   it('a node that can rebuilds from nothing, except while it leads; a failure is told', async () => {

@@ -1,20 +1,21 @@
 /** Operations on real masters, on a log in memory. */
-import { type Env, systemEnv } from '@canopy/core';
+import type { Clock } from '@canopy/core';
 import { MemoryNats } from '@canopy/nats/memory';
 import { MemoryLog, MultiMasterManager, ReplicationAdmin, serveReplication } from '@canopy/replication';
 import { expect, it, onTestFinished } from 'vitest';
 import { Disk } from '../multi-master/disk.ts';
+import { passingTime } from './passing-time.ts';
 
-const env: Env = systemEnv();
 const namespace = 'carts';
 
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 1000 && !(await holds()); i++) await env.clock.sleep(10);
+async function until(clock: Clock, holds: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 1000 && !(await holds()); i++) await clock.sleep(10);
   expect(await holds()).toBe(true);
 }
 
 it('conflicts are seen and decided from outside; members, lag, hot entities and clocks', async () => {
-  const hub = new MemoryNats();
+  const env = passingTime();
+  const hub = new MemoryNats({ clock: env.clock });
   const log = new MemoryLog(namespace, { clock: env.clock });
   const master = async (masterId: string) => {
     const config = {
@@ -37,6 +38,7 @@ it('conflicts are seen and decided from outside; members, lag, hot entities and 
     us.manager.write('cart-7', { items: ['bread'] }),
   ]);
   await until(
+    env.clock,
     async () => (await us.manager.getPendingConflicts()).length + (await eu.manager.getPendingConflicts()).length === 2,
   );
 
@@ -58,7 +60,7 @@ it('conflicts are seen and decided from outside; members, lag, hot entities and 
     const pending = await Promise.all(managers.map((manager) => manager.getPendingConflicts()));
     return pending.every((list) => list.length === 0);
   };
-  await until(settled);
+  await until(env.clock, settled);
   for (const manager of managers) expect((await manager.getEntity('cart-7'))?.data).toEqual({ items: ['bread'] });
 
   const { rows, findings } = await admin.clockReport();
@@ -73,5 +75,5 @@ it('conflicts are seen and decided from outside; members, lag, hot entities and 
   const soon = new ReplicationAdmin({ bus: hub.session().bus, namespace, timeoutMs: 1500 }, env);
   expect((await soon.status()).silent).toEqual(['us']);
   await admin.removeMember('us');
-  await until(async () => (await admin.status()).silent.length === 0);
+  await until(env.clock, async () => (await admin.status()).silent.length === 0);
 });

@@ -14,7 +14,7 @@ afterAll(async () => {
   await nats?.[Symbol.asyncDispose]();
 });
 
-describeKvCheckpoints(async () => {
+describeKvCheckpoints('KV', async () => {
   const { connection } = nats as TestNatsServer;
   const session = await connectNats(connection, { name: 'checkpoints', env: systemEnv() });
   sessions.push(session);

@@ -2,4 +2,4 @@ import { MemoryNats } from '@canopy/nats/memory';
 import { describeKvCheckpoints } from './kv-checkpoints.ts';
 
 const hub = new MemoryNats();
-describeKvCheckpoints(async () => hub.session());
+describeKvCheckpoints('KV in memory', async () => hub.session());

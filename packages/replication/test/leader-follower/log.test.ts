@@ -1,5 +1,5 @@
 /** The manager on a log: what the log decides, and what a leader may say before it has decided. */
-import { type Json, MemoryProgressChannel, type WriteResult } from '@canopy/replication';
+import { type Json, MemoryLog, MemoryProgressChannel, type WriteResult } from '@canopy/replication';
 import { describe, expect, it } from 'vitest';
 import { MemorySnapshots } from './memory-snapshots.ts';
 import { NodesOnALog, put } from './nodes-on-a-log.ts';
@@ -36,7 +36,7 @@ describe('a leader on a log', () => {
     await nodes.until(() => follower.getAppliedSequence() === 3);
     expect(await follower.read('k')).toBeNull();
     expect(await put(follower, 'x')).toMatchObject({ errorCode: 'FOLLOWER_READ_ONLY', leaderId: 'a' });
-    expect(nodes.store('a').position()).toEqual({ sequence: 3, epoch: 1 });
+    expect(nodes.store('a').position()).toEqual({ sequence: 3, epoch: 1, logCreatedAt: leader.position().logId });
   });
 
   it('sends writes without waiting for each other, and commits many at once', async () => {
@@ -367,6 +367,29 @@ describe('a follower of a log', () => {
     await nodes.pass(follower.start());
     expect(errors).toContain('REPLICA_BEYOND_LOG');
     await expect(nodes.pass(follower.promote())).rejects.toMatchObject({ code: 'REPLICA_BEYOND_LOG' });
+  });
+
+  it('refuses a log that was made anew, also after its restart, until it is rebuilt', async () => {
+    await using nodes = new NodesOnALog();
+    const leader = await nodes.started('a', 'leader');
+    await nodes.pass(put(leader, 'old'));
+    const before = await nodes.started('b', 'follower');
+    expect(nodes.store('b').position()).toMatchObject({ sequence: 2, logCreatedAt: before.position().logId });
+    await nodes.pass(before.close());
+    await nodes.clock.advance(1000);
+    const other = new MemoryLog('tenant', { clock: nodes.clock });
+    const next = await nodes.started('c', 'leader', { pipeline: other.connect('c') });
+    for (const key of ['x', 'y', 'z']) await nodes.pass(put(next, key));
+    const errors: unknown[] = [];
+    const follower = nodes.node('b', 'follower', { writeTimeoutMs: 100, pipeline: other.connect('b') });
+    follower.on('error', ({ error }) => errors.push((error as { code?: string }).code));
+    await nodes.pass(follower.start());
+    expect(errors).toContain('REPLICA_BEYOND_LOG');
+    expect(await follower.read('old')).toBe('old');
+    await nodes.pass(follower.rebuild());
+    expect([await follower.read('old'), await follower.read('z')]).toEqual([null, 'z']);
+    await nodes.pass(put(next, 'more'));
+    await nodes.until(() => follower.getAppliedSequence() === 5);
   });
 });
 

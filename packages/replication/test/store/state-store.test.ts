@@ -67,6 +67,8 @@ for (const [name, open] of Object.entries(OPEN))
         ['z', 1],
       ]);
       expect(store.position()).toEqual({ sequence: 7, epoch: 3 });
+      store.apply([], { sequence: 7, epoch: 3, logCreatedAt: 1_700_000_000_000 });
+      expect(stateStore(atomic).position()).toEqual({ sequence: 7, epoch: 3, logCreatedAt: 1_700_000_000_000 });
       const apply = (): void =>
         store.apply(
           [

@@ -10,12 +10,14 @@ const WAIT_MS = 60_000;
 export class FollowingReplica implements ManagedReplica {
   readonly kind = 'leader-follower';
   readonly node: string;
+  readonly rebuild: ManagedReplica['rebuild'];
   readonly #manager: LeaderFollowerManager;
   #way: { readonly from: number; readonly to: number } | undefined;
 
   constructor(node: string, manager: LeaderFollowerManager) {
     this.node = node;
     this.#manager = manager;
+    if (manager.canRebuild) this.rebuild = (signal) => manager.rebuild({ signal });
   }
 
   knows(): string[] {

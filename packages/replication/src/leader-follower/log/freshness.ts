@@ -38,6 +38,13 @@ export class Freshness {
       this.#freshAt = Math.max(this.#freshAt, (this.#open.shift() as Question).askedAt);
   }
 
+  /** Another state, that of the log's `end` as it was at `askedAt`; the log may be another one. */
+  restart(askedAt: number, end: number): void {
+    this.#open.length = 0;
+    this.#freshAt = askedAt;
+    this.#end = end;
+  }
+
   ageMs(now: number): number {
     return now - this.#freshAt;
   }

@@ -12,6 +12,7 @@ import { LogFollower } from './log-follower.ts';
 import { EPOCH_TOPIC, type EpochRecord, messageIdOf, parseRecord } from './log-records.ts';
 import { LogState } from './log-state.ts';
 import { LogTerm } from './log-term.ts';
+import { rebuildState } from './rebuild.ts';
 import { Snapshots } from './snapshots.ts';
 
 /** Claims that others' records came before. */
@@ -30,6 +31,7 @@ export class LogReplica implements Replica {
   #follower: LogFollower | undefined;
   #term: LogTerm | undefined;
   #watching: AbortController | undefined;
+  readonly #closing = new AbortController();
 
   constructor(config: ResolvedConfig, log: EventLog, host: ReplicaHost, env: Env) {
     this.#config = config;
@@ -134,12 +136,30 @@ export class LogReplica implements Replica {
     throw replicationErrors.create('STALE_LEADER', fields);
   }
 
+  /** Its state, made anew from snapshot and log. As it was when this throws. Not of one that leads. */
+  async rebuild(signal?: AbortSignal): Promise<void> {
+    const [config, log, state, snapshots] = [this.#config, this.#log, this.#state, this.#snapshots];
+    const [freshness, recovery, { clock }] = [this.#freshness, this.#recovery, this.#env];
+    const stop = signal === undefined ? this.#closing.signal : AbortSignal.any([this.#closing.signal, signal]);
+    const follows = this.#follower !== undefined;
+    await this.unfollow();
+    const began = clock.monotonic();
+    try {
+      const events = await rebuildState({ config, log, state, clock, snapshots, freshness, recovery }, stop);
+      this.#host.applied([], state.sequence);
+      if (events > 0) this.#host.recovered(events, clock.monotonic() - began);
+    } finally {
+      if (follows && !this.#closing.signal.aborted) this.#follower = this.#newFollower();
+    }
+  }
+
   /** Undefined when there are no snapshots, or a newer one exists. */
   async snapshot(): Promise<SnapshotInfo | undefined> {
     return this.#snapshots?.take();
   }
 
   async close(): Promise<void> {
+    this.#closing.abort(replicationErrors.create('REPLICA_CLOSED', { node: this.#config.nodeId }));
     this.#watching?.abort();
     await this.unfollow();
     await this.#term?.close();

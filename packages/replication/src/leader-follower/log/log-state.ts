@@ -6,7 +6,12 @@
 import { type Clock, coreErrors } from '@canopy/core';
 import { replicationErrors } from '../../errors.ts';
 import type { EventLog, EventLogInfo, LogEvent } from '../../ports/event-log.ts';
-import { type DurableStateStore, isDurableStateStore, type StateChange } from '../../ports/state-store.ts';
+import {
+  type DurableStateStore,
+  isDurableStateStore,
+  type ReplicaPosition,
+  type StateChange,
+} from '../../ports/state-store.ts';
 import type { ResolvedConfig } from '../config.ts';
 import type { WriteOperation } from '../write-request.ts';
 import { EpochFence } from './epoch-fence.ts';
@@ -47,8 +52,9 @@ export class LogState {
     this.#namespace = namespace;
     this.#nodeId = nodeId;
     this.#batchSize = applyBatchSize;
-    const { sequence, epoch } = this.store.position();
+    const { sequence, epoch, logCreatedAt = 0 } = this.store.position();
     this.#sequence = sequence;
+    this.#logId = sequence === 0 ? 0 : logCreatedAt;
     this.#fence = new EpochFence(epoch);
   }
 
@@ -71,6 +77,13 @@ export class LogState {
     this.#fence = new EpochFence(epoch);
   }
 
+  /** All of it is replaced in one commit, or nothing is; it may be that of another log. Throws what `entries` and the store throw. */
+  async replace(entries: AsyncIterable<readonly StateChange[]>, position: Required<ReplicaPosition>): Promise<void> {
+    await this.store.replace(entries, position);
+    this.reload();
+    this.#logId = position.logCreatedAt;
+  }
+
   /** The log as it is now. Throws REPLICA_BEYOND_LOG when this state can't be of it. */
   identify(info: EventLogInfo, log: EventLog): void {
     const isOther = this.#logId !== 0 && this.#logId !== info.createdAt;
@@ -78,7 +91,8 @@ export class LogState {
       this.#logId = info.createdAt;
       return;
     }
-    const fields = { node: this.#nodeId, sequence: this.#sequence, end: info.lastSequence, log: log.name };
+    const problem = isOther ? 'that one was made anew' : `that one ends at ${info.lastSequence}`;
+    const fields = { node: this.#nodeId, sequence: this.#sequence, end: info.lastSequence, log: log.name, problem };
     throw replicationErrors.create('REPLICA_BEYOND_LOG', fields);
   }
 
@@ -88,19 +102,9 @@ export class LogState {
     const last = fresh.at(-1);
     if (last === undefined) return [];
     const fence = this.#fence.copy();
-    const changes: StateChange[] = [];
-    const writes: AppliedWrite[] = [];
-    let stale = 0;
-    for (const { sequence, event } of fresh) {
-      const record = parseRecord(event, this.#namespace);
-      const verdict = record === undefined ? undefined : fence.judge(record);
-      if (verdict === 'stale') stale += 1;
-      if (verdict !== 'write' || record?.type !== 'replication.write') continue;
-      const { key, operation, epoch, number } = record;
-      changes.push({ key, value: operation === 'delete' ? undefined : record.value });
-      writes.push({ key, operation, sequence, epoch, number });
-    }
-    this.store.apply(changes, { sequence: last.sequence, epoch: fence.epoch });
+    const { changes, writes, stale } = judged(fresh, fence, this.#namespace);
+    const log = this.#logId === 0 ? {} : { logCreatedAt: this.#logId };
+    this.store.apply(changes, { sequence: last.sequence, epoch: fence.epoch, ...log });
     this.#fence = fence;
     this.#sequence = last.sequence;
     this.staleRecords += stale;
@@ -138,7 +142,28 @@ export class LogState {
     }
   }
 
-  snapshotMissing(first: number, log: EventLog): Error {
-    return replicationErrors.create('SNAPSHOT_MISSING', { log: log.name, first, sequence: this.#sequence });
+  snapshotMissing(first: number, log: EventLog, sequence = this.#sequence): Error {
+    return replicationErrors.create('SNAPSHOT_MISSING', { log: log.name, first, sequence });
   }
+}
+
+/** What these events change, as the fence lets them; it moves on. */
+export function judged(
+  events: readonly LogEvent[],
+  fence: EpochFence,
+  namespace: string,
+): { readonly changes: StateChange[]; readonly writes: AppliedWrite[]; readonly stale: number } {
+  const changes: StateChange[] = [];
+  const writes: AppliedWrite[] = [];
+  let stale = 0;
+  for (const { sequence, event } of events) {
+    const record = parseRecord(event, namespace);
+    const verdict = record === undefined ? undefined : fence.judge(record);
+    if (verdict === 'stale') stale += 1;
+    if (verdict !== 'write' || record?.type !== 'replication.write') continue;
+    const { key, operation, epoch, number } = record;
+    changes.push({ key, value: operation === 'delete' ? undefined : record.value });
+    writes.push({ key, operation, sequence, epoch, number });
+  }
+  return { changes, writes, stale };
 }

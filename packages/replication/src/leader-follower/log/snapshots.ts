@@ -61,22 +61,33 @@ export class Snapshots {
     signal: AbortSignal,
     onProgress: (done: number, total: number) => void,
   ): Promise<boolean> {
-    const { store } = this.#settings;
-    const info = await store.latest(this.#namespace);
-    const isNewer = info !== undefined && info.sequence > this.#state.sequence && info.sequence <= log.lastSequence;
-    if (!isNewer || info.logCreatedAt !== log.createdAt || info.sequence + 1 < log.firstSequence) return false;
+    const info = await this.usable(log);
+    if (info === undefined || info.sequence <= this.#state.sequence) return false;
+    const { sequence, epoch, logCreatedAt } = info;
+    await this.#state.replace(this.entries(info, signal, onProgress), { sequence, epoch, logCreatedAt });
+    return true;
+  }
+
+  /** The newest, when the log goes on from there; undefined when there is none, or it is of another log. */
+  async usable(log: EventLogInfo): Promise<SnapshotInfo | undefined> {
+    const info = await this.#settings.store.latest(this.#namespace);
+    if (info === undefined || info.logCreatedAt !== log.createdAt || info.sequence > log.lastSequence) return undefined;
+    return info.sequence + 1 < log.firstSequence ? undefined : info;
+  }
+
+  /** Throws SNAPSHOT_DAMAGED, before the end of what is damaged. */
+  async *entries(
+    info: SnapshotInfo,
+    signal: AbortSignal,
+    onProgress: (done: number, total: number) => void,
+  ): AsyncGenerator<readonly StateChange[]> {
     onProgress(0, info.entries);
     let done = 0;
-    const batches = async function* (): AsyncGenerator<readonly StateChange[]> {
-      for await (const lines of store.read(info, { signal })) {
-        yield lines.map((line) => parseLine(line, info));
-        done += lines.length;
-        onProgress(done, info.entries);
-      }
-    };
-    await this.#state.store.replace(batches(), { sequence: info.sequence, epoch: info.epoch });
-    this.#state.reload();
-    return true;
+    for await (const lines of this.#settings.store.read(info, { signal })) {
+      yield lines.map((line) => parseLine(line, info));
+      done += lines.length;
+      onProgress(done, info.entries);
+    }
   }
 
   async close(): Promise<void> {
