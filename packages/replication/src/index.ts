@@ -140,6 +140,7 @@ export {
   type ConflictRecord,
   type ConflictStrategy,
   type ConflictVersion,
+  type EntityToMerge,
   type HotEntity,
   type MasterEvent,
   type MasterEventName,
@@ -151,6 +152,7 @@ export {
   MultiMasterManager,
   type MultiMasterMetrics,
   type MultiMasterStatus,
+  type WriteEvent,
   type WriteOptions as MasterWriteOptions,
   type WriteResult as MasterWriteResult,
 } from './multi-master/index.ts';

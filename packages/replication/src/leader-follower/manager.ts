@@ -4,6 +4,7 @@
 import { type Env, systemEnv } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
 import type { SnapshotInfo } from '../ports/snapshot-store.ts';
+import type { StateStore } from '../ports/state-store.ts';
 import { type LeaderFollowerConfig, resolveConfig } from './config.ts';
 import type { ManagerEvent, ManagerEvents, ManagerListener } from './events.ts';
 import { LogReplica } from './log/log-replica.ts';
@@ -19,12 +20,15 @@ const WAIT_MS = 5000;
 
 export class LeaderFollowerManager implements AsyncDisposable {
   readonly config: PublicConfig;
+  /** The store that was given; who closes this manager may clear it. */
+  readonly stateStore: StateStore;
   readonly #node: LeaderFollowerNode;
 
-  /** Throws OPTIONS_INVALID. Nothing runs before `start()`; on a plain pipeline a node constructed as leader can write before. */
+  /** Throws OPTIONS_INVALID. Nothing runs before `start()`, or the first write of a node constructed as leader. */
   constructor(config: LeaderFollowerConfig, env: Env = systemEnv()) {
     this.#node = new LeaderFollowerNode(resolveConfig(config), env);
-    const { nodeId, role, namespace, promotionEligible } = this.#node.config;
+    const { nodeId, role, namespace, promotionEligible, stateStore } = this.#node.config;
+    this.stateStore = stateStore;
     const { heartbeatIntervalMs, heartbeatTimeoutMs, maxStalenessMs } = this.#node.config;
     const times = { heartbeatIntervalMs, heartbeatTimeoutMs, maxStalenessMs };
     this.config = Object.freeze({ nodeId, role, namespace, ...times, promotionEligible });
@@ -50,7 +54,7 @@ export class LeaderFollowerManager implements AsyncDisposable {
 
   /**
    * Never throws for what a leader may meet: the answer says it. A success is in the log (of an `EventLog`, on a quorum), and
-   * shows here.
+   * shows here. On a log the first write of a node constructed as leader that was not started begins with what `start()` does.
    */
   async write(request: WriteRequest, options: WriteOptions = {}): Promise<WriteResult> {
     const result = await this.#node.write(request, options);

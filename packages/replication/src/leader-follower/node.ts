@@ -41,6 +41,8 @@ export class LeaderFollowerNode {
   #closing: Promise<void> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #forgetTerm: () => void = () => {};
+  /** It has led; what was constructed as leader and did not yet has no term in its log. */
+  #hasLed = false;
 
   constructor(config: ResolvedConfig, env: Env) {
     const { nodeId, namespace, role, pipeline, leaderId } = config;
@@ -100,6 +102,7 @@ export class LeaderFollowerNode {
   async write(request: WriteRequest, options: WriteOptions): Promise<WriteResult> {
     const timeoutMs = options.timeoutMs ?? this.config.writeTimeoutMs;
     try {
+      if (this.isLog && this.role === 'leader' && !this.#hasLed && !this.closed) await this.#begin(request, timeoutMs);
       const refused = this.#roleRefusal();
       if (refused !== undefined) return refused;
       const asked = this.claim.refusal();
@@ -114,6 +117,16 @@ export class LeaderFollowerNode {
       return { success: true, sequence: handed.sequence, confirmed };
     } catch (error) {
       return this.#answer(error, request);
+    }
+  }
+
+  /** What writes before it is started, or while it starts, starts: without a term nothing could count. */
+  async #begin({ key }: WriteRequest, timeoutMs: number): Promise<void> {
+    try {
+      await withDeadline(this.#clock, 'begin to lead', timeoutMs, this.start());
+    } catch (error) {
+      const problem = `the node could not begin to lead: ${messageOf(error)}`;
+      throw replicationErrors.create('REPLICATION_FAILED', { key, problem, unknown: false }, error);
     }
   }
 
@@ -227,6 +240,7 @@ export class LeaderFollowerNode {
 
   /** What a leader does beside writing. */
   #led(): void {
+    this.#hasLed = true;
     this.leaderId = this.config.nodeId;
     this.metrics.leads(true);
     this.heartbeats.beat();

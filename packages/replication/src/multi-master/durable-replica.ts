@@ -70,7 +70,9 @@ export class DurableReplica implements Replica {
     return this.#core.position;
   }
 
+  /** Of a master that has not joined yet, it joins first: without a number nothing can be sent. */
   async write(write: LocalWrite): Promise<{ queued: boolean }> {
+    if (!this.#core.isMember) await this.subscribe();
     const { number } = this.#core.write(write);
     this.#shipper.wrote(number);
     if (write.ack === 'log') await this.#shipper.sent(number);

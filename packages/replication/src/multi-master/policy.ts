@@ -4,6 +4,7 @@
  * the same, whatever the order of arrival. `manual` and `detect` show what was here first, by definition not the same everywhere.
  */
 import { CRDTMergeStrategy } from '../conflict/crdt-merge.ts';
+import type { AnyValue } from '../conflict/entry.ts';
 import type { Entity } from '../ports/state-store.ts';
 import { compareVersions, type EntityRecord, latestVersion, type Version } from './entity-record.ts';
 import { decodeData, encodeData, hasTags } from './tagged-values.ts';
@@ -14,8 +15,13 @@ export const STRATEGIES: readonly ConflictStrategy[] = ['lww', 'custom', 'manual
 /** `$type` of documents whose fields are merged whatever the strategy. Do not change: it is stored and sent. */
 export const CRDT_DOCUMENT = 'CRDTDocument';
 
+/** An entity whose fields a merge function need not check. */
+export interface EntityToMerge extends Entity {
+  readonly data: Record<string, AnyValue>;
+}
+
 /** Makes one entity of two. Must be deterministic: every master calls it with the same arguments. */
-export type MergeFn = (local: Entity, remote: Entity) => Entity;
+export type MergeFn = (local: EntityToMerge, remote: EntityToMerge) => Entity;
 
 export interface Policy {
   readonly strategy: ConflictStrategy;

@@ -11,6 +11,8 @@ export interface StateStore {
   getAll(): Map<string, unknown>;
   /** 0 for a key that is absent. */
   getVersion(key: string): number;
+  /** Forgets everything, for whoever takes a replica away. */
+  clear?(): void;
 }
 
 /** Where a replica stands. Sequences are the log's; epochs fence. */

@@ -1,7 +1,8 @@
+/** CANOPY_SIM_SEEDS sets the number of schedules. */
 import { expect, it } from 'vitest';
 import { type Planted, problemsOf, runSchedule } from './schedules.ts';
 
-const SEEDS = 150;
+const SEEDS = Number(process.env.CANOPY_SIM_SEEDS ?? 150);
 
 it(`handles everything, in order, each effect once, no checkpoint ahead, under ${SEEDS} seeds`, async () => {
   let [handled, failed, lives] = [0, 0, 0];

@@ -72,10 +72,28 @@ describe('a leader on a log', () => {
     expect(await nodes.pass(put(leader, 'ü'.repeat(512), 1))).toMatchObject({ success: true });
   });
 
-  it('does not lead before it was started, nor without a right to', async () => {
+  it('begins to lead with a write that comes before its start, or during it', async () => {
     await using nodes = new NodesOnALog();
     const early = nodes.node('a', 'leader');
-    expect(await put(early, 'k')).toMatchObject({ success: false, errorCode: 'STALE_LEADER' });
+    nodes.log.fault = ({ operation }) => (operation === 'append' ? { outcome: 'fail' } : undefined);
+    const away = nodes.node('z', 'leader');
+    const failed = await nodes.pass(put(away, 'k'));
+    expect(failed).toMatchObject({ success: false, errorCode: 'REPLICATION_FAILED' });
+    expect(failed.unknown).toBeUndefined();
+    expect(await put(away, 'k')).toMatchObject({ errorCode: 'NOT_LEADER' });
+    nodes.log.fault = undefined;
+    const first = put(early, 'k', 1);
+    const starting = early.start();
+    const results = await nodes.pass(Promise.all([first, put(early, 'k', 2)]));
+    await starting;
+    expect(results).toMatchObject([2, 3].map((sequence) => ({ success: true, sequence })));
+    expect([early.getRole(), early.getEpoch(), await early.read('k')]).toEqual(['leader', 1, 2]);
+    await early.close();
+    expect(await put(nodes.node('y', 'follower'), 'k')).toMatchObject({ errorCode: 'FOLLOWER_READ_ONLY' });
+  });
+
+  it('does not lead without a right to', async () => {
+    await using nodes = new NodesOnALog();
     const alone = await nodes.started('b', 'follower', { quorumCallback: undefined as never });
     await expect(nodes.pass(alone.promote())).rejects.toMatchObject({ code: 'NO_QUORUM' });
     const election = { leadership: undefined };

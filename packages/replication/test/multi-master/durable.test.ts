@@ -15,13 +15,17 @@ it('writes at once, sends in order, and all come to the same state', async () =>
   expect((await c.read('e2'))?.$id).toBe('e2');
 });
 
-it('refuses to write before it has joined, and another store than its own', async () => {
+it('joins before its first write, and refuses another store than its own', async () => {
   const log = new MemoryLog('group');
   const disk = new Disk();
   const master = make('a', log, disk);
-  await expect(master.write('x', {})).rejects.toMatchObject({ code: 'MASTER_NOT_JOINED' });
-  await master.subscribe();
-  await master.write('x', {});
+  log.fault = () => ({ outcome: 'fail' });
+  await expect(master.write('x', {})).rejects.toMatchObject({ code: 'EVENT_LOG_UNAVAILABLE' });
+  expect(master.getVectorClock().get('a')).toBe(0);
+  log.fault = undefined;
+  const results = await Promise.all([master.write('x', { v: 1 }), master.write('x', { v: 2 }), master.delete('y')]);
+  expect(results.map(({ queued }) => queued)).toEqual([false, false, false]);
+  expect([master.getVectorClock().get('a'), (await master.read('x'))?.data]).toEqual([3, { v: 2 }]);
   await master.close();
   expect(() => make('b', log, disk)).toThrow(/belongs to master a/);
   expect(() => make('a', log, { open: () => ({ get() {}, set() {}, delete() {} }) } as never)).toThrow(/AtomicStore/);
