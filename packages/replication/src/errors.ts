@@ -49,8 +49,8 @@ export const replicationErrors = defineErrors({
     hint: 'A result has a value, a timestamp (a number), a nodeId and a resolution: local, remote, merged or custom.',
   },
   CONFLICT_RESOLVER_ASYNC: {
-    message: 'the custom resolver returned a promise to resolve()',
-    hint: 'Call resolveAsync() instead, or make the resolver synchronous.',
+    message: 'the custom resolver returned a promise: use resolveAsync()',
+    hint: 'Call resolveAsync() instead of resolve(), or make the resolver synchronous.',
   },
   EVENT_LOG_CONFLICT: {
     message: 'log {log}: its last sequence is not {expected}: somebody else has appended',

@@ -5,7 +5,7 @@
 import { type Duration, resolveOptions } from '@canopy/core';
 import type { AtomicStore } from '../ports/atomic-store.ts';
 import type { CheckpointStore } from '../ports/checkpoint-store.ts';
-import type { SourceEvent } from '../ports/pipeline-source.ts';
+import type { PipelineSource, SourceEvent } from '../ports/pipeline-source.ts';
 import type { DeadLetterHandler } from './dead-letter.ts';
 import type { EffectTransaction } from './effect-transaction.ts';
 
@@ -18,7 +18,7 @@ export type CheckpointMode = 'auto' | 'manual' | 'interval';
 /** `tx` is there when `effectStore` is; without one a handler makes its effects itself. */
 export type EventHandler = (event: SourceEvent, tx: EffectTransaction) => void | Promise<void>;
 export type BatchHandler = (events: readonly SourceEvent[], tx: EffectTransaction) => void | Promise<void>;
-export type ErrorHandler = (error: Error, event?: SourceEvent) => void;
+export type ErrorHandler = (error: Error, event?: SourceEvent) => void | Promise<void>;
 
 export interface HandlingConfig {
   readonly namespace: string;
@@ -26,7 +26,7 @@ export interface HandlingConfig {
   readonly onEvent?: EventHandler | undefined;
   /** Called with what was read at once, after `onEvent` for each, and waited for. Events whose `onEvent` failed come in a later batch. */
   readonly onBatch?: BatchHandler | undefined;
-  /** Hears of every failure: of reading, of a handler (with its event), of storing a checkpoint. What it throws is logged. */
+  /** Hears of every failure: of reading, of a handler (with its event), of storing a checkpoint. Not waited for; what it throws is logged. */
   readonly onError?: ErrorHandler | undefined;
   /** Events that are read at once. Default 100, at most 10,000. */
   readonly batchSize?: number | undefined;
@@ -71,6 +71,15 @@ export interface EventSubscriberConfig extends HandlingConfig {
   readonly pushBufferSize?: number | undefined;
   /** How long `close()` waits for handlers under way. Default 10 s. */
   readonly closeTimeout?: Duration | undefined;
+}
+
+export interface SubscribeOptions {
+  /** The first offset wanted. Default: the checkpoint, else what the source says at connecting. */
+  readonly fromOffset?: number;
+  /** Events read at once from this topic. Default: the subscriber's. */
+  readonly batchSize?: number;
+  /** False: this topic's checkpoint is written by `checkpoint()` only. */
+  readonly autoCheckpoint?: boolean;
 }
 
 export interface ResolvedHandling {
@@ -118,6 +127,8 @@ export function readHandling(read: Reader): ResolvedHandling {
     deadLetter: read.any<DeadLetterHandler | undefined>('deadLetter'),
     effectStore: read.any<AtomicStore | undefined>('effectStore'),
   };
+  for (const name of ['onEvent', 'onBatch', 'onError', 'deadLetter'] as const)
+    read.check(handling[name] === undefined || typeof handling[name] === 'function', name, 'must be a function');
   const both = handling.onEvent !== undefined && handling.onBatch !== undefined;
   read.check(!(both && handling.effectStore !== undefined), 'effectStore', 'works with onEvent or onBatch, not both');
   return handling;
@@ -139,11 +150,39 @@ export function resolveSubscriberConfig(config: EventSubscriberConfig): Resolved
     };
     const { checkpointStore, effectStore, checkpointMode } = resolved;
     read.check(checkpointStore !== undefined || effectStore !== undefined, 'checkpointStore', 'is required');
+    const stores = typeof checkpointStore?.get === 'function' && typeof checkpointStore.set === 'function';
+    read.check(checkpointStore === undefined || stores, 'checkpointStore', 'must have get() and set()');
     read.check(
       effectStore === undefined || checkpointMode === 'auto',
       'checkpointMode',
       'must be auto with an effectStore, which commits positions with effects',
     );
     return Object.freeze(resolved);
+  });
+}
+
+/** What nothing goes without; the others are looked for when they are needed. */
+const SOURCE_METHODS = ['connect', 'consume'] as const;
+
+/** Throws OPTIONS_INVALID for what no events can be read from. */
+export function requireSource(source: PipelineSource): void {
+  resolveOptions('EventSubscriber', { source }, (read) => {
+    const given = read.any<PipelineSource | undefined>('source');
+    const missing = SOURCE_METHODS.filter((name) => typeof given?.[name] !== 'function');
+    read.check(missing.length === 0, 'source', `must be a PipelineSource; it lacks ${missing.join(', ')}`);
+  });
+}
+
+/** Throws OPTIONS_INVALID. */
+export function requireOffset(call: string, offset: number): void {
+  resolveOptions(call, { offset }, (read) => read.integer('offset', { required: true, min: 0 }));
+}
+
+/** Throws OPTIONS_INVALID. */
+export function requireSubscribeOptions(options: SubscribeOptions): void {
+  resolveOptions('subscribe', options, (read) => {
+    read.integer('fromOffset', { min: 0 });
+    read.integer('batchSize', { min: 1, max: 10_000 });
+    read.boolean('autoCheckpoint', { default: true });
   });
 }

@@ -7,19 +7,18 @@ import { replicationErrors } from '../errors.ts';
 import { SUBSCRIBER_LAG } from '../metrics.ts';
 import type { PipelineSource } from '../ports/pipeline-source.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
-import { type EventSubscriberConfig, type ResolvedSubscriberConfig, resolveSubscriberConfig } from './config.ts';
+import {
+  type EventSubscriberConfig,
+  type ResolvedSubscriberConfig,
+  requireOffset,
+  requireSource,
+  requireSubscribeOptions,
+  resolveSubscriberConfig,
+  type SubscribeOptions,
+} from './config.ts';
 import { Handling } from './handling.ts';
 import type { SubscriberProgress } from './progress.ts';
 import { TopicReader } from './topic-reader.ts';
-
-export interface SubscribeOptions {
-  /** The first offset wanted. Default: the checkpoint, else what the source says at connecting. */
-  readonly fromOffset?: number;
-  /** Events read at once from this topic. Default: the subscriber's. */
-  readonly batchSize?: number;
-  /** False: this topic's checkpoint is written by `checkpoint()` only. */
-  readonly autoCheckpoint?: boolean;
-}
 
 export interface SubscriberStats {
   /** Events whose callbacks ended well. */
@@ -48,6 +47,7 @@ export class EventSubscriber implements AsyncDisposable {
 
   /** Throws OPTIONS_INVALID. Opens nothing. */
   constructor(source: PipelineSource, config: EventSubscriberConfig, env: Env = systemEnv()) {
+    requireSource(source);
     this.#source = source;
     this.#config = resolveSubscriberConfig(config);
     this.#env = env;
@@ -96,12 +96,13 @@ export class EventSubscriber implements AsyncDisposable {
 
   /**
    * Connects to a topic and takes what is pushed from now on; nothing is read before `poll()` or `start()`. Throws SUBSCRIBER_CLOSED,
-   * SUBSCRIBER_TOPIC_TAKEN, and what the source or the checkpoint store throw.
+   * SUBSCRIBER_TOPIC_TAKEN, OPTIONS_INVALID, and what the source or the checkpoint store throw.
    */
   async subscribe(topic: string, options: SubscribeOptions = {}): Promise<void> {
     this.#requireOpen();
     if (this.#readers.has(topic) || this.#opening.has(topic))
       throw replicationErrors.create('SUBSCRIBER_TOPIC_TAKEN', { topic });
+    requireSubscribeOptions(options);
     this.#opening.add(topic);
     try {
       await this.#leaving.get(topic);
@@ -174,11 +175,12 @@ export class EventSubscriber implements AsyncDisposable {
 
   /**
    * Reads a topic again from this offset, to its end. Keys that are remembered are still skipped. Not to be waited for inside a handler. Throws
-   * SUBSCRIBER_TOPIC_UNKNOWN, and as `poll()`.
+   * SUBSCRIBER_TOPIC_UNKNOWN, OPTIONS_INVALID, and as `poll()`.
    */
   async replayFrom(topic: string, offset: number): Promise<void> {
     this.#requireOpen();
     const reader = this.#require(topic);
+    requireOffset('replayFrom', offset);
     await reader.seek(offset);
     await reader.poll(false);
   }
@@ -189,8 +191,9 @@ export class EventSubscriber implements AsyncDisposable {
     return floor ?? (await this.#config.checkpointStore?.get(topic)) ?? null;
   }
 
-  /** Stores this as the next offset to read, whatever was handled. Rejects with what the store says. */
+  /** Stores this as the next offset to read, whatever was handled. Rejects with OPTIONS_INVALID, and what the store says. */
   async checkpoint(topic: string, offset: number): Promise<void> {
+    requireOffset('checkpoint', offset);
     const { ledger } = this.#handling;
     ledger?.move(topic, offset, this.#readers.get(topic)?.setup.done ?? ledger.topic(topic).done);
     await this.#checkpointsOf(topic)?.demand(offset);

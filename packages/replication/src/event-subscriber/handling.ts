@@ -87,10 +87,14 @@ export class Handling {
     const { log } = this.env;
     const where = event === undefined ? {} : { topic: event.topic, offset: event.offset };
     log.warn('subscriber_failure', { ...where, error: messageOf(error) });
+    const failed = (fault: unknown): void => log.error('subscriber_error_handler_failed', { error: messageOf(fault) });
     try {
-      this.config.onError?.(error, event);
+      const result: unknown = this.config.onError?.(error, event);
+      // Not waited for; its failure must not end the process.
+      if (typeof (result as PromiseLike<void> | undefined)?.then === 'function')
+        (result as PromiseLike<void>).then(undefined, failed);
     } catch (fault) {
-      log.error('subscriber_error_handler_failed', { error: messageOf(fault) });
+      failed(fault);
     }
   }
 

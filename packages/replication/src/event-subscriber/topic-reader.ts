@@ -119,8 +119,8 @@ export class TopicReader {
     await this.#turn?.catch(() => {});
   }
 
-  /** Runs `work` at once and lets nothing else run until it has ended; pushes that came meanwhile follow. */
-  #inTurn(work: () => Promise<void>): Promise<void> {
+  /** Runs `work` at once and lets nothing else run until it has ended; pushes that came meanwhile follow. Undefined: it has ended. */
+  #inTurn(work: () => Promise<void> | undefined): Promise<void> {
     const running = Promise.withResolvers<void>();
     running.promise.catch(() => {});
     this.#turn = running.promise;
@@ -129,7 +129,13 @@ export class TopicReader {
       const more = this.#pushed.length > 0 && !this.#halted();
       if (more && this.#nextPass === undefined) this.#inTurn(() => this.#drain()).catch(() => {});
     };
-    return work().then(
+    const working = work();
+    if (working === undefined) {
+      end();
+      running.resolve();
+      return running.promise;
+    }
+    return working.then(
       () => {
         end();
         running.resolve();
@@ -158,8 +164,27 @@ export class TopicReader {
     this.#pushed = this.#pushed.filter(({ offset }) => offset >= this.#state.position);
   }
 
+  /** Handles what was pushed: at once as far as it follows and callbacks end at once; checkpoints are stored behind their backs. */
+  #drain(): Promise<void> | undefined {
+    while (this.#pushed.length > 0 && !this.#halted()) {
+      const event = this.#pushed[0] as SourceEvent;
+      if (event.offset > this.#state.position) return this.#drainRest();
+      this.#pushed.shift();
+      const taken = this.#takePushed(event);
+      if (taken !== undefined) return taken.then(() => this.#state.checkpoint()).then(() => this.#drainRest());
+      void this.#state.checkpoint();
+    }
+    return this.#behind && !this.#halted() ? this.#pass(true) : undefined;
+  }
+
+  #takePushed(event: SourceEvent): Promise<void> | undefined {
+    const { position } = this.#state;
+    if (event.offset < position && !this.setup.handling.isDuplicate(event)) return undefined;
+    return this.#take(event, Math.min(event.offset, position), Math.max(position, event.offset + 1));
+  }
+
   /** Handles what was pushed, as far as it follows; reads where it does not. */
-  async #drain(): Promise<void> {
+  async #drainRest(): Promise<void> {
     while (this.#pushed.length > 0 && !this.#halted()) {
       const event = this.#pushed[0] as SourceEvent;
       if (event.offset > this.#state.position) {
@@ -171,9 +196,7 @@ export class TopicReader {
         }
       }
       this.#pushed.shift();
-      if (event.offset < this.#state.position && !this.setup.handling.isDuplicate(event)) continue;
-      const from = Math.min(event.offset, this.#state.position);
-      const taken = this.#take(event, from, Math.max(this.#state.position, event.offset + 1));
+      const taken = this.#takePushed(event);
       if (taken !== undefined) await taken;
       const stored = this.#state.checkpoint();
       if (stored !== undefined) await stored;

@@ -68,7 +68,8 @@ export class LeaderFollowerManager implements AsyncDisposable {
    */
   async read(key: string, options: { readonly token?: string; readonly timeoutMs?: number } = {}): Promise<unknown> {
     if (options.token !== undefined) await this.waitForToken(options.token, options.timeoutMs);
-    return this.#node.config.stateStore.get(key) ?? null;
+    // Nothing is stored under what is no key of a store.
+    return key.isWellFormed() ? (this.#node.config.stateStore.get(key) ?? null) : null;
   }
 
   /** Whether what a follower shows may be older than `maxStalenessMs`. False on a leader. */

@@ -12,6 +12,7 @@ export function validateWrite(request: WriteRequest, { ack }: WriteOptions): voi
   const { key, operation } = request;
   let problem: string | undefined;
   if (typeof key !== 'string' || key === '') problem = 'its key must be a non-empty text';
+  else if (!key.isWellFormed()) problem = 'its key is not well-formed Unicode: a half of a surrogate pair stands alone';
   else if (isTooLong(key)) problem = `its key is longer than ${KEY_BYTES_MAX} bytes`;
   else if (!isOperation(operation)) problem = 'its operation must be create, update or delete';
   else if (ack !== undefined && ack !== 'local' && ack !== 'stream' && followersOf(ack) === undefined)

@@ -109,7 +109,7 @@ export class MultiMasterManager {
    * REPLICATED_VALUE_INVALID and the errors of the store; with a log also MASTER_NOT_JOINED, EVENT_INVALID. With a log the first write
    * of a master that has never joined waits for `subscribe()`, or calls it, and throws what that throws.
    */
-  write(entityId: string, data: Record<string, unknown>, options: WriteOptions = {}): Promise<WriteResult> {
+  async write(entityId: string, data: Record<string, unknown>, options: WriteOptions = {}): Promise<WriteResult> {
     const encoded = this.#encode(data);
     const merges = this.#policy.strategy === 'crdt';
     return this.#change({
@@ -361,6 +361,10 @@ export class MultiMasterManager {
 
   /** A store and a pipeline of the caller's own may carry more than JSON does. */
   #encode(data: Record<string, unknown>): Record<string, unknown> {
+    if (typeof data !== 'object' || data === null || Array.isArray(data))
+      throw replicationErrors.create('REPLICATED_VALUE_INVALID', {
+        problem: 'an entity is a record; delete() takes one away',
+      });
     try {
       return encodeData(data);
     } catch (error) {

@@ -281,7 +281,7 @@ describe('CustomResolverStrategy', () => {
   it('says what to do about a promise, and leaves no rejection behind', () => {
     const strategy = new CustomResolverStrategy(async () => Promise.reject(new Error('late')));
     expect(() => strategy.resolve(entry(1, 1), entry(2, 2))).toThrow(
-      expect.objectContaining({ code: 'CONFLICT_RESOLVER_ASYNC', hint: expect.stringContaining('resolveAsync') }),
+      expect.objectContaining({ code: 'CONFLICT_RESOLVER_ASYNC', message: expect.stringContaining('resolveAsync') }),
     );
   });
 

@@ -42,6 +42,29 @@ describe('configuration', () => {
   it('refuses what it does not know', () => {
     expect(() => make({ batchsize: 3 } as object)).toThrow(/batchsize is not an option; did you mean "batchSize"/);
     expect(() => new EventSubscriber(source, { namespace: 'x' })).toThrow(/checkpointStore is required/);
+    for (const name of ['onEvent', 'onBatch', 'onError', 'deadLetter'])
+      expect(() => make({ [name]: 5 } as object), name).toThrow(`${name} must be a function`);
+    for (const wrong of [5, {}, { get: () => 1 }])
+      expect(() => make({ checkpointStore: wrong as never })).toThrow('checkpointStore must have get() and set()');
+    for (const wrong of [undefined, null, 5, {}])
+      expect(() => new EventSubscriber(wrong as never, { namespace: 'x', checkpointStore })).toThrow(
+        'connect, consume',
+      );
+  });
+
+  it('refuses offsets and sizes that are none', async () => {
+    const subscriber = make();
+    for (const options of [{ fromOffset: -1 }, { fromOffset: Number.NaN }, { batchSize: 0 }, { batchSize: 'x' }])
+      await expect(subscriber.subscribe('orders', options as object)).rejects.toMatchObject({
+        code: 'OPTIONS_INVALID',
+      });
+    expect(subscriber.isSubscribed).toBe(false);
+    await subscriber.subscribe('orders');
+    for (const offset of [-1, 1.5, Number.NaN, 'x' as never]) {
+      await expect(subscriber.checkpoint('orders', offset)).rejects.toMatchObject({ code: 'OPTIONS_INVALID' });
+      await expect(subscriber.replayFrom('orders', offset)).rejects.toMatchObject({ code: 'OPTIONS_INVALID' });
+    }
+    expect(await subscriber.getCheckpoint('orders')).toBeNull();
   });
 });
 
@@ -197,6 +220,37 @@ describe('idempotency', () => {
 });
 
 describe('pushes', () => {
+  it('handles all that come in one go at once, however long a checkpoint takes', async () => {
+    const stored = Promise.withResolvers<void>();
+    const set = checkpointStore.set.bind(checkpointStore);
+    checkpointStore.set = (key, offset) => stored.promise.then(() => set(key, offset));
+    const subscriber = make();
+    await subscriber.subscribe('orders');
+    for (let offset = 0; offset < 10; offset++) source.callbacks.get('orders')?.(eventAt('orders', offset));
+    expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    stored.resolve();
+    await subscriber.close();
+    expect(checkpointStore.stored.get('orders')).toBe(10);
+  });
+
+  it('lets none overtake one whose callback waits', async () => {
+    const gate = Promise.withResolvers<void>();
+    const subscriber = make({
+      onEvent: async ({ offset }) => {
+        if (offset === 1) await gate.promise;
+        seen.push(offset);
+      },
+    });
+    await subscriber.subscribe('orders');
+    for (let offset = 0; offset < 4; offset++) source.callbacks.get('orders')?.(eventAt('orders', offset));
+    await vi.advanceTimersByTimeAsync(10);
+    expect(seen).toEqual([0]);
+    gate.resolve();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(seen).toEqual([0, 1, 2, 3]);
+    await subscriber.close();
+  });
+
   it('arrive before any poll, at once, and move the position past them', async () => {
     const subscriber = make();
     await subscriber.subscribe('a');
@@ -212,4 +266,23 @@ describe('pushes', () => {
     await subscriber.poll();
     expect(source.consumed.at(-1)?.from).toBe(42);
   });
+});
+
+it('outlives an error handler that rejects', async () => {
+  const rejections: unknown[] = [];
+  const note = (reason: unknown): void => void rejections.push(reason);
+  process.on('unhandledRejection', note);
+  try {
+    source.fill('orders', 1);
+    const failing = { onEvent: () => Promise.reject(new Error('a')), onError: () => Promise.reject(new Error('b')) };
+    const subscriber = make(failing);
+    await subscriber.subscribe('orders');
+    await subscriber.poll();
+    await subscriber.close();
+    vi.useRealTimers();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(rejections).toEqual([]);
+  } finally {
+    process.off('unhandledRejection', note);
+  }
 });

@@ -69,6 +69,9 @@ describe('a leader on a log', () => {
     for (const wrong of [circle, () => 1, 7n])
       expect(await put(leader, 'k', wrong)).toMatchObject({ success: false, errorCode: 'EVENT_INVALID' });
     expect(await put(leader, 'ü'.repeat(513))).toMatchObject({ errorCode: 'EVENT_INVALID' });
+    // No store takes it: in the log it would stop every replica for good.
+    expect(await put(leader, 'half \ud800', 1)).toMatchObject({ errorCode: 'EVENT_INVALID' });
+    expect(await leader.read('half \ud800')).toBeNull();
     expect(await nodes.pass(put(leader, 'ü'.repeat(512), 1))).toMatchObject({ success: true });
   });
 

@@ -155,6 +155,13 @@ it('takes clocks as instances, and ids that every store can keep', async () => {
   expect(await master.applyRemoteEvent({ ...event('m2', 'x', {}), vectorClock: clock })).toEqual({ success: true });
   await expect(master.write('x'.repeat(1025), {})).rejects.toMatchObject({ code: 'MASTER_EVENT_INVALID' });
   await expect(master.write('', {})).rejects.toMatchObject({ code: 'MASTER_EVENT_INVALID' });
+  for (const wrong of ['text', [1], 5, null, undefined]) {
+    await expect(master.write('x', wrong as never)).rejects.toMatchObject({ code: 'REPLICATED_VALUE_INVALID' });
+    await expect(master.resolveConflict('x', wrong as never)).rejects.toMatchObject({
+      code: 'REPLICATED_VALUE_INVALID',
+    });
+  }
+  expect(await master.read('x')).not.toBeNull();
 });
 
 describe('delivery', () => {
