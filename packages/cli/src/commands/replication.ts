@@ -160,6 +160,10 @@ function textOf(event: DatabaseEvent): string | undefined {
       return `what the log does not have is kept in ${event.directory}: canopy db divergence list --file shows it`;
     case 'stalled':
       return `stalled: nothing was applied since ${at(event.position)} for ${formatDuration(event.sinceMs)}, though the log moved`;
+    case 'shipping_interrupted':
+      return `NATS is away: what was committed after ${at(event.position)} waits in the file, and goes into the log when it is back`;
+    case 'shipping_resumed':
+      return `NATS is back: ${at(event.position)}, which has waited for ${formatDuration(event.ms)}, is in the log; what came after it follows`;
     case 'failed':
       return `failed: ${event.error.message}`;
     default:

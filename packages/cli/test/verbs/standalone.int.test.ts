@@ -137,31 +137,41 @@ it('the one that replicates answers other commands; named snapshots come and go'
   expect(alone).toMatchObject({ code: EXIT.unreachable, output: expect.stringContaining('REPLICATION_NOT_RUNNING') });
 });
 
-it('ctrl-C with commits that the log does not have says so, and is a failure', { timeout: 60_000 }, async () => {
+it('while NATS is away it says what waits, once; ctrl-C then is a failure', { timeout: 120_000 }, async () => {
   database('a.db');
   const nats = await testNatsServer();
   onTestFinished(() => nats[Symbol.asyncDispose]());
   const primary = await running('db', 'replicate', file('a.db'), '--store', `${nats.url}/log`);
   await primary.line(/^replicating/);
-  await nats[Symbol.asyncDispose]();
   const writer = new DatabaseSync(file('a.db'), { timeout: 5000 });
   onTestFinished(() => writer.close());
+  await nats.server.kill();
   writer.exec('INSERT INTO t(x) VALUES (1)');
   const status = await eventually(
     async () => {
-      const said = JSON.parse((await ask('db', 'status', '--file', file('a.db'))).output);
+      const said = (await askControl(file('a.db'), { op: 'status', timeoutMs: 5000 })) as DatabaseStatus;
       return said.lag.tx !== 0 && said;
     },
     { what: 'a status that does not call it shipped', timeoutMs: 30_000 },
   );
   expect(status).toMatchObject({ role: 'primary', position: { txid: 1 }, lag: {} });
-  expect((await canopy(['db', 'status', '--file', file('a.db')])).output).toMatch(/not yet in the log: +unknown, /);
+  await primary.line(/NATS is away: what was committed after 1\.0*1 waits/, { timeoutMs: 30_000 });
+  const first = primary.lines.find((line) => /NATS is away|NATS_UNREACHABLE|SQLITE_APPEND_UNKNOWN/.test(line));
+  expect(first, primary.output).toMatch(/^NATS is away/);
+  const waiting = await canopy(['db', 'status', '--file', file('a.db')]);
+  expect(waiting.output).toMatch(/not yet in the log: +unknown, commits may be waiting\n[\s\S]*! NATS is away/);
   const late = await canopy(['db', 'sync', '--file', file('a.db'), '--timeout', '300ms']);
   expect(late.code, late.output).toBe(EXIT.timeout);
-  expect(late.output).toMatch(/the sync \(.*NATS.*\) did not finish within 300 ms \(DEADLINE_EXCEEDED\)/);
+  expect(late.output).toMatch(/the sync \(NATS is away.*\) did not finish within 300 ms \(DEADLINE_EXCEEDED\)/);
+
+  await nats.server.restart();
+  await primary.line(/NATS is back: 1\.0*2, which has waited for /, { timeoutMs: 60_000 });
+  expect(primary.output.match(/NATS is (away|back)/g)).toEqual(['NATS is away', 'NATS is back']);
+  await nats.server.kill();
+  writer.exec('INSERT INTO t(x) VALUES (1)');
   primary.signal('SIGINT');
   expect(await primary.exited, primary.output).toMatchObject({ code: EXIT.failed });
-  expect(primary.output).toMatch(/commits after 1\.0*1 (are not|may not be) in the log[\s\S]*REPLICATION_INCOMPLETE/);
+  expect(primary.output).toMatch(/commits after 1\.0*2 (are not|may not be) in the log[\s\S]*REPLICATION_INCOMPLETE/);
 });
 
 it.each(['replicate', 'follow'])(

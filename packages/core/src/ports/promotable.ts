@@ -110,6 +110,10 @@ export type DatabaseEvent =
       readonly ms: number;
     }
   | { readonly type: 'stalled'; readonly position: Position; readonly sinceMs: number }
+  /** NATS is away, and what was committed after `position` waits in the file for `sinceMs` already. */
+  | { readonly type: 'shipping_interrupted'; readonly position: Position; readonly sinceMs: number }
+  /** It is over: `position`, which has waited for `ms`, is in the log, and what came after it follows. */
+  | { readonly type: 'shipping_resumed'; readonly position: Position; readonly ms: number }
   /** Not as it should be. The database logs it itself: whoever hears of it here need not. */
   | { readonly type: 'warning'; readonly code: string; readonly message: string }
   /** The log refused this primary: another epoch owns it. Must be answered by stepping down. */

@@ -30,6 +30,12 @@ export function noteDatabaseEvent(
     case 'stalled':
       log.warn('database_stalled', { position: formatPosition(event.position), sinceMs: event.sinceMs });
       return undefined;
+    case 'shipping_interrupted':
+      log.warn('database_shipping_interrupted', { position: formatPosition(event.position), sinceMs: event.sinceMs });
+      return undefined;
+    case 'shipping_resumed':
+      log.info('database_shipping_resumed', { position: formatPosition(event.position), ms: event.ms });
+      return undefined;
     case 'fenced':
       return { event: 'fenced', reason: `the log belongs to epoch ${event.epoch}` };
     case 'failed':

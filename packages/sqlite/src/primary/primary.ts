@@ -8,13 +8,11 @@ import { join } from 'node:path';
 import {
   abortable,
   assert,
-  backoffMs,
   CanopyError,
   type DatabaseEvent,
   type Env,
   type Epoch,
   hasCode,
-  messageOf,
   type Position,
   TaskGroup,
   withDeadline,
@@ -29,15 +27,15 @@ import { BackPressure, WAL_CAUSE } from './back-pressure.ts';
 import { LiveDatabase } from './live-database.ts';
 import { type PendingEntry, prepareNext } from './pending-entry.ts';
 import { encodeFrames, encodeImage } from './segment-builder.ts';
+import { Sender } from './sender.ts';
 import { SnapshotKeeper } from './snapshot-keeper.ts';
 import { StoredWaiters } from './stored-waiters.ts';
 import { fencedBy, hearOfSuccessor } from './successor.ts';
 import { WakeUp } from './wake-up.ts';
 
-const RETRY = { initialMs: 50, maxMs: 2000 };
+/** A writer publishes its commit within this. */
+const UNSETTLED_MS = 50;
 const DISK_FULL = "the disk is full: the WAL can't be copied into the file, and grows until there is room";
-/** The log can't take anything until somebody acts. */
-const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION'] as const;
 
 export interface PrimaryDeps {
   readonly path: string;
@@ -46,6 +44,8 @@ export interface PrimaryDeps {
   readonly env: Env;
   readonly log: SegmentLog;
   readonly options: ResolvedSqliteOptions;
+  /** Whether NATS is reached now. Absent: the log is not in NATS. */
+  isConnected?(): boolean;
   onEvent(event: DatabaseEvent): void;
   /** Position, size or problem changed. */
   onChange(): void;
@@ -75,7 +75,7 @@ export class Primary {
   /** Where in the WAL the last stored entry ends. */
   #storedEnd: WalCursor | undefined;
   #ended: CanopyError | undefined;
-  #problem: string | undefined;
+  readonly #sender: Sender;
   readonly #pressure: BackPressure;
   readonly #snapshots: SnapshotKeeper;
   /** The log's upkeep, and what ends it at once when nothing may be sent any more. */
@@ -99,6 +99,8 @@ export class Primary {
       isHeld: () => this.#live.isHeld,
       hold: () => this.#live.holdWriters(),
     });
+    const onRefused = (error: CanopyError): void => this.#waiters.fail(error);
+    this.#sender = new Sender({ ...deps, pressure: this.#pressure, position: () => this.#position, onRefused });
     this.keeper = new LogKeeper({ ...deps, scratch: join(`${deps.path}-canopy`, 'compaction') });
   }
 
@@ -125,7 +127,7 @@ export class Primary {
 
   get problem(): string | undefined {
     const full = this.#live.isDiskFull ? DISK_FULL : undefined;
-    return this.#ended?.message ?? this.#problem ?? full ?? this.#pressure.problem ?? this.keeper.problem;
+    return this.#ended?.message ?? this.#sender.problem ?? full ?? this.#pressure.problem ?? this.keeper.problem;
   }
 
   get lastSnapshotAt(): number | undefined {
@@ -247,7 +249,7 @@ export class Primary {
       // A full image must not move pages that a snapshot is reading: it waits for the snapshot.
       if (step.type === 'unsettled' || (step.type === 'lost' && this.#snapshots.isStoring)) {
         this.#waiters.again();
-        await this.#deps.env.clock.sleep(RETRY.initialMs, { signal });
+        await this.#deps.env.clock.sleep(UNSETTLED_MS, { signal });
         return false;
       }
       if (step.type === 'lost') {
@@ -304,12 +306,11 @@ export class Primary {
     // There is something now that the log does not have.
     this.#deps.onChange();
     const [stored, next] = await Promise.allSettled([
-      this.#append(entry, signal),
+      this.#sender.send(entry, signal),
       entry.more ? prepareNext(entry, this.#live, this.#deps.env.clock, signal) : undefined,
     ]);
     if (stored.status === 'rejected') throw stored.reason;
     this.#pending = next.status === 'fulfilled' ? next.value : undefined;
-    this.#problem = undefined;
     this.#snapshots.entryStored(stored.value.size);
     this.#position = { epoch: this.#deps.epoch, txid: entry.txid };
     this.#commit = entry.commit;
@@ -318,35 +319,6 @@ export class Primary {
     // What was committed to another file in this one's place is not in the log: nobody may be told so.
     if (entry.end !== undefined) this.#waiters.stored(entry.end, this.#position, () => this.#live.check());
     if (next.status === 'rejected') throw next.reason;
-  }
-
-  /** Again and again until the outcome is known. */
-  async #append(entry: PendingEntry, signal: AbortSignal): Promise<LogEntry> {
-    const { env, log, epoch, node } = this.#deps;
-    const { txid, kind, bytes, end } = entry;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await log.append({ txid, epoch, node, kind, bytes, walChain: end }, { signal });
-      } catch (error) {
-        signal.throwIfAborted();
-        if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST')) throw error;
-        this.#shipFailed(error, attempt);
-        await env.clock.sleep(backoffMs(attempt, RETRY, env.random), { signal });
-      }
-    }
-  }
-
-  #shipFailed(error: unknown, attempt: number): void {
-    this.#problem = `the log does not take transactions: ${messageOf(error)}`;
-    // Nothing may be checkpointed meanwhile: it is the disk that fills.
-    this.#pressure.press(WAL_CAUSE.unshipped);
-    if (this.#pressure.problem !== undefined) this.#problem += `; ${this.#pressure.problem}`;
-    this.#deps.onChange();
-    // Somebody has to do something before it can go on: those who wait are told, the work is tried again all the same.
-    if (hasCode(error, ...REFUSALS)) this.#waiters.fail(error);
-    if (attempt !== 1) return;
-    const code = CanopyError.is(error) ? error.code : 'SHIP_FAILED';
-    this.#deps.onEvent({ type: 'warning', code, message: this.#problem });
   }
 
   /** What it finds is shipped by the next pass. */

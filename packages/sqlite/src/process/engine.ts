@@ -136,6 +136,7 @@ export class DatabaseEngine {
     const context = {
       ...this.#deps,
       ...this.#settlementDeps(),
+      ...(this.#session && { isConnected: () => this.#session?.status().connected !== false }),
       onEvent: (event: DatabaseEvent) => this.#primaryEvent(event),
       onChange: () => this.#deps.onStatus(),
     };

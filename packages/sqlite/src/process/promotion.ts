@@ -38,6 +38,8 @@ export interface PromotionContext {
   readonly statePath: string;
   /** The machine's. */
   readonly boot: string;
+  /** See PrimaryDeps. */
+  isConnected?(): boolean;
   onEvent(event: DatabaseEvent): void;
   onChange(): void;
 }
@@ -279,9 +281,10 @@ async function sizeAt(log: SegmentLog, position: Position, signal: AbortSignal):
 }
 
 function primaryDeps(context: PromotionContext, epoch: Epoch): PrimaryDeps {
-  const { spec, env, log } = context;
+  const { spec, env, log, isConnected } = context;
   return {
     path: spec.path,
+    ...(isConnected && { isConnected }),
     node: spec.node,
     epoch,
     env,
