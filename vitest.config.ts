@@ -8,6 +8,7 @@ const FAULTS = [
   'packages/election/test/chaos.int.test.ts',
   'packages/nats/test/blobs/sweep.int.test.ts',
   'packages/nats/test/streams/cluster.int.test.ts',
+  'packages/replication/test/event-subscriber/many-kills.int.test.ts',
   'packages/sqlite/test/database/shared-process.int.test.ts',
   'e2e/test/replication-crash/many-rounds.int.test.ts',
   'packages/sqlite/test/standalone/better-sqlite3.int.test.ts',

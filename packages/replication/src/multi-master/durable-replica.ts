@@ -35,6 +35,8 @@ export class DurableReplica implements Replica {
   readonly #compare: AntiEntropy;
   readonly #tasks: TaskGroup;
   #subscribed: Promise<void> | undefined;
+  /** Its program subscribes by itself, and hears there of what goes wrong. */
+  #asked = false;
   #progress = Promise.withResolvers<void>();
   #reported = '';
   #future: { cancel(): void } | undefined;
@@ -70,9 +72,9 @@ export class DurableReplica implements Replica {
     return this.#core.position;
   }
 
-  /** Of a master that has not joined yet, it joins first: without a number nothing can be sent. */
+  /** Of a master that nobody has subscribed, and that never joined, it joins first: without a number nothing can be sent. */
   async write(write: LocalWrite): Promise<{ queued: boolean }> {
-    if (!this.#core.isMember) await this.subscribe();
+    if (!this.#core.isMember && !this.#asked) await this.#subscribe();
     const { number } = this.#core.write(write);
     this.#shipper.wrote(number);
     if (write.ack === 'log') await this.#shipper.sent(number);
@@ -91,6 +93,11 @@ export class DurableReplica implements Replica {
   }
 
   subscribe(): Promise<void> {
+    this.#asked = true;
+    return this.#subscribe();
+  }
+
+  #subscribe(): Promise<void> {
     this.#subscribed ??= this.#start().catch((error) => {
       this.#subscribed = undefined;
       throw error;

@@ -107,7 +107,7 @@ export class MultiMasterManager {
    * Writes an entity here; others follow. `$type` stays as it is, or is that of `data`, or `Entity`. Values that merge
    * (`GCounter`, …) may stand anywhere in `data`; with the strategy `crdt` they merge. Throws MASTER_CLOSED, MASTER_OUTBOX_FULL, MASTER_EVENT_INVALID for an id that is empty or longer than 1 KiB,
    * REPLICATED_VALUE_INVALID and the errors of the store; with a log also MASTER_NOT_JOINED, EVENT_INVALID. With a log the first write
-   * of a master that has never joined waits for `subscribe()`, or calls it, and throws what that throws.
+   * of a master that has never joined, and that nobody has subscribed, begins with what `subscribe()` does, and throws what that throws.
    */
   async write(entityId: string, data: Record<string, unknown>, options: WriteOptions = {}): Promise<WriteResult> {
     const encoded = this.#encode(data);

@@ -119,7 +119,7 @@ it('7, 8, 9: the leader fails, a follower hears of it and is promoted, and demot
     heartbeatIntervalMs: 50,
   });
   await oldLeader.start();
-  const heartbeat = await ground.heartbeat(700);
+  const heartbeat = await ground.heartbeat(2000);
   const follower = leaderFollower({
     nodeId: 'follower-1',
     role: ReplicationRole.Follower,
@@ -131,7 +131,7 @@ it('7, 8, 9: the leader fails, a follower hears of it and is promoted, and demot
     quorumCallback,
   });
   await follower.start();
-  await until(() => expect(heartbeat.isAlive('leader-1', 700)).toBe(true));
+  await until(() => expect(heartbeat.isAlive('leader-1', 2000)).toBe(true));
   const elected = Promise.withResolvers<void>();
   const participateInElection = async (node: LeaderFollowerManager): Promise<void> => {
     if (!node.isLeaderHealthy()) console.warn('Leader appears unhealthy');
@@ -368,7 +368,7 @@ it('41, 47, 48: a partition, two nodes that hold themselves for leaders, and the
   });
   await oldLeader.start();
   await oldLeader.write({ key: 'k', value: 1, operation: 'create' });
-  const heartbeat = await ground.heartbeat(600);
+  const heartbeat = await ground.heartbeat(2000);
   const follower = leaderFollower({
     nodeId: 'follower-1',
     role: ReplicationRole.Follower,
@@ -380,7 +380,7 @@ it('41, 47, 48: a partition, two nodes that hold themselves for leaders, and the
     quorumCallback,
   });
   await follower.start();
-  await until(() => expect(follower.isLeaderHealthy() && heartbeat.isAlive('leader-1', 600)).toBe(true));
+  await until(() => expect(follower.isLeaderHealthy() && heartbeat.isAlive('leader-1', 2000)).toBe(true));
 
   const announced = Promise.withResolvers<string>();
   const [shouldPromote, announceNewLeader] = [
