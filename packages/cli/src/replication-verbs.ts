@@ -40,6 +40,7 @@ export function addReplicationVerbs(program: Command, { verb, printer, cluster, 
         'rebuild: throw the state away, make it anew; resync: read again what was missed (default: rebuild where the node can)',
       ).choices(['rebuild', 'resync']),
     )
+    .option('--discard', 'of a rebuilding: throw away also what nobody else may have, such as unsent writes')
     .action(async (node, options) =>
       done(
         await (await import('./replicas/recover.ts')).recoverNode(node, { ...cluster(options), ...options }, printer()),

@@ -106,6 +106,7 @@ export {
   parseSessionToken,
   type QuorumCallback,
   ReadRouter,
+  type RebuildOptions,
   type RecoveryProgress,
   ReplicationRole,
   type RoutedReadOptions,
