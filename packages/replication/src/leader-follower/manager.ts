@@ -4,6 +4,7 @@
 import { type Env, systemEnv } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
 import type { SnapshotInfo } from '../ports/snapshot-store.ts';
+import type { StateStore } from '../ports/state-store.ts';
 import { type LeaderFollowerConfig, resolveConfig } from './config.ts';
 import type { ManagerEvent, ManagerEvents, ManagerListener } from './events.ts';
 import { LogReplica } from './log/log-replica.ts';
@@ -130,6 +131,11 @@ export class LeaderFollowerManager implements AsyncDisposable {
 
   getNodeId(): string {
     return this.#node.config.nodeId;
+  }
+
+  /** The one that was given, which goes on belonging to the caller. */
+  get stateStore(): StateStore {
+    return this.#node.config.stateStore;
   }
 
   getRole(): ReplicationRole {

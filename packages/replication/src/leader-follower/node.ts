@@ -88,7 +88,13 @@ export class LeaderFollowerNode {
       if (this.role === 'leader') throw refused('it leads');
       if (!(this.replica instanceof LogReplica)) throw refused('it has no event log to be made anew from');
       this.#log.info('replication_rebuild');
-      await this.replica.rebuild(options);
+      try {
+        await this.replica.rebuild(options);
+        this.metrics.rebuilt('done');
+      } catch (error) {
+        this.metrics.rebuilt('failed');
+        throw error;
+      }
     });
   }
 

@@ -293,6 +293,7 @@ export class DurableReplica implements Replica {
     const { resolve } = this.#progress;
     this.#progress = Promise.withResolvers<void>();
     resolve();
+    this.#listeners.moved();
     this.#watchFuture();
   }
 

@@ -17,6 +17,7 @@ import type { ConflictRecord, HotEntity } from './conflict-book.ts';
 import { DurableReplica } from './durable-replica.ts';
 import { checkEntityId } from './event.ts';
 import { Listeners, type MasterEventName, type MasterListener } from './listeners.ts';
+import { MasterMetrics } from './master-metrics.ts';
 import {
   addElements,
   addToCounter,
@@ -53,7 +54,7 @@ export class MultiMasterManager {
   readonly #listeners: Listeners;
   #replica: Replica;
   #policy: Policy;
-  #writesLocal = 0;
+  readonly #metrics: MasterMetrics;
   #closed = false;
   #rebuilding: MasterRebuild | undefined;
   readonly #recovery = new Recovery();
@@ -65,6 +66,7 @@ export class MultiMasterManager {
     this.#env = env;
     this.#policy = { strategy, mergeFn };
     this.#listeners = new Listeners(env.log);
+    this.#metrics = new MasterMetrics(env.metrics, this.#settings.masterId, this.#listeners, () => this.#replica);
     const policy = (): Policy => this.#policy;
     this.#replica = durable
       ? new DurableReplica(this.#settings, policy, this.#listeners, env)
@@ -154,7 +156,8 @@ export class MultiMasterManager {
 
   /** For conflicts from now on. Masters with different strategies do not come to the same state. */
   async setConflictStrategy(strategy: ConflictStrategy): Promise<void> {
-    resolveMultiMaster({ ...this.#given(), conflictStrategy: strategy });
+    const { masterId, pipeline, stateManager } = this.#settings;
+    resolveMultiMaster({ masterId, pipeline, stateManager, conflictStrategy: strategy });
     this.#policy = { ...this.#policy, strategy };
   }
 
@@ -169,7 +172,7 @@ export class MultiMasterManager {
   getMetrics(): MultiMasterMetrics {
     const { eventsApplied, waiting } = this.#replica.counts();
     return {
-      writesLocal: this.#writesLocal,
+      writesLocal: this.#metrics.writes,
       eventsApplied,
       conflictsDetected: this.#replica.conflicts.detected,
       eventBufferSize: waiting,
@@ -214,8 +217,9 @@ export class MultiMasterManager {
         return made;
       };
       this.#rebuilding = new MasterRebuild(this.#settings, this.#recovery, this.#env, replica, make);
-      this.#rebuilding.done = this.#rebuilding.run(options).finally(() => {
+      this.#rebuilding.begin(options, (outcome) => {
         this.#rebuilding = undefined;
+        this.#metrics.rebuilt(outcome);
       });
     }
     await this.#rebuilding.done;
@@ -350,6 +354,7 @@ export class MultiMasterManager {
     await this.#rebuilding?.stop();
     await this.#replica.close();
     this.#listeners.clear();
+    this.#metrics.closed();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -368,7 +373,7 @@ export class MultiMasterManager {
     this.#requireOpen();
     checkEntityId(write.entityId);
     const { queued } = await this.#replica.write(write);
-    this.#writesLocal += counts;
+    this.#metrics.written(counts);
     return { success: true, entityId: write.entityId, masterId: this.#settings.masterId, queued };
   }
 
@@ -386,11 +391,6 @@ export class MultiMasterManager {
     this.#requireOpen();
     if (this.#replica instanceof DurableReplica) return this.#replica;
     throw replicationErrors.create('MASTER_NOT_DURABLE', { masterId: this.#settings.masterId, what });
-  }
-
-  #given(): MultiMasterConfig {
-    const { masterId, pipeline, stateManager } = this.#settings;
-    return { masterId, pipeline, stateManager };
   }
 
   #requireOpen(): void {

@@ -21,7 +21,7 @@ export interface RebuildOptions {
 }
 
 export class MasterRebuild {
-  /** What `run` gave. */
+  /** What `begin` began. */
   done: Promise<void> | undefined;
   readonly #settings: MultiMasterSettings;
   readonly #recovery: Recovery;
@@ -45,7 +45,19 @@ export class MasterRebuild {
     this.#make = make;
   }
 
-  async run({ signal, discard = false }: RebuildOptions): Promise<void> {
+  begin(options: RebuildOptions, over: (outcome: 'done' | 'failed') => void): void {
+    this.done = this.#run(options).then(
+      () => over('done'),
+      (error) => {
+        over('failed');
+        throw error;
+      },
+    );
+    // Whoever asked hears of it; nobody has to.
+    this.done.catch(() => {});
+  }
+
+  async #run({ signal, discard = false }: RebuildOptions): Promise<void> {
     const { clock } = this.#env;
     const stop = signal === undefined ? this.#stopping.signal : AbortSignal.any([this.#stopping.signal, signal]);
     const { lastSequence } = await this.#checked(discard, stop);
