@@ -11,7 +11,7 @@ export function addReplicationVerbs(program: Command, { verb, printer, cluster, 
   const asks = (usage: string, summary: string, help: string): Command =>
     verb(replication, usage, summary)
       .addOption(
-        new Option('-n, --namespace <name>', 'what the replicas have in common, as in their configuration')
+        new Option('-n, --namespace <name>', 'namespace of the replicas, as in their configuration')
           .argParser(namespace)
           .makeOptionMandatory(),
       )
@@ -40,13 +40,17 @@ export function addReplicationVerbs(program: Command, { verb, printer, cluster, 
         'rebuild: throw the state away, make it anew; resync: read again what was missed (default: rebuild where the node can)',
       ).choices(['rebuild', 'resync']),
     )
+    .option(
+      '--discard',
+      'with a rebuilding: throw away also what nobody else may have, such as writes that were not sent',
+    )
     .action(async (node, options) =>
       done(
         await (await import('./replicas/recover.ts')).recoverNode(node, { ...cluster(options), ...options }, printer()),
       ),
     );
   asks('conflicts [entity]', 'what masters wrote without knowing of each other', CONFLICTS_HELP)
-    .addOption(new Option('--limit <count>', 'of each master at most so many').argParser(count).default(100))
+    .addOption(new Option('--limit <count>', 'show at most so many of each master').argParser(count).default(100))
     .action(async (entity, options) =>
       done(
         await (await import('./replicas/conflicts.ts')).listConflicts(
@@ -72,7 +76,7 @@ export function addReplicationVerbs(program: Command, { verb, printer, cluster, 
       ),
     );
   asks('hot', 'entities with the most conflicts, and whether it is a storm', HOT_HELP)
-    .addOption(new Option('--top <count>', 'so many').argParser(count).default(10))
+    .addOption(new Option('--top <count>', 'show so many entities').argParser(count).default(10))
     .action(async (options) =>
       done(await (await import('./replicas/conflicts.ts')).hotEntities({ ...cluster(options), ...options }, printer())),
     );
@@ -159,10 +163,11 @@ Examples:
   canopy replication recover node-2 --namespace orders
   canopy replication recover node-2 -n orders --mode resync --timeout 10m
 
-The node does it; this shows percent, rate and time left. ctrl-C (exit code 130) and --timeout (5; without it there is no bound) end
-the showing, not the recovery: the same command joins it again. A rebuilding throws the state away and makes it anew from the newest
-snapshot and the log: a follower shows the old state until the new one is whole. A leader is never rebuilt. Without --mode a node that has
-no event log reads again what it missed. Exit code 1 when it failed or was refused, 4 when the node does not answer.`;
+The node does it; this shows percent, rate and time left. ctrl-C (exit code 130) and --timeout (exit code 5; by default it
+waits for ever) end the showing, not the recovery: the same command joins it again. A rebuilding throws the state away and makes it anew from the newest
+snapshot and the log: a follower shows the old state until the new one is whole, a master refuses writes meanwhile. A leader is never rebuilt,
+and nothing goes that only this node has, unless --discard says so. Without --mode a node that has no event log reads again what it
+missed. Exit code 1 when it failed or was refused, 4 when the node does not answer.`;
 
 const CONFLICTS_HELP = `
 Examples:

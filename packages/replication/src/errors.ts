@@ -265,7 +265,7 @@ export const replicationErrors = defineErrors({
   },
   RECOVERY_REFUSED: {
     message: '{node} is not rebuilt: {problem}',
-    hint: 'A leader may have what nobody else has. Have another node lead first.',
+    hint: 'It may have what nobody else has. Have another node lead first, or send what is unsent; `canopy replication recover --discard` throws it away.',
   },
   RECOVERY_FAILED: {
     message: 'the recovery of {node} failed: {problem}',

@@ -1,4 +1,4 @@
-/** The metrics of replication. Label: `node`, which is bounded by configuration. */
+/** The metrics of replication. Label: `node`, a node or a master, which is bounded by configuration. */
 import type { MetricSpec } from '@canopy/core';
 
 /** Each is an event that was not applied: another node's clock runs ahead, or this one's behind. */
@@ -53,6 +53,67 @@ export const FOLLOWER_GAPS: MetricSpec = {
   name: 'replication_gaps_total',
   help: 'Gaps: events that are missing, trimmed away or lost',
   labels: ['node'],
+};
+
+/** Writes and deletes of this master. */
+export const MASTER_WRITES: MetricSpec = {
+  name: 'replication_master_writes_total',
+  help: 'Writes and deletes that this master took and stored',
+  labels: ['node'],
+};
+
+export const MASTER_EVENTS: MetricSpec = {
+  name: 'replication_master_events_applied_total',
+  help: "Other masters' events that took effect on this one",
+  labels: ['node'],
+};
+
+/** Every master counts the same conflict: don't add them up. Divided by the events applied it is the conflict rate. */
+export const MASTER_CONFLICTS: MetricSpec = {
+  name: 'replication_master_conflicts_total',
+  help: 'Conflicts that this master has detected, settled ones included',
+  labels: ['node'],
+};
+
+export const MASTER_PENDING: MetricSpec = {
+  name: 'replication_master_conflicts_pending',
+  help: 'Conflicts that wait for a decision',
+  labels: ['node'],
+};
+
+/** Some for a moment is ordinary; ones that stay wait for an event that does not come, or for their time. */
+export const MASTER_WAITING: MetricSpec = {
+  name: 'replication_master_waiting_events',
+  help: 'Events that came before what they depend on, or lie in the future',
+  labels: ['node'],
+};
+
+/** As of the last write, event or report. */
+export const MASTER_UNSENT: MetricSpec = {
+  name: 'replication_master_unsent_events',
+  help: 'Own events that are not in the log, or not sent, yet',
+  labels: ['node'],
+};
+
+/** Held until their time is within the bound; they are not lost. */
+export const MASTER_REJECTED: MetricSpec = {
+  name: 'replication_master_events_rejected_total',
+  help: 'Events that lay too far in the future when they came',
+  labels: ['node'],
+};
+
+/** Only without a log. What made room must come again. */
+export const MASTER_EVICTED: MetricSpec = {
+  name: 'replication_master_events_evicted_total',
+  help: 'Events that waited and had to make room',
+  labels: ['node'],
+};
+
+/** `outcome`: done, failed. */
+export const REBUILDS: MetricSpec = {
+  name: 'replication_rebuilds_total',
+  help: 'States that were thrown away and made anew, or should have been',
+  labels: ['node', 'outcome'],
 };
 
 /** `outcome`: handled, duplicate, failed (an attempt), dead_letter, skipped. `topic` is bounded by the program's subscriptions. */

@@ -11,6 +11,7 @@ const TELL_MS = 1000;
 
 export interface RecoverNodeOptions extends NamespaceOptions {
   readonly mode?: RecoveryMode | undefined;
+  readonly discard?: boolean | undefined;
 }
 
 export async function recoverNode(node: string, options: RecoverNodeOptions, printer: Printer): Promise<number> {
@@ -27,7 +28,7 @@ export async function recoverNode(node: string, options: RecoverNodeOptions, pri
   const asking = { ...options, isTimeoutGiven: false };
   return undisturbed(what, (signal) =>
     withAdmin(asking, async (admin) => {
-      const report = await admin.recover(node, { mode: options.mode, onProgress, signal });
+      const report = await admin.recover(node, { mode: options.mode, discard: options.discard, onProgress, signal });
       const { mode, ms } = report;
       const done = mode === 'rebuild' ? 'rebuilt' : 'read again what it missed';
       printer.result({ node, mode, ms }, () => `${node}: ${done}, in ${formatDuration(ms)}`);

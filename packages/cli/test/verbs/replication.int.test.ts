@@ -101,6 +101,11 @@ describe('a leader and its followers', () => {
     expect(code, output).toBe(EXIT.ok);
     expect(output).toMatch(/n3: rebuilt, in/);
     expect(rebuilt.get('k')).toBe('last');
+    const own = await json(namespace, 'recover', 'n2');
+    expect(own.code, own.output).toBe(EXIT.ok);
+    expect(JSON.parse(own.output)).toMatchObject({ node: 'n2', mode: 'rebuild' });
+    const leading = await verb(namespace, 'recover', 'n1');
+    expect(leading).toMatchObject({ code: EXIT.failed, output: expect.stringContaining('RECOVERY_REFUSED') });
   });
 
   it('a node that does not answer is named, and taken out; a namespace that nobody serves, and one that can not be', async () => {

@@ -86,9 +86,10 @@ export interface ManagedReplica {
   /** Reads again what it may have missed; resolves when it has what there was when it was called. */
   resync?(signal: AbortSignal): Promise<void>;
   /**
-   * Throws the state away and makes it anew from what the others have, or throws and has changed nothing. Undefined: it can't.
+   * Throws the state away and makes it anew from what the others have. What only this replica has keeps it from that (RECOVERY_REFUSED), unless
+   * `discard`. Undefined: it can't.
    */
-  readonly rebuild?: ((signal: AbortSignal) => Promise<void>) | undefined;
+  readonly rebuild?: ((signal: AbortSignal, discard: boolean) => Promise<void>) | undefined;
   /** How far a recovery is; of `resync` and of a rebuilding by the program. Absent: can't be told. */
   progress?(): RecoveryProgress;
   addMember?(node: string): Promise<void>;

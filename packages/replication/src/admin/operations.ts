@@ -49,7 +49,7 @@ export class Operations {
         return { heardAt, clock, answeredAt: this.#clock.wall() };
       }
       case 'recover':
-        return this.#recovery.begin(modeOf(question, replica));
+        return this.#recovery.begin(modeOf(question, replica), question.discard === true);
       case 'recovery':
         return this.#recovery.report();
       case 'add':

@@ -10,6 +10,8 @@ const SILENT_MAX = 15;
 export interface RecoverOptions {
   /** Default: rebuild where the node can, else resync. */
   readonly mode?: RecoveryMode | undefined;
+  /** Of a rebuilding: also what only this node may have goes, such as writes that could not be sent. Default false. */
+  readonly discard?: boolean | undefined;
   readonly onProgress?: (report: RecoveryReport) => void;
   /** Ends the watching, not the recovery. */
   readonly signal?: AbortSignal | undefined;
@@ -18,10 +20,13 @@ export interface RecoverOptions {
 export async function watchRecovery(
   node: string,
   ask: (op: 'recover' | 'recovery', fields: object) => Promise<RecoveryReport>,
-  { mode, onProgress = () => {}, signal }: RecoverOptions,
+  { mode, discard, onProgress = () => {}, signal }: RecoverOptions,
   clock: Clock,
 ): Promise<RecoveryReport> {
-  let report = await ask('recover', mode === undefined ? {} : { mode });
+  let report = await ask('recover', {
+    ...(mode === undefined ? {} : { mode }),
+    ...(discard === true ? { discard } : {}),
+  });
   const { run } = report;
   let silent = 0;
   for (;;) {

@@ -45,10 +45,11 @@ export class RecoveryRun {
   }
 
   /** Begins, or joins the one under way. Default mode: rebuild where program or manager can. Throws REPLICATION_ADMIN_UNSUPPORTED, RECOVERY_REFUSED. */
-  async begin(wanted: RecoveryMode | undefined): Promise<RecoveryReport> {
+  async begin(wanted: RecoveryMode | undefined, discard = false): Promise<RecoveryReport> {
     if (this.#state === 'running') return this.report();
     const replica = this.#replica();
-    const rebuild = this.#rebuild ?? replica.rebuild?.bind(replica);
+    const own = replica.rebuild?.bind(replica);
+    const rebuild = this.#rebuild ?? (own && ((signal: AbortSignal) => own(signal, discard)));
     const mode = wanted ?? (rebuild === undefined ? 'resync' : 'rebuild');
     const work = mode === 'rebuild' ? rebuild : replica.resync?.bind(replica);
     if (work === undefined)

@@ -2,6 +2,9 @@
  * Records whose fields may be values that merge, as JSON and back. Such a value becomes `{ "$crdt": kind, "state": … }`. A record of
  * the user's that has a property `$crdt` itself is wrapped as `{ "$crdt": "", "state": … }`, so nothing that a user writes can be taken for
  * a tag. Everything else is its own JSON. Persisted format: do not change.
+ *
+ * Masters have users who read the JSON, change it and write it again: there (`encodeTagged`, `decodeTagged`) tags stay tags, nothing is wrapped,
+ * and what does not read as a value of a kind known here stays the field that it is. So each field fares by itself.
  */
 import { replicationErrors } from '../errors.ts';
 import type { Json } from '../ports/event-log.ts';
@@ -17,7 +20,7 @@ import { ORSet } from './or-set.ts';
 import { PNCounter } from './pn-counter.ts';
 import { StateReader } from './state-reader.ts';
 
-const TAG = '$crdt';
+export const TAG = '$crdt';
 const STATE = 'state';
 /** The kind that is none. */
 const ESCAPED = '';
@@ -44,7 +47,31 @@ export function registerRecordType(kind: string, read: RecordType): void {
  * Properties that are undefined are left out.
  */
 export function encodeRecord(value: unknown): Json {
-  return encode(value, 0) as Json;
+  return encode(value, 0, false) as Json;
+}
+
+/** As `encodeRecord`; but what is tagged already stays so, and kinds that are not registered are taken. */
+export function encodeTagged(value: unknown): Json {
+  return encode(value, 0, true) as Json;
+}
+
+/** As `decodeRecord`; but what is tagged with a kind that is not known here, or has a state that can't be read, stays as it is. */
+export function decodeTagged(json: unknown): unknown {
+  if (Array.isArray(json)) return items(json, decodeTagged);
+  if (!isPlainObject(json)) return json;
+  return readTagged(json) ?? fields(json, decodeTagged);
+}
+
+/** The value whose tag this is; undefined when it is none that can be read here. */
+export function readTagged(record: Record<PropertyKey, unknown>): Mergeable | undefined {
+  const { [TAG]: kind, [STATE]: state } = record;
+  const type = typeof kind === 'string' && Object.hasOwn(record, STATE) ? TYPES.get(kind) : undefined;
+  if (type === undefined || Object.keys(record).length !== 2) return undefined;
+  try {
+    return type(state);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -55,21 +82,21 @@ export function decodeRecord(json: unknown, nodeId?: string): unknown {
   return decode(json, nodeId, 0);
 }
 
-function encode(value: unknown, depth: number): unknown {
+function encode(value: unknown, depth: number, tagsStay: boolean): unknown {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
   if (typeof value === 'number' && Number.isFinite(value)) return value;
   if (depth > DEPTH_MAX) throw notReplicable(`it is nested deeper than ${DEPTH_MAX}, or contains itself`);
-  if (isMergeable(value)) return tagged(value);
-  if (Array.isArray(value)) return items(value, (item) => encode(item, depth + 1));
+  if (isMergeable(value)) return tagged(value, tagsStay);
+  if (Array.isArray(value)) return items(value, (item) => encode(item, depth + 1, tagsStay));
   if (!isPlainObject(value)) throw notReplicable(`a ${nameOf(value)} in it would not survive JSON`);
   if (Object.getOwnPropertySymbols(value).length > 0) throw notReplicable('a symbol in it would not survive JSON');
-  const record = fields(value, (field) => (field === undefined ? undefined : encode(field, depth + 1)));
-  return Object.hasOwn(value, TAG) ? { [TAG]: ESCAPED, [STATE]: record } : record;
+  const record = fields(value, (field) => (field === undefined ? undefined : encode(field, depth + 1, tagsStay)));
+  return !tagsStay && Object.hasOwn(value, TAG) ? { [TAG]: ESCAPED, [STATE]: record } : record;
 }
 
-function tagged(value: Mergeable): unknown {
+function tagged(value: Mergeable, isAnyKind: boolean): unknown {
   const kind = value[MERGEABLE];
-  if (!TYPES.has(kind))
+  if (!isAnyKind && !TYPES.has(kind))
     throw notReplicable(`nothing here could restore a ${kind} of it; import its module, or registerRecordType()`);
   return { [TAG]: kind, [STATE]: value.toJSON() };
 }

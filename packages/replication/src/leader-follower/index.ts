@@ -16,6 +16,7 @@ export { ReadRouter, type RoutedReadOptions } from './reading/read-router.ts';
 export { SessionConsistentClient, type SessionOptions } from './reading/session-client.ts';
 export { formatSessionToken, parseSessionToken, type SessionPosition } from './reading/session-token.ts';
 export type { RecoveryProgress } from './recovery-progress.ts';
+export type { RebuildOptions } from './replica.ts';
 export { ReplicationRole } from './replication-role.ts';
 export {
   type FollowerState,

@@ -7,6 +7,7 @@ import {
   LEADER_WRITES,
   LEADER_WRITES_REFUSED,
   LEADING,
+  REBUILDS,
 } from '../metrics.ts';
 
 export class ManagerMetrics {
@@ -20,6 +21,7 @@ export class ManagerMetrics {
   readonly #gaps: Counter;
   readonly #lag: Gauge;
   readonly #leading: Gauge;
+  readonly #rebuilds: Counter;
 
   constructor(metrics: Metrics, node: string) {
     this.#labels = { node };
@@ -29,6 +31,7 @@ export class ManagerMetrics {
     this.#gaps = metrics.counter(FOLLOWER_GAPS);
     this.#lag = metrics.gauge(FOLLOWER_LAG);
     this.#leading = metrics.gauge(LEADING);
+    this.#rebuilds = metrics.counter(REBUILDS);
   }
 
   written(): void {
@@ -48,6 +51,10 @@ export class ManagerMetrics {
 
   gap(): void {
     this.#gaps.add(1, this.#labels);
+  }
+
+  rebuilt(outcome: 'done' | 'failed'): void {
+    this.#rebuilds.add(1, { ...this.#labels, outcome });
   }
 
   leads(leads: boolean): void {

@@ -12,6 +12,7 @@ import { LeaderFollowerNode } from './node.ts';
 import { type NamespaceLock, namespaceLocks } from './plain/namespace-locks.ts';
 import { parseSessionToken, requireSameLog, type SessionPosition } from './reading/session-token.ts';
 import type { RecoveryProgress } from './recovery-progress.ts';
+import type { RebuildOptions } from './replica.ts';
 import type { ReplicationRole } from './replication-role.ts';
 import type { FollowerState, LeaderFollowerStatus, LeaderState, PublicConfig } from './status.ts';
 import type { WriteOptions, WriteRequest, WriteResult } from './write-request.ts';
@@ -136,6 +137,11 @@ export class LeaderFollowerManager implements AsyncDisposable {
     return this.#node.config.nodeId;
   }
 
+  /** The one that was given, which goes on belonging to the caller. */
+  get stateStore(): StateStore {
+    return this.#node.config.stateStore;
+  }
+
   getRole(): ReplicationRole {
     return this.#node.role;
   }
@@ -219,11 +225,11 @@ export class LeaderFollowerManager implements AsyncDisposable {
 
   /**
    * Throws the state of this follower away and makes it anew from the newest snapshot and the log; `getRecoveryProgress()` tells how far it is. Reads show
-   * the old state, ever staler, until the new one takes its place in one commit. Throws RECOVERY_REFUSED on a leader and without an event
-   * log, MANAGER_CLOSED, SNAPSHOT_MISSING, SNAPSHOT_DAMAGED, and what log and stores throw: then nothing has changed.
+   * the old state, ever staler, until the new one takes its place in one commit. Throws RECOVERY_REFUSED on a leader, without an event
+   * log, and for a state of a log that was made anew unless `discard` says so; MANAGER_CLOSED, SNAPSHOT_MISSING, SNAPSHOT_DAMAGED, and what log and stores throw: then nothing has changed.
    */
-  async rebuild(options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
-    await this.#node.rebuild(options.signal);
+  async rebuild(options: RebuildOptions = {}): Promise<void> {
+    await this.#node.rebuild(options);
   }
 
   getRecoveryProgress(): RecoveryProgress {

@@ -15,7 +15,7 @@ import { ManagerMetrics } from './manager-metrics.ts';
 import { PlainReplica } from './plain/plain-replica.ts';
 import { ProgressReports } from './progress-reports.ts';
 import { formatSessionToken } from './reading/session-token.ts';
-import type { HandedWrite, Replica, ReplicaHost } from './replica.ts';
+import type { HandedWrite, RebuildOptions, Replica, ReplicaHost } from './replica.ts';
 import type { ReplicationRole } from './replication-role.ts';
 import { SequenceWaiters } from './sequence-waiters.ts';
 import type { WriteOptions, WriteRequest, WriteResult } from './write-request.ts';
@@ -82,7 +82,7 @@ export class LeaderFollowerNode {
     return this.#inTurn(() => this.#demote(reason));
   }
 
-  rebuild(signal?: AbortSignal): Promise<void> {
+  rebuild(options: RebuildOptions): Promise<void> {
     return this.#inTurn(async () => {
       const { nodeId: node } = this.config;
       const refused = (problem: string): CanopyError => replicationErrors.create('RECOVERY_REFUSED', { node, problem });
@@ -90,7 +90,13 @@ export class LeaderFollowerNode {
       if (this.role === 'leader') throw refused('it leads');
       if (!(this.replica instanceof LogReplica)) throw refused('it has no event log to be made anew from');
       this.#log.info('replication_rebuild');
-      await this.replica.rebuild(signal);
+      try {
+        await this.replica.rebuild(options);
+        this.metrics.rebuilt('done');
+      } catch (error) {
+        this.metrics.rebuilt('failed');
+        throw error;
+      }
     });
   }
 

@@ -25,6 +25,12 @@ export interface HandedWrite {
   readonly done: Promise<number>;
 }
 
+export interface RebuildOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Throws away also what nobody else may have: events that are in no log, a state of a log that was made anew. Default false. */
+  readonly discard?: boolean;
+}
+
 export interface Replica {
   /** The last sequence that this replica shows. */
   readonly applied: number;

@@ -90,6 +90,10 @@ export class ConflictBook {
     return this.all().filter(({ entityId }) => this.#pending.has(entityId));
   }
 
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
   hot(limit: number): HotEntity[] {
     return [...this.#hot]
       .map(([entityId, counts]) => ({ entityId, ...counts }))

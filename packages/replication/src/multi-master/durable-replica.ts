@@ -2,11 +2,13 @@
 import { type Env, messageOf, TaskGroup } from '@canopy/core';
 import type { HybridClockStatus } from '../clock/hybrid-clock.ts';
 import { replicationErrors } from '../errors.ts';
+import type { AtomicStore } from '../ports/atomic-store.ts';
 import type { EventLog, EventLogInfo, Json } from '../ports/event-log.ts';
 import type { SnapshotInfo } from '../ports/snapshot-store.ts';
 import type { Entity } from '../ports/state-store.ts';
 import { AntiEntropy } from './anti-entropy.ts';
 import type { ConflictBook } from './conflict-book.ts';
+import { finishEmptying } from './emptying.ts';
 import type { EntityRecord } from './entity-record.ts';
 import type { ClockRecord } from './event.ts';
 import type { Listeners } from './listeners.ts';
@@ -40,6 +42,7 @@ export class DurableReplica implements Replica {
   #progress = Promise.withResolvers<void>();
   #reported = '';
   #future: { cancel(): void } | undefined;
+  #closed = false;
 
   constructor(settings: MultiMasterSettings, policy: () => Policy, listeners: Listeners, env: Env) {
     this.#settings = settings;
@@ -47,6 +50,7 @@ export class DurableReplica implements Replica {
     this.#listeners = listeners;
     this.#env = env;
     this.#log = settings.pipeline as EventLog;
+    finishEmptying(settings.stateManager as AtomicStore);
     this.#core = new MasterCore(settings, policy, listeners, env);
     this.#shipper = new OutboxShipper(this.#core, this.#log, env, (problem) =>
       listeners.emit('outboxBlocked', { problem, waiting: this.#core.unsent }),
@@ -65,6 +69,20 @@ export class DurableReplica implements Replica {
 
   get conflicts(): ConflictBook {
     return this.#core.conflicts;
+  }
+
+  get failure(): Error | undefined {
+    return this.#core.failure;
+  }
+
+  /** It can't go on. */
+  fail(error: Error): void {
+    this.#core.fail(error);
+  }
+
+  /** Of the log that this master knows; 0: it knows none yet. */
+  get logCreatedAt(): number {
+    return this.#core.logCreatedAt;
   }
 
   /** What the log has been read to, with everything before it stored. */
@@ -129,7 +147,8 @@ export class DurableReplica implements Replica {
   }
 
   async stateHash(): Promise<string> {
-    this.#core.flush();
+    // The store may have passed to another.
+    if (!this.#closed) this.#core.flush();
     const entities: HashedEntity[] = [];
     for (const page of this.#core.state.pages<EntityRecord>('entities'))
       for (const [id, record] of page) entities.push({ id, record, shown: this.#core.read(id) });
@@ -176,6 +195,8 @@ export class DurableReplica implements Replica {
   }
 
   async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#future?.cancel();
     await this.#tasks.stop();
     if (this.#core.failure === undefined) this.#core.flush();
@@ -287,6 +308,7 @@ export class DurableReplica implements Replica {
     const { resolve } = this.#progress;
     this.#progress = Promise.withResolvers<void>();
     resolve();
+    this.#listeners.moved();
     this.#watchFuture();
   }
 

@@ -38,6 +38,8 @@ export type MasterListener<N extends MasterEventName> = (event: MasterEvents[N])
 
 export class Listeners {
   readonly #listeners = new Map<MasterEventName, Set<MasterListener<MasterEventName>>>();
+  /** Something moved that no event tells of. */
+  moved: () => void = () => {};
   readonly #log: Logger;
 
   constructor(log: Logger) {
@@ -56,6 +58,7 @@ export class Listeners {
 
   clear(): void {
     this.#listeners.clear();
+    this.moved = () => {};
   }
 
   emit<N extends MasterEventName>(name: N, event: MasterEvents[N]): void {

@@ -4,20 +4,20 @@
  * events take effect in causal order, and masters that have seen the same events show the same.
  */
 import { type Env, systemEnv } from '@canopy/core';
-import type { HybridClockStatus } from '../clock/hybrid-clock.ts';
 import { VectorClock } from '../clock/vector-clock.ts';
 import type { GCounter } from '../crdt/g-counter.ts';
 import type { GSet } from '../crdt/g-set.ts';
 import type { LWWRegister } from '../crdt/lww-register.ts';
 import type { PNCounter } from '../crdt/pn-counter.ts';
 import { replicationErrors } from '../errors.ts';
+import { Recovery, type RecoveryProgress } from '../leader-follower/recovery-progress.ts';
 import type { SnapshotInfo } from '../ports/snapshot-store.ts';
 import type { Entity } from '../ports/state-store.ts';
 import type { ConflictRecord, HotEntity } from './conflict-book.ts';
 import { DurableReplica } from './durable-replica.ts';
 import { checkEntityId } from './event.ts';
 import { Listeners, type MasterEventName, type MasterListener } from './listeners.ts';
-import type { MemberStatus } from './members.ts';
+import { MasterMetrics } from './master-metrics.ts';
 import {
   addElements,
   addToCounter,
@@ -30,7 +30,9 @@ import {
 import { type MultiMasterConfig, type MultiMasterSettings, resolveMultiMaster } from './options.ts';
 import { PlainReplica } from './plain-replica.ts';
 import { type ConflictStrategy, CRDT_DOCUMENT, type Policy } from './policy.ts';
-import type { ApplyResult, LocalWrite, Replica, ReplicaCounts } from './replica.ts';
+import { MasterRebuild, type RebuildOptions } from './rebuild.ts';
+import type { ApplyResult, LocalWrite, Replica } from './replica.ts';
+import type { ClockReport, MultiMasterMetrics, MultiMasterStatus } from './status.ts';
 import { absorb, encodeData } from './tagged-values.ts';
 
 export interface WriteOptions {
@@ -46,39 +48,16 @@ export interface WriteResult {
   readonly queued: boolean;
 }
 
-/** Shape and names as programs know them; more is in `getStatus()`. */
-export interface MultiMasterMetrics {
-  readonly writesLocal: number;
-  readonly eventsApplied: number;
-  readonly conflictsDetected: number;
-  /** Events that wait for earlier ones. */
-  readonly eventBufferSize: number;
-  readonly vectorClockNodes: number;
-}
-
-export interface MultiMasterStatus extends ReplicaCounts {
-  readonly masterId: string;
-  readonly durable: boolean;
-  readonly pendingConflicts: number;
-  /** Conflicts per applied event since the start, 0 to 1. */
-  readonly conflictRate: number;
-  readonly vectorClock: Record<string, number>;
-}
-
-export interface ClockReport {
-  readonly self: HybridClockStatus;
-  /** With a log: what the other masters reported. `aheadMs` above zero: that one's clock runs ahead of the log's. */
-  readonly members: readonly MemberStatus[];
-}
-
 export class MultiMasterManager {
   readonly #settings: MultiMasterSettings;
   readonly #env: Env;
   readonly #listeners: Listeners;
-  readonly #replica: Replica;
+  #replica: Replica;
   #policy: Policy;
-  #writesLocal = 0;
+  readonly #metrics: MasterMetrics;
   #closed = false;
+  #rebuilding: MasterRebuild | undefined;
+  readonly #recovery = new Recovery();
 
   /** Throws OPTIONS_INVALID. Opens nothing. */
   constructor(config: MultiMasterConfig, env: Env = systemEnv()) {
@@ -87,6 +66,7 @@ export class MultiMasterManager {
     this.#env = env;
     this.#policy = { strategy, mergeFn };
     this.#listeners = new Listeners(env.log);
+    this.#metrics = new MasterMetrics(env.metrics, this.#settings.masterId, this.#listeners, () => this.#replica);
     const policy = (): Policy => this.#policy;
     this.#replica = durable
       ? new DurableReplica(this.#settings, policy, this.#listeners, env)
@@ -137,6 +117,7 @@ export class MultiMasterManager {
   /** For events that come by a way of your own. Never throws for what is no event, or can't be applied: it says so. */
   async applyRemoteEvent(event: unknown): Promise<ApplyResult> {
     if (this.#closed) return { success: false, error: `master ${this.#settings.masterId} is closed` };
+    if (this.#rebuilding !== undefined) return { success: false, error: 'this master is being rebuilt' };
     return this.#replica.apply(event);
   }
 
@@ -176,7 +157,8 @@ export class MultiMasterManager {
 
   /** For conflicts from now on. Masters with different strategies do not come to the same state. */
   async setConflictStrategy(strategy: ConflictStrategy): Promise<void> {
-    resolveMultiMaster({ ...this.#given(), conflictStrategy: strategy });
+    const { masterId, pipeline, stateManager } = this.#settings;
+    resolveMultiMaster({ masterId, pipeline, stateManager, conflictStrategy: strategy });
     this.#policy = { ...this.#policy, strategy };
   }
 
@@ -191,7 +173,7 @@ export class MultiMasterManager {
   getMetrics(): MultiMasterMetrics {
     const { eventsApplied, waiting } = this.#replica.counts();
     return {
-      writesLocal: this.#writesLocal,
+      writesLocal: this.#metrics.writes,
       eventsApplied,
       conflictsDetected: this.#replica.conflicts.detected,
       eventBufferSize: waiting,
@@ -210,6 +192,44 @@ export class MultiMasterManager {
       conflictRate: counts.eventsApplied === 0 ? 0 : conflicts.detected / counts.eventsApplied,
       vectorClock: { ...this.#replica.clock() },
     };
+  }
+
+  /** Why this master can't go on; undefined while it can. */
+  get failure(): Error | undefined {
+    return this.#replica instanceof DurableReplica ? this.#replica.failure : undefined;
+  }
+
+  /** `rebuild()` needs an event log. */
+  get canRebuild(): boolean {
+    return this.#settings.durable;
+  }
+
+  /**
+   * Throws the state of this master away and has it join anew, from the newest snapshot and the log; also one that has failed. What is unsent is sent before.
+   * Until it resolves writes throw MASTER_NOT_JOINED, and reads show less and less, then more and more. Throws RECOVERY_REFUSED for what only this
+   * master may have (see `discard`), MASTER_LOG_TRIMMED, MASTER_NOT_DURABLE: then nothing has changed; and what `subscribe` throws.
+   */
+  async rebuild(options: RebuildOptions = {}): Promise<void> {
+    if (this.#rebuilding === undefined) {
+      const replica = this.#durable('rebuild()');
+      const make = (): DurableReplica => {
+        const made = new DurableReplica(this.#settings, () => this.#policy, this.#listeners, this.#env);
+        this.#replica = made;
+        return made;
+      };
+      this.#rebuilding = new MasterRebuild(this.#settings, this.#recovery, this.#env, replica, make);
+      this.#rebuilding.begin(options, (outcome) => {
+        this.#rebuilding = undefined;
+        this.#metrics.rebuilt(outcome);
+      });
+    }
+    await this.#rebuilding.done;
+  }
+
+  /** Of `rebuild()`, in events of the log. */
+  getRecoveryProgress(): RecoveryProgress {
+    if (this.#replica instanceof DurableReplica) this.#recovery.advance(this.#replica.position, 0);
+    return this.#recovery.progress(this.#env.clock.monotonic());
   }
 
   clockReport(): ClockReport {
@@ -335,8 +355,10 @@ export class MultiMasterManager {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#rebuilding?.stop();
     await this.#replica.close();
     this.#listeners.clear();
+    this.#metrics.closed();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -355,7 +377,7 @@ export class MultiMasterManager {
     this.#requireOpen();
     checkEntityId(write.entityId);
     const { queued } = await this.#replica.write(write);
-    this.#writesLocal += counts;
+    this.#metrics.written(counts);
     return { success: true, entityId: write.entityId, masterId: this.#settings.masterId, queued };
   }
 
@@ -379,12 +401,8 @@ export class MultiMasterManager {
     throw replicationErrors.create('MASTER_NOT_DURABLE', { masterId: this.#settings.masterId, what });
   }
 
-  #given(): MultiMasterConfig {
-    const { masterId, pipeline, stateManager } = this.#settings;
-    return { masterId, pipeline, stateManager };
-  }
-
   #requireOpen(): void {
-    if (this.#closed) throw replicationErrors.create('MASTER_CLOSED', { masterId: this.#settings.masterId });
+    const code = this.#closed ? 'MASTER_CLOSED' : this.#rebuilding === undefined ? undefined : 'MASTER_NOT_JOINED';
+    if (code !== undefined) throw replicationErrors.create(code, { masterId: this.#settings.masterId });
   }
 }

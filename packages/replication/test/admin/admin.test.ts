@@ -20,7 +20,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { decodeQuestion, encodeMessage, MESSAGE_BYTES_MAX } from '../../src/admin/messages.ts';
 import { answersSubject, everybodySubject, nodeSubject } from '../../src/admin/subjects.ts';
 import { MemoryState } from '../leader-follower/memory-state.ts';
-import { passingTime } from './passing-time.ts';
+import { passingTime } from '../passing-time.ts';
 
 /** The code of what it rejects with; undefined when it does not. */
 const codeOf = (work: Promise<unknown>): Promise<string | undefined> =>

@@ -4,7 +4,7 @@ import { MemoryNats } from '@canopy/nats/memory';
 import { MemoryLog, MultiMasterManager, ReplicationAdmin, serveReplication } from '@canopy/replication';
 import { expect, it, onTestFinished } from 'vitest';
 import { Disk } from '../multi-master/disk.ts';
-import { passingTime } from './passing-time.ts';
+import { passingTime } from '../passing-time.ts';
 
 const namespace = 'carts';
 
@@ -69,7 +69,9 @@ it('conflicts are seen and decided from outside; members, lag, hot entities and 
     ['eu', 0],
     ['us', 0],
   ]);
-  expect(await admin.recover('eu')).toMatchObject({ state: 'done', mode: 'resync' });
+  expect(await admin.recover('eu', { mode: 'resync' })).toMatchObject({ state: 'done', mode: 'resync' });
+  expect(await admin.recover('eu')).toMatchObject({ state: 'done', mode: 'rebuild' });
+  expect((await eu.manager.getEntity('cart-7'))?.data).toEqual({ items: ['bread'] });
   await us.responder.stop();
   await us.manager.close();
   const soon = new ReplicationAdmin({ bus: hub.session().bus, namespace, timeoutMs: 1500 }, env);

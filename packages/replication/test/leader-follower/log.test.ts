@@ -407,7 +407,9 @@ describe('a follower of a log', () => {
     await nodes.pass(follower.start());
     expect(errors).toContain('REPLICA_BEYOND_LOG');
     expect(await follower.read('old')).toBe('old');
-    await nodes.pass(follower.rebuild());
+    await expect(nodes.pass(follower.rebuild())).rejects.toMatchObject({ code: 'RECOVERY_REFUSED' });
+    expect(await follower.read('old')).toBe('old');
+    await nodes.pass(follower.rebuild({ discard: true }));
     expect([await follower.read('old'), await follower.read('z')]).toEqual([null, 'z']);
     await nodes.pass(put(next, 'more'));
     await nodes.until(() => follower.getAppliedSequence() === 5);

@@ -17,7 +17,7 @@ export class FollowingReplica implements ManagedReplica {
   constructor(node: string, manager: LeaderFollowerManager) {
     this.node = node;
     this.#manager = manager;
-    if (manager.canRebuild) this.rebuild = (signal) => manager.rebuild({ signal });
+    if (manager.canRebuild) this.rebuild = (signal, discard) => manager.rebuild({ signal, discard });
   }
 
   knows(): string[] {

@@ -1,5 +1,6 @@
 /** A `MultiMasterManager` as a managed replica. */
 import { CanopyError, messageOf } from '@canopy/core';
+import { Recovery, type RecoveryProgress } from '../../leader-follower/recovery-progress.ts';
 import type { MultiMasterManager } from '../../multi-master/manager.ts';
 import type { HotSpot, ManagedReplica, MasterStatus, ReplicaClock, ReplicaConflict } from '../managed-replica.ts';
 
@@ -19,19 +20,24 @@ export type ManagedMaster = Pick<
   | 'syncWithRemote'
   | 'removeMaster'
   | 'on'
->;
+> &
+  // Of later versions: a manager may come from another copy of this package.
+  Partial<Pick<MultiMasterManager, 'failure' | 'canRebuild' | 'rebuild' | 'getRecoveryProgress'>>;
 
 export class MasterReplica implements ManagedReplica {
   readonly kind = 'master';
   readonly node: string;
+  readonly rebuild: ManagedReplica['rebuild'];
   readonly #manager: ManagedMaster;
   #lastError: string | undefined;
 
   constructor(node: string, manager: ManagedMaster) {
     this.node = node;
     this.#manager = manager;
+    if (manager.failure !== undefined) this.#lastError = textOf(manager.failure);
+    if (manager.canRebuild) this.rebuild = async (signal, discard) => manager.rebuild?.({ signal, discard });
     manager.on('failed', ({ error }) => {
-      this.#lastError = CanopyError.is(error) ? `${error.code}: ${error.message}` : messageOf(error);
+      this.#lastError = textOf(error);
     });
   }
 
@@ -91,7 +97,15 @@ export class MasterReplica implements ManagedReplica {
     await this.#manager.syncWithRemote();
   }
 
+  progress(): RecoveryProgress {
+    return this.#manager.getRecoveryProgress?.() ?? new Recovery().progress(0);
+  }
+
   async removeMember(node: string): Promise<void> {
     await this.#manager.removeMaster(node);
   }
+}
+
+function textOf(error: Error): string {
+  return CanopyError.is(error) ? `${error.code}: ${error.message}` : messageOf(error);
 }

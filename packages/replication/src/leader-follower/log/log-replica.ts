@@ -5,7 +5,7 @@ import type { EventLog, Json } from '../../ports/event-log.ts';
 import type { SnapshotInfo } from '../../ports/snapshot-store.ts';
 import type { ResolvedConfig } from '../config.ts';
 import { Recovery, type RecoveryProgress } from '../recovery-progress.ts';
-import type { HandedWrite, Replica, ReplicaHost } from '../replica.ts';
+import type { HandedWrite, RebuildOptions, Replica, ReplicaHost } from '../replica.ts';
 import type { WriteRequest } from '../write-request.ts';
 import { Freshness } from './freshness.ts';
 import { LogFollower } from './log-follower.ts';
@@ -137,7 +137,7 @@ export class LogReplica implements Replica {
   }
 
   /** Its state, made anew from snapshot and log. As it was when this throws. Not of one that leads. */
-  async rebuild(signal?: AbortSignal): Promise<void> {
+  async rebuild({ signal, discard = false }: RebuildOptions): Promise<void> {
     const [config, log, state, snapshots] = [this.#config, this.#log, this.#state, this.#snapshots];
     const [freshness, recovery, { clock }] = [this.#freshness, this.#recovery, this.#env];
     const stop = signal === undefined ? this.#closing.signal : AbortSignal.any([this.#closing.signal, signal]);
@@ -145,7 +145,7 @@ export class LogReplica implements Replica {
     await this.unfollow();
     const began = clock.monotonic();
     try {
-      const events = await rebuildState({ config, log, state, clock, snapshots, freshness, recovery }, stop);
+      const events = await rebuildState({ config, log, state, clock, snapshots, freshness, recovery, discard }, stop);
       this.#host.applied([], state.sequence);
       if (events > 0) this.#host.recovered(events, clock.monotonic() - began);
     } finally {

@@ -4,6 +4,7 @@
  * crash or a failure to leave behind.
  */
 import { assert, type Clock } from '@canopy/core';
+import { replicationErrors } from '../../errors.ts';
 import type { EventLog, EventLogInfo, LogEvent } from '../../ports/event-log.ts';
 import type { SnapshotInfo } from '../../ports/snapshot-store.ts';
 import type { StateChange } from '../../ports/state-store.ts';
@@ -23,13 +24,20 @@ export interface RebuildContext {
   readonly snapshots: Snapshots | undefined;
   readonly freshness: Freshness;
   readonly recovery: Recovery;
+  /** Also a state that the log can't give back. */
+  readonly discard: boolean;
 }
 
-/** Resolves with how many events of the log it took. Throws SNAPSHOT_MISSING, SNAPSHOT_DAMAGED, and what log and stores throw; then nothing has changed. */
+/** Resolves with how many events of the log it took. Throws RECOVERY_REFUSED, SNAPSHOT_MISSING, SNAPSHOT_DAMAGED, and what log and stores throw; then nothing has changed. */
 export async function rebuildState(context: RebuildContext, signal: AbortSignal): Promise<number> {
   const { config, log, state, clock, snapshots, freshness, recovery } = context;
   const askedAt = clock.monotonic();
   const info = await log.info({ signal, timeoutMs: config.writeTimeoutMs });
+  const isOfAnother = (state.logId !== 0 && state.logId !== info.createdAt) || state.sequence > info.lastSequence;
+  if (isOfAnother && !context.discard) {
+    const problem = `log ${log.name} was made anew and may not have what this node has`;
+    throw replicationErrors.create('RECOVERY_REFUSED', { node: config.nodeId, problem });
+  }
   const snapshot = await snapshots?.usable(info);
   const from = snapshot?.sequence ?? 0;
   if (info.firstSequence > from + 1) throw state.snapshotMissing(info.firstSequence, log, 0);
