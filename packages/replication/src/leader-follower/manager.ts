@@ -21,15 +21,12 @@ const WAIT_MS = 5000;
 
 export class LeaderFollowerManager implements AsyncDisposable {
   readonly config: PublicConfig;
-  /** The store that was given; who closes this manager may clear it. */
-  readonly stateStore: StateStore;
   readonly #node: LeaderFollowerNode;
 
   /** Throws OPTIONS_INVALID. Nothing runs before `start()`, or the first write of a node constructed as leader. */
   constructor(config: LeaderFollowerConfig, env: Env = systemEnv()) {
     this.#node = new LeaderFollowerNode(resolveConfig(config), env);
-    const { nodeId, role, namespace, promotionEligible, stateStore } = this.#node.config;
-    this.stateStore = stateStore;
+    const { nodeId, role, namespace, promotionEligible } = this.#node.config;
     const { heartbeatIntervalMs, heartbeatTimeoutMs, maxStalenessMs } = this.#node.config;
     const times = { heartbeatIntervalMs, heartbeatTimeoutMs, maxStalenessMs };
     this.config = Object.freeze({ nodeId, role, namespace, ...times, promotionEligible });
