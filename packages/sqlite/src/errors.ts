@@ -16,8 +16,8 @@ export const sqliteErrors = defineErrors({
     retryable: true,
   },
   SQLITE_IMAGE_MOVED: {
-    message: 'the state of {path} that a snapshot was made of has moved on while it was read: {how}',
-    hint: 'Nothing of it was stored, and the next snapshot begins anew. Another program has changed the WAL past the read lock that is held on it: let none but SQLite open the -wal and -shm files.',
+    message: 'the state of {path} that was to be stored has moved on while it was read: {how}',
+    hint: 'Nothing of it was stored; it is read anew. Another program has changed the WAL past the read lock that is held on it: let none but SQLite open the -wal and -shm files.',
     retryable: true,
   },
   SQLITE_FENCED: {
