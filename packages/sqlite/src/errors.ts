@@ -45,7 +45,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_FOREIGN_FILE: {
     message: '{path} is not what log {bucket} holds: they part at transaction {fork}, the log ends at {end}',
-    hint: 'Nothing was changed. If the log is right, move the file and its -canopy directory away and start again (a primary of its own with `create`, `--create`): it is made from the log. If the file is right, use another bucket or directory for its log.',
+    hint: 'Nothing was changed. If the log is right, move the file and its -canopy directory away and start again (a primary of its own with `create`, `--create`): it is made from the log. If the file is right, move its -canopy directory away and name another bucket or directory: a new log begins there.',
   },
   SQLITE_LOG_DAMAGED: {
     message: 'log {bucket}: transaction {txid} cannot be read: {problem}',
