@@ -35,7 +35,7 @@ export const natsErrors = defineErrors({
   BLOB_TOO_LARGE: { message: 'bucket {bucket}: object "{name}" has {size} bytes, more than the {limit} allowed here' },
   BLOB_BUCKET_MISSING: {
     message: 'object bucket {bucket} does not exist',
-    hint: 'A missing bucket is never taken for an empty one. Check its name (of an app: those of platform and app; of --store: what follows the slash); if it was deleted, restore it from a backup.',
+    hint: 'A missing bucket is never taken for an empty one. Check its name (of an app: those of platform and app; of --store: what follows the slash); if it was deleted, restore it from a backup. A database that is to leave its log for a new one goes without its -canopy directory.',
   },
   BUCKET_FULL: {
     message: 'bucket {bucket} has reached its size limit',

@@ -16,8 +16,8 @@ export const sqliteErrors = defineErrors({
     retryable: true,
   },
   SQLITE_IMAGE_MOVED: {
-    message: 'the state of {path} that a snapshot was made of has moved on while it was read: {how}',
-    hint: 'Nothing of it was stored, and the next snapshot begins anew. Another program has changed the WAL past the read lock that is held on it: let none but SQLite open the -wal and -shm files.',
+    message: 'the state of {path} that was to be stored has moved on while it was read: {how}',
+    hint: 'Nothing of it was stored; it is read anew. Another program has changed the WAL past the read lock that is held on it: let none but SQLite open the -wal and -shm files.',
     retryable: true,
   },
   SQLITE_FENCED: {
@@ -45,7 +45,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_FOREIGN_FILE: {
     message: '{path} is not what log {bucket} holds: they part at transaction {fork}, the log ends at {end}',
-    hint: 'Nothing was changed. If the log is right, move the file and its -canopy directory away and start again (a primary of its own with `create`, `--create`): it is made from the log. If the file is right, use another bucket or directory for its log.',
+    hint: 'Nothing was changed. If the log is right, move the file and its -canopy directory away and start again (a primary of its own with `create`, `--create`): it is made from the log. If the file is right, move its -canopy directory away and name another bucket or directory: a new log begins there.',
   },
   SQLITE_LOG_DAMAGED: {
     message: 'log {bucket}: transaction {txid} cannot be read: {problem}',

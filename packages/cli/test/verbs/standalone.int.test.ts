@@ -1,5 +1,5 @@
 /** The verbs of one file without a platform, as somebody meets them who makes mistakes, is impatient, or asks from another terminal. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -225,6 +225,23 @@ it('what is kept beside a file is listed, shown, exported and deleted without a 
   expect((await say('delete', id, '--yes')).code).toBe(EXIT.ok);
   expect(existsSync(kept)).toBe(false);
   expect(await say('show', id)).toMatchObject({ code: EXIT.notFound });
+});
+
+it('a file that had a log begins no other one, and is told what makes it do so', { timeout: 60_000 }, async () => {
+  database('a.db');
+  const replicate = async (log: string): Promise<void> => {
+    const primary = await running('db', 'replicate', file('a.db'), '--store', file(log));
+    await primary.line(/^replicating/);
+    primary.signal('SIGTERM');
+    expect(await primary.exited, primary.output).toMatchObject({ code: EXIT.ok });
+  };
+  await replicate('one');
+  const refused = await canopy(['db', 'replicate', file('a.db'), '--store', file('other')]);
+  expect(refused.code, refused.output).toBe(EXIT.unreachable);
+  expect(refused.output).toContain('goes without its -canopy directory');
+  expect(existsSync(file('other'))).toBe(false);
+  renameSync(file('a.db-canopy'), file('away'));
+  await replicate('other');
 });
 
 it('a full disk is told, and nothing half-done stays on it', async ({ skip }) => {

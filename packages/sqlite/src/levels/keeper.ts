@@ -139,7 +139,7 @@ export class LogKeeper {
   }
 
   #pauseMs(): number {
-    const now = this.#deps.env.clock.wall();
+    const now = this.#storeClock.now() ?? this.#deps.env.clock.wall();
     const due = (nextLook(this.#deps.options.compactionLevelsMs, now) ?? now + LOOK_MS) - now;
     return Math.max(50, Math.min(due, this.#isFull ? FULL_RETRY_MS : LOOK_MS));
   }
@@ -170,7 +170,9 @@ export class LogKeeper {
       pageEncoding: this.#deps.options.pageEncoding,
     };
     for (;;) {
-      const plan = planCompaction(this.#catalogue.entries, options.compactionLevelsMs, env.clock.wall());
+      const now = this.#storeClock.now();
+      if (now === undefined) return;
+      const plan = planCompaction(this.#catalogue.entries, options.compactionLevelsMs, now);
       if (plan === undefined) return;
       const made = await compact(deps, plan, signal);
       this.#isFull = false;

@@ -21,7 +21,7 @@ export interface Compaction {
 }
 
 /**
- * The next merge that is due at `now` (Unix ms), lowest level first; undefined when there is none. `intervalsMs` are those
+ * The next merge that is due at `now` (Unix ms by the store's clock), lowest level first; undefined when there is none. `intervalsMs` are those
  * of level 1 and up. A gap is stepped over only where a full image covers it; elsewhere nothing is planned past it.
  */
 export function planCompaction(
@@ -43,7 +43,7 @@ export function planCompaction(
   return undefined;
 }
 
-/** When it is worth looking again, Unix ms: the next multiple of the smallest interval. Undefined: levels are off. */
+/** When it is worth looking again, Unix ms by the store's clock as `now` is: the next multiple of the smallest interval. Undefined: levels are off. */
 export function nextLook(intervalsMs: readonly number[], now: number): number | undefined {
   const [first] = intervalsMs;
   return first === undefined ? undefined : (Math.floor(now / first) + 1) * first;

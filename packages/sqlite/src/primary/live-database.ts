@@ -246,11 +246,20 @@ export class LiveDatabase {
   source(image: FrozenImage): ImageSource {
     const { pageSize } = this.readers;
     const buffer = new Uint8Array(pageSize);
-    const check = (): void => {
-      const how = this.movedOn(image);
-      if (how !== undefined) throw sqliteErrors.create('SQLITE_IMAGE_MOVED', { path: this.#live.path, how });
-    };
+    const check = (): void => this.#refuse(this.movedOn(image));
     return { pageSize, pageCount: image.commit, read: (pgno) => this.page(image, pgno, buffer), check };
+  }
+
+  /** Throws SQLITE_IMAGE_MOVED where frames that were read up to `end` need not be those that were committed there. */
+  requireFrames(end: WalCursor): void {
+    const step = this.#tail.next();
+    const now = this.#tail.committedEnd ?? end;
+    const isAnew = now.salt1 !== end.salt1 || now.salt2 !== end.salt2;
+    this.#refuse(step.type === 'lost' ? step.reason : isAnew ? 'the WAL was begun anew' : undefined);
+  }
+
+  #refuse(how: string | undefined): void {
+    if (how !== undefined) throw sqliteErrors.create('SQLITE_IMAGE_MOVED', { path: this.#live.path, how });
   }
 
   /** One page of a frozen image; `into` is one page long and given back. */

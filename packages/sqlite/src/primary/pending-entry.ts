@@ -44,3 +44,15 @@ export async function prepareNext(
   live.advance(batch.end);
   return { txid, kind: 'commit', bytes, commit: batch.commit, more: batch.more, end: batch.end };
 }
+
+/** What is read while it is sent; once all of it was read, and before the log can have it, `check` may refuse it. */
+export function checkedAtEnd(bytes: Uint8Array | LtxChunks, check: () => void): Uint8Array | LtxChunks {
+  if (bytes instanceof Uint8Array) return bytes;
+  return {
+    header: bytes.header,
+    chunks: async function* () {
+      yield* bytes.chunks();
+      check();
+    },
+  };
+}

@@ -9,23 +9,20 @@ import {
   abortable,
   assert,
   CanopyError,
-  type DatabaseEvent,
-  type Env,
   type Epoch,
   hasCode,
   type Position,
   TaskGroup,
   withDeadline,
 } from '@canopy/core';
-import type { ResolvedSqliteOptions } from '../database/options.ts';
 import { sqliteErrors } from '../errors.ts';
 import { LogKeeper } from '../levels/keeper.ts';
 import type { LogEntry } from '../log/names.ts';
-import type { SegmentLog } from '../log/segment-log.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
 import { BackPressure, WAL_CAUSE } from './back-pressure.ts';
 import { LiveDatabase } from './live-database.ts';
-import { type PendingEntry, prepareNext } from './pending-entry.ts';
+import type { PrimaryDeps, PrimaryStart } from './opening.ts';
+import { checkedAtEnd, type PendingEntry, prepareNext } from './pending-entry.ts';
 import { encodeFrames, encodeImage } from './segment-builder.ts';
 import { Sender } from './sender.ts';
 import { SnapshotKeeper } from './snapshot-keeper.ts';
@@ -62,6 +59,7 @@ export interface PrimaryStart {
   /** The log is ours already, or is to be taken with what the WAL has after the cursor, or with a full image. */
   readonly claim: 'done' | 'frames' | 'image';
 }
+export type { PrimaryDeps, PrimaryStart } from './opening.ts';
 
 export class Primary {
   readonly #deps: PrimaryDeps;
@@ -72,6 +70,8 @@ export class Primary {
   #commit: number;
   readonly #waiters = new StoredWaiters<Position>();
   #pending: PendingEntry | undefined;
+  /** Why what was read, and is not in the log, can't be read again: only a full image goes on. */
+  #lost: string | undefined;
   /** Where in the WAL the last stored entry ends. */
   #storedEnd: WalCursor | undefined;
   #ended: CanopyError | undefined;
@@ -174,7 +174,7 @@ export class Primary {
     await withDeadline(this.#deps.env.clock, 'ship the rest', timeoutMs, synced).catch(() => {});
     this.#end(sqliteErrors.create('SQLITE_NOT_PRIMARY', { path: this.#deps.path, role: 'demoting' }));
     await this.#tasks.stop();
-    return this.#pending === undefined && this.#live.next().type === 'nothing';
+    return this.#pending === undefined && this.#lost === undefined && this.#live.next().type === 'nothing';
   }
 
   /**
@@ -244,7 +244,7 @@ export class Primary {
         this.#waiters.again();
         return true;
       }
-      const step = this.#live.next();
+      const step = this.#lost === undefined ? this.#live.next() : ({ type: 'lost', reason: this.#lost } as const);
       if (step.type === 'lost') this.#live.check();
       // A full image must not move pages that a snapshot is reading: it waits for the snapshot.
       if (step.type === 'unsettled' || (step.type === 'lost' && this.#snapshots.isStoring)) {
@@ -265,6 +265,11 @@ export class Primary {
       else this.#waiters.end(this.#position);
       return step.type !== 'nothing';
     } catch (error) {
+      if (hasCode(error, 'SQLITE_IMAGE_MOVED') && this.#pending === undefined) {
+        this.#lost = String(error.fields.how);
+        this.#waiters.again();
+        return true;
+      }
       if (!hasCode(error, 'SQLITE_FENCED')) throw error;
       this.#end(error);
       const epoch = Number(error.fields.takenEpoch ?? 0) as Epoch;
@@ -282,7 +287,7 @@ export class Primary {
     this.#pending = {
       txid,
       kind,
-      bytes,
+      bytes: checkedAtEnd(bytes, () => this.#live.requireFrames(batch.end)),
       commit: batch.commit,
       more: kind === 'commit' && batch.more,
       end: batch.end,
@@ -295,7 +300,9 @@ export class Primary {
     const image = await this.#live.freeze(signal);
     const txid = this.#position.txid + 1;
     const whole = { ...image, end: this.#live.cursor };
-    const bytes = encodeImage(txid, this.#deps.env.clock.wall(), whole, this.#live.readers);
+    const encoded = encodeImage(txid, this.#deps.env.clock.wall(), whole, this.#live.readers);
+    const bytes = checkedAtEnd(encoded, () => this.#live.source(image).check());
+    this.#lost = undefined;
     this.#pending = { txid, kind, bytes, commit: image.commit, more: false, end: whole.end };
   }
 
@@ -319,6 +326,41 @@ export class Primary {
     // What was committed to another file in this one's place is not in the log: nobody may be told so.
     if (entry.end !== undefined) this.#waiters.stored(entry.end, this.#position, () => this.#live.check());
     if (next.status === 'rejected') throw next.reason;
+  }
+
+  /**
+   * Again and again until the outcome is known. What moved while it was read is given up; but not where an earlier try may
+   * still land, because another entry under its name would be taken for it.
+   */
+  async #append(entry: PendingEntry, signal: AbortSignal): Promise<LogEntry> {
+    const { env, log, epoch, node } = this.#deps;
+    const { txid, kind, bytes, end } = entry;
+    let mayLand = false;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await log.append({ txid, epoch, node, kind, bytes, walChain: end }, { signal });
+      } catch (error) {
+        signal.throwIfAborted();
+        if (hasCode(error, 'SQLITE_IMAGE_MOVED') && !mayLand) this.#pending = undefined;
+        if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST', 'SQLITE_IMAGE_MOVED')) throw error;
+        mayLand ||= hasCode(error, 'SQLITE_APPEND_UNKNOWN');
+        this.#shipFailed(error, attempt);
+        await env.clock.sleep(backoffMs(attempt, RETRY, env.random), { signal });
+      }
+    }
+  }
+
+  #shipFailed(error: unknown, attempt: number): void {
+    this.#problem = `the log does not take transactions: ${messageOf(error)}`;
+    // Nothing may be checkpointed meanwhile: it is the disk that fills.
+    this.#pressure.press(WAL_CAUSE.unshipped);
+    if (this.#pressure.problem !== undefined) this.#problem += `; ${this.#pressure.problem}`;
+    this.#deps.onChange();
+    // Somebody has to do something before it can go on: those who wait are told, the work is tried again all the same.
+    if (hasCode(error, ...REFUSALS)) this.#waiters.fail(error);
+    if (attempt !== 1) return;
+    const code = CanopyError.is(error) ? error.code : 'SHIP_FAILED';
+    this.#deps.onEvent({ type: 'warning', code, message: this.#problem });
   }
 
   /** What it finds is shipped by the next pass. */

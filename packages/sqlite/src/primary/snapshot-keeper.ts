@@ -45,14 +45,15 @@ export class SnapshotKeeper {
     return !this.#isStoring && this.#schedule.isDue(now);
   }
 
-  /** What earlier primaries left to replay counts as well. Without an answer the schedule begins anew. */
+  /** What earlier primaries left to replay counts as well, and images have their age by the store's clock. Without an answer the schedule begins anew. */
   async inherit(signal: AbortSignal): Promise<void> {
     const { log, env } = this.#deps;
     try {
       await env.clock.sleep(INHERIT_MS, { signal });
       const newest = (await log.snapshots({ signal })).at(-1);
       this.#lastStoredAt ??= newest?.storedAt;
-      const ageMs = newest === undefined ? undefined : env.clock.wall() - newest.storedAt;
+      const { now } = await log.store.bucketInfo({ signal });
+      const ageMs = newest === undefined ? undefined : now - newest.storedAt;
       this.#schedule.inherit({ txid: newest?.maxTxid ?? 0, ageMs });
     } catch (error) {
       if (!signal.aborted) env.log.warn('snapshots_not_listed', { reason: messageOf(error) });

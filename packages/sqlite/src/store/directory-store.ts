@@ -276,7 +276,7 @@ export class DirectoryStore implements Blobs {
 /** The codes of any store, in the words of this one. */
 function missing(path: string): Error {
   return new CanopyError('BLOB_BUCKET_MISSING', `there is no log in the directory ${path}`, {
-    hint: 'A log that is missing is never taken for an empty one. Check the path (is the disk mounted?); if it was deleted, restore it from a backup. Only a primary makes a new one.',
+    hint: 'A log that is missing is never taken for an empty one. Check the path (is the disk mounted?); if it was deleted, restore it from a backup. Only a primary makes a new one, for a file that had none: a file that is to leave its log for a new one goes without its -canopy directory.',
     fields: { bucket: path },
   });
 }

@@ -85,3 +85,43 @@ test.each([0, -30 * HOUR, 30 * HOUR])('a clock that is off by %i ms', { timeout:
   expect(left.filter(({ level }) => level === 0).length).toBe(KEPT);
   expect(left.filter(({ level }) => level === 9).map(({ maxTxid }) => maxTxid)).toEqual([40]);
 });
+
+test('whoever merges by a clock that is off makes the same objects', { timeout: 60_000 }, async () => {
+  const made = await Promise.all([0, -30 * HOUR, 30 * HOUR + 5000].map(mergedBy));
+  expect(made[0]?.length).toBeGreaterThan(5);
+  expect(made[1]).toEqual(made[0]);
+  expect(made[2]).toEqual(made[0]);
+});
+
+/** What a keeper with a clock that is off has made of a log whose writer's clock is right. */
+async function mergedBy(skewMs: number): Promise<string[]> {
+  const scratch = mkdtempSync(join(tmpdir(), 'keeper-skew-'));
+  const stop = new AbortController();
+  const clock = new VirtualClock();
+  const own = offBy(clock, skewMs);
+  const nats = new MemoryNats({ clock, random: seededRandom('nats') });
+  const blobs = await nats.session().ensureBlobs(BUCKET);
+  const log = new SegmentLog({ blobs, clock });
+  const env = systemEnv({ clock: own, random: seededRandom('env') });
+  const hear = { onEvent: () => {}, onChange: () => {} };
+  const running = new LogKeeper({ log, env, node: 'a', options: OPTIONS, scratch, ...hear }).run(stop.signal);
+  const work = (async () => {
+    for (let txid = 1; txid <= ENTRIES; txid++) {
+      await log.append(segment(txid, { timestamp: Math.floor(clock.wall()) }));
+      await clock.sleep(1000);
+    }
+    await clock.sleep(3 * 10_000);
+    return (await log.all()).filter(({ level }) => level === 1).map(({ name }) => name);
+  })();
+  let names: string[] | undefined;
+  const ended = work.then((found) => (names = found));
+  try {
+    while (names === undefined) await Promise.race([clock.advance(1000), ended]);
+    return names;
+  } finally {
+    stop.abort();
+    await clock.advance(1);
+    await running;
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}

@@ -1,13 +1,15 @@
 /** What was read of the WAL was changed behind our back: an image goes on with the log, and none of a lost state is stored. */
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { isDeepStrictEqual } from 'node:util';
 import { type DatabaseEvent, epoch, silentLogger, systemEnv } from '@canopy/core';
 import type { BlobInfo, Blobs } from '@canopy/nats';
 import { eventually } from '@canopy/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { resolveSqliteOptions } from '../../src/database/options.ts';
+import { segmentName } from '../../src/log/names.ts';
 import { SegmentLog } from '../../src/log/segment-log.ts';
 import { Primary } from '../../src/primary/primary.ts';
 import { restore } from '../../src/restore/restore.ts';
@@ -25,10 +27,12 @@ let store: DirectoryStore;
 let log: SegmentLog;
 let primary: Primary | undefined;
 let events: DatabaseEvent[];
-/** When the image of a snapshot was read, and before the store has its end. */
+/** While what is sent as a stream is read, and before the store has its end. */
 let whenRead: () => Promise<void>;
+/** Names of what was sent as a stream, each time. */
+let streamed: string[];
 
-/** The store, with a look at each snapshot's bytes as they go by. */
+/** The store, with a look at the bytes of each stream as they go by. */
 function watched(blobs: DirectoryStore): Blobs {
   async function* passing(data: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const piece of data) {
@@ -36,8 +40,11 @@ function watched(blobs: DirectoryStore): Blobs {
       await whenRead();
     }
   }
-  const put = (...[name, data, options]: Parameters<Blobs['put']>): Promise<BlobInfo> =>
-    blobs.put(name, name.startsWith('ltx/9/') && !(data instanceof Uint8Array) ? passing(data) : data, options);
+  const put = (...[name, data, options]: Parameters<Blobs['put']>): Promise<BlobInfo> => {
+    if (data instanceof Uint8Array) return blobs.put(name, data, options);
+    streamed.push(name);
+    return blobs.put(name, passing(data), options);
+  };
   return new Proxy<Blobs>(blobs, {
     get: (target, key) => {
       if (key === 'put') return put;
@@ -55,6 +62,7 @@ beforeEach(() => {
   store = DirectoryStore.open({ path: join(directory, 'log'), env, make: {} });
   log = new SegmentLog({ blobs: watched(store), clock: env.clock });
   events = [];
+  streamed = [];
   whenRead = async () => {};
 });
 afterEach(async () => {
@@ -65,8 +73,8 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-async function start(snapshotInterval: string): Promise<Primary> {
-  const options = resolveSqliteOptions({ compactionLevels: [], snapshotInterval });
+async function start(snapshotInterval: string, checkpointPages = 1000): Promise<Primary> {
+  const options = resolveSqliteOptions({ compactionLevels: [], snapshotInterval, checkpointPages });
   const deps = { path, node: 'a', epoch: epoch(1), env, log, options };
   const from = { position: { epoch: epoch(0), txid: 0 }, cursor: undefined, restartable: false, commit: 0 };
   const hear = { onEvent: (event: DatabaseEvent) => void events.push(event), onChange: () => {} };
@@ -98,7 +106,7 @@ async function damage(): Promise<number> {
 async function expectRestored(): Promise<void> {
   const dest = join(directory, 'restored.db');
   await restore({ log, dest, overwrite: true });
-  expect(rowsOf(dest)).toEqual(rowsOf(path));
+  expect(isDeepStrictEqual(rowsOf(dest), rowsOf(path))).toBe(true);
 }
 
 test('frames that were read have changed: told with the reason, and the whole goes on with the log', async () => {
@@ -135,3 +143,59 @@ test('an image whose WAL is lost while it is read is not stored under the transa
   expect((await log.snapshots()).map(({ maxTxid }) => maxTxid)).not.toContain(lostAt);
   await expectRestored();
 });
+
+/** As `damage`, for every frame in the file. */
+function damageAll(): void {
+  const fd = openSync(`${path}-wal`, 'r+');
+  try {
+    const { size } = fstatSync(fd);
+    for (let frame = 32; frame < size; frame += FRAME_HEADER_SIZE + PAGE)
+      writeSync(fd, new Uint8Array(8), 0, 8, frame + 16);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** More than an entry holds in memory. */
+function insertMuch(): void {
+  application.exec(
+    'INSERT INTO t(x) WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT randomblob(3900) FROM n',
+  );
+}
+
+test.each(['frames', 'a full image'])(
+  '%s: what is read while it is sent, and has changed, is not stored',
+  { timeout: 60_000 },
+  async (what) => {
+    const live = await start('1h', 1_000_000);
+    if (what !== 'frames') {
+      insertMuch();
+      await live.sync();
+      damageAll();
+      streamed = [];
+    }
+    let damaged = false;
+    whenRead = async () => {
+      if (damaged) return;
+      insert(1);
+      damageAll();
+      insert(1);
+      damaged = true;
+    };
+    const { txid: before } = live.position;
+    if (what === 'frames') insertMuch();
+    else insert(1);
+    const { txid } = await live.sync();
+    expect(damaged).toBe(true);
+    expect(txid).toBe(before + 1);
+    expect(streamed).toEqual([segmentName(txid), segmentName(txid)]);
+    expect(warnings('WAL_LOST').at(-1)).toBe('the WAL was overwritten; sending a full image');
+    const segment = await log.read(txid);
+    expect(segment?.ltx.pageCount).toBe(segment?.ltx.header.commit);
+    await expectRestored();
+    insert(2);
+    await live.sync();
+    await expectRestored();
+    expect(live.problem).toBeUndefined();
+  },
+);
