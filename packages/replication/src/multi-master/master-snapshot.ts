@@ -99,7 +99,7 @@ export async function loadSnapshot(
   core.members = new Members(header.members);
   core.collected = header.collected;
   core.position = Math.max(core.position, header.position);
-  core.passed();
+  core.passed(header.order.seen);
   core.flush();
   return true;
 }
