@@ -36,11 +36,11 @@ export class DurableReplica implements Replica {
   readonly #reader: LogReader;
   readonly #compare: AntiEntropy;
   readonly #tasks: TaskGroup;
+  #closed = false;
   #subscribed: Promise<void> | undefined;
   #progress = Promise.withResolvers<void>();
   #reported = '';
   #future: { cancel(): void } | undefined;
-  #closed = false;
 
   constructor(settings: MultiMasterSettings, policy: () => Policy, listeners: Listeners, env: Env) {
     this.#settings = settings;
