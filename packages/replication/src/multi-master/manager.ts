@@ -67,10 +67,9 @@ export class MultiMasterManager {
     this.#policy = { strategy, mergeFn };
     this.#listeners = new Listeners(env.log);
     this.#metrics = new MasterMetrics(env.metrics, this.#settings.masterId, this.#listeners, () => this.#replica);
-    const policy = (): Policy => this.#policy;
     this.#replica = durable
-      ? new DurableReplica(this.#settings, policy, this.#listeners, env)
-      : new PlainReplica(this.#settings, policy, this.#listeners, env);
+      ? new DurableReplica(this.#settings, () => this.#policy, this.#listeners, env)
+      : new PlainReplica(this.#settings, () => this.#policy, this.#listeners, env);
   }
 
   /**
