@@ -36,13 +36,12 @@ export class DurableReplica implements Replica {
   readonly #reader: LogReader;
   readonly #compare: AntiEntropy;
   readonly #tasks: TaskGroup;
+  #closed = false;
   #subscribed: Promise<void> | undefined;
   /** Its program subscribes by itself, and hears there of what goes wrong. */
   #asked = false;
   #progress = Promise.withResolvers<void>();
   #reported = '';
-  #future: { cancel(): void } | undefined;
-  #closed = false;
   #future: { readonly at: number; cancel(): void } | undefined;
 
   constructor(settings: MultiMasterSettings, policy: () => Policy, listeners: Listeners, env: Env) {
