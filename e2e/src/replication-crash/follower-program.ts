@@ -24,7 +24,7 @@ await runMember(async ({ id, session, store, env, cleanup }) => {
   await manager.start();
   await election.start();
   cleanup.defer(() => election.stop());
-  cleanup.defer(followElection(manager, election, env));
+  cleanup.defer(followElection(manager, election, {}, env));
   return {
     write: async (body) => manager.write(body as unknown as WriteRequest),
     state: async () => {

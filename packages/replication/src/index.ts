@@ -88,6 +88,7 @@ export { type MemoryBeatFault, type MemoryHeartbeatOptions, MemoryHeartbeats } f
 export {
   BusProgressChannel,
   type DistributedLockService,
+  type FollowElectionOptions,
   type FollowerInfo,
   type FollowerProgress,
   type FollowerState,
