@@ -333,6 +333,11 @@ export class LeaderFollowerNode {
         this.#log.warn('replication_gap', { ...gap });
         this.listeners.emit('gap', gap);
       },
+      skipped: (record) => {
+        this.metrics.skipped();
+        this.#log.warn('replication_record_skipped', { ...record });
+        this.listeners.emit('recordSkipped', record);
+      },
       recovered: (eventsRecovered, recoveryDurationMs) =>
         this.listeners.emit('recoveryComplete', { eventsRecovered, recoveryDurationMs }),
       deposed: (leaderId, epoch) => {
