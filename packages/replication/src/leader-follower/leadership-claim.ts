@@ -127,7 +127,9 @@ export class LeadershipClaim {
   /** Before a write. A promise only where a lock service must be asked. */
   refusal(): Refusal | undefined | Promise<Refusal | undefined> {
     const { nodeId, namespace, distributedLock } = this.#config;
-    if (!this.#held) return { code: 'NOT_LEADER', leaderId: nodeId };
+    // Where something else says who leads, it is certainly not this node.
+    const isKnown = this.#usesProcessLock && this.#config.election === undefined;
+    if (!this.#held) return { code: 'NOT_LEADER', leaderId: isKnown ? nodeId : undefined };
     if (!this.mayLead()) return this.#stale(undefined);
     const lock = this.processLock;
     if (lock?.holder !== undefined && (lock.holder !== nodeId || lock.epoch > this.#epoch))

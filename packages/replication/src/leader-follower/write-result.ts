@@ -6,9 +6,11 @@ import type { WriteOptions, WriteRequest, WriteResult } from './write-request.ts
 
 /** As stores have it. */
 const KEY_BYTES_MAX = 1024;
+/** Longer ones are no timers of any platform. */
+const TIMEOUT_MAX_MS = 2 ** 31 - 1;
 
 /** Throws EVENT_INVALID. */
-export function validateWrite(request: WriteRequest, { ack }: WriteOptions): void {
+export function validateWrite(request: WriteRequest, { ack, timeoutMs }: WriteOptions): void {
   const { key, operation } = request;
   let problem: string | undefined;
   const unfit = keyProblem(key);
@@ -16,6 +18,8 @@ export function validateWrite(request: WriteRequest, { ack }: WriteOptions): voi
   else if (!isOperation(operation)) problem = 'its operation must be create, update or delete';
   else if (ack !== undefined && ack !== 'local' && ack !== 'stream' && followersOf(ack) === undefined)
     problem = 'ack must be local, stream or followers:n';
+  else if (timeoutMs !== undefined && !isDuration(timeoutMs))
+    problem = `timeoutMs must be a number of milliseconds from 0 to ${TIMEOUT_MAX_MS}`;
   if (problem !== undefined) throw replicationErrors.create('EVENT_INVALID', { problem });
 }
 
@@ -28,6 +32,18 @@ export function keyProblem(key: unknown): string | undefined {
 
 function isTooLong(key: string): boolean {
   return key.length > KEY_BYTES_MAX / 3 && Buffer.byteLength(key) > KEY_BYTES_MAX;
+}
+
+function isDuration(ms: unknown): boolean {
+  return typeof ms === 'number' && ms >= 0 && ms <= TIMEOUT_MAX_MS;
+}
+
+export function isRequest(request: unknown): boolean {
+  return typeof request === 'object' && request !== null;
+}
+
+export function noRequest(): CanopyError {
+  return replicationErrors.create('EVENT_INVALID', { problem: 'a write is a record of key, value and operation' });
 }
 
 /** The n of `followers:n`. */

@@ -35,6 +35,7 @@ export class PlainReplica implements Replica {
   #seen: number;
   #freshAt: number;
   #sending = false;
+  #asking = false;
   #leading = false;
   #unsubscribe: (() => void) | undefined;
   #gapTimer: Timer | undefined;
@@ -78,7 +79,9 @@ export class PlainReplica implements Replica {
   /** Events of the pipeline with a greater number than this replica shows; 0 where it can't be read. */
   behind(): number {
     const { pipeline } = this.#config;
-    for (const event of pipeline.getEvents?.(0) ?? []) this.#see(event);
+    const events: Iterable<unknown> | PromiseLike<Iterable<unknown>> = pipeline.getEvents?.(0) ?? [];
+    if (Symbol.iterator in events) for (const event of events) this.#see(event);
+    else this.#seeLater(events);
     return this.#seen - this.applied > 0 ? this.#seen - this.applied : 0;
   }
 
@@ -283,6 +286,20 @@ export class PlainReplica implements Replica {
     if (missing === undefined || missing.from === this.#gapTold) return;
     this.#gapTold = missing.from;
     this.#host.gap({ ...missing, reason: 'missing' });
+  }
+
+  /** A pipeline that answers later: what it has counts from the next question on. */
+  #seeLater(events: PromiseLike<Iterable<unknown>>): void {
+    if (this.#asking) return;
+    this.#asking = true;
+    Promise.resolve(events)
+      .then((all) => {
+        for (const event of all) this.#see(event);
+      })
+      .catch((error: Error) => this.#host.failed(error, 'ask for the lag'))
+      .finally(() => {
+        this.#asking = false;
+      });
   }
 
   #see(raw: unknown): void {
