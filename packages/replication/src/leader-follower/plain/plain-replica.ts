@@ -10,6 +10,7 @@ import type { ResolvedConfig } from '../config.ts';
 import { Recovery, type RecoveryProgress } from '../recovery-progress.ts';
 import type { HandedWrite, Replica, ReplicaHost } from '../replica.ts';
 import type { WriteRequest } from '../write-request.ts';
+import { elapsedMs, type Moment, momentOf } from './moment.ts';
 import { LEADER_CHANGED_EVENT, type PipelineWrite, parsePipelineEvent, WRITE_EVENT } from './pipeline-events.ts';
 import { SequenceOrder } from './sequence-order.ts';
 
@@ -33,7 +34,7 @@ export class PlainReplica implements Replica {
   #seenEpoch: number;
   #leaderId: string | undefined;
   #seen: number;
-  #freshAt: number;
+  #freshAt: Moment;
   #sending = false;
   #asking = false;
   #leading = false;
@@ -52,7 +53,7 @@ export class PlainReplica implements Replica {
     this.#seenEpoch = stored.epoch;
     this.#leaderId = config.leaderId;
     this.#seen = this.#order.applied;
-    this.#freshAt = env.clock.monotonic();
+    this.#freshAt = momentOf(env.clock);
     this.#leading = config.role === 'leader';
   }
 
@@ -73,7 +74,7 @@ export class PlainReplica implements Replica {
   }
 
   ageMs(): number {
-    return this.#clock.monotonic() - this.#freshAt;
+    return elapsedMs(this.#freshAt, momentOf(this.#clock));
   }
 
   /** Events of the pipeline with a greater number than this replica shows; 0 where it can't be read. */
@@ -254,7 +255,7 @@ export class PlainReplica implements Replica {
         break;
       }
       this.#order.pass();
-      this.#freshAt = this.#clock.monotonic();
+      this.#freshAt = momentOf(this.#clock);
       this.#host.applied([{ key, operation, sequence }], sequence);
     }
     const stuck = this.#order.next() !== undefined || this.#order.missing() !== undefined;
