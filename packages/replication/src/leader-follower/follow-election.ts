@@ -50,6 +50,7 @@ class ElectionFollowing {
   readonly #log: Logger;
   readonly #giveUpAfterMs: number;
   readonly #tasks: TaskGroup;
+  readonly #stopped = Promise.withResolvers<void>();
   #changed = Promise.withResolvers<void>();
   #term: LeaderElection['leadership'];
   #failures = 0;
@@ -67,9 +68,8 @@ class ElectionFollowing {
     this.#log = env.log.with({ node: manager.getNodeId() });
     this.#tasks = new TaskGroup((error) => this.#log.error('replication_failover_ended', { error: messageOf(error) }));
     manager.on('demoted', this.#onDemoted);
-    this.#tasks.run('watch the election', async (signal) => {
-      for await (const _ of election.watch({ signal })) this.#wake();
-    });
+    this.#tasks.signal.addEventListener('abort', () => this.#stopped.resolve(), { once: true });
+    this.#tasks.run('watch the election', (signal) => this.#watch(signal));
     this.#tasks.run('follow the election', (signal) => this.#run(signal));
   }
 
@@ -93,20 +93,35 @@ class ElectionFollowing {
     return this.#election.leadership?.isValid() === true;
   }
 
+  /** Until the election is over; a watch that fails begins again. */
+  async #watch(signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted; ) {
+      try {
+        for await (const _ of this.#election.watch({ signal })) {
+          failures = 0;
+          this.#wake();
+        }
+        return this.#wake();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#log.warn('replication_election_unwatched', { error: messageOf(error) });
+      }
+      await this.#env.clock.sleep(backoffMs(failures++, RETRY, this.#env.random), { signal }).catch(() => {});
+    }
+  }
+
   async #run(signal: AbortSignal): Promise<void> {
-    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     while (!signal.aborted && !this.#manager.isClosed()) {
       const next = this.#changed.promise;
-      const done = this.#step().catch((error: Error) => {
+      const waitMs = await this.#step().catch((error: Error) => {
         this.#log.warn('replication_failover_failed', { error: messageOf(error) });
         return this.#delayed();
       });
-      const waitMs = await Promise.race([done, aborted]);
       if (signal.aborted) return;
       const waiting = new AbortController();
       const stop = AbortSignal.any([signal, waiting.signal]);
-      const again = typeof waitMs === 'number' ? [this.#env.clock.sleep(waitMs, { signal: stop }).catch(() => {})] : [];
-      await Promise.race([next, aborted, ...again]);
+      const again = waitMs === undefined ? [] : [this.#env.clock.sleep(waitMs, { signal: stop }).catch(() => {})];
+      await Promise.race([next, this.#stopped.promise, ...again]);
       waiting.abort();
     }
   }
@@ -141,7 +156,9 @@ class ElectionFollowing {
   async #giveUp(): Promise<undefined> {
     const { lastError: error } = this.#manager.status();
     this.#log.warn('replication_leadership_given_up', this.#isUnwanted ? {} : { error });
-    await this.#election.stepDown?.(this.#isUnwanted ? {} : { holdOffMs: this.#giveUpAfterMs });
+    const leaving = this.#election.stepDown?.(this.#isUnwanted ? {} : { holdOffMs: this.#giveUpAfterMs });
+    // Its term may have to run out; who stops need not wait for that.
+    await Promise.race([leaving, this.#stopped.promise]);
     this.#isUnwanted = false;
     return undefined;
   }

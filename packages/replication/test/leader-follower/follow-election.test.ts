@@ -183,6 +183,34 @@ describe('followElection', () => {
     await stop();
   });
 
+  it('stops while a promotion is under way: it is over then', async () => {
+    await using nodes = new NodesOnALog();
+    const elections = [new TestElection(), new TestElection()] as const;
+    const { a, stop } = await failoverPair(nodes, elections);
+    nodes.log.fault = ({ operation }) => (operation === 'append' ? { delayMs: 3000 } : undefined);
+    elections[0].give(3);
+    await nodes.clock.advance(1000);
+    await stop();
+    const { length } = nodes.log.events;
+    for (let i = 0; i < 600; i++) await nodes.clock.advance(10);
+    expect([nodes.log.events.length, a.getRole()]).toEqual([length, 'leader']);
+  });
+
+  it('goes on when the watch of the election fails', async () => {
+    await using nodes = new NodesOnALog();
+    const elections = [new TestElection(), new TestElection()] as const;
+    const watch = elections[0].watch.bind(elections[0]);
+    let failures = 2;
+    elections[0].watch = (options) => {
+      if (failures-- > 0) throw new Error('lost');
+      return watch(options);
+    };
+    const { a, stop } = await failoverPair(nodes, elections);
+    elections[0].give(3);
+    await nodes.until(() => a.getRole() === 'leader' && a.hasLeaderLock());
+    await stop();
+  });
+
   it('refuses options that are none', () => {
     const call = () => followElection({} as never, new TestElection(), { giveUpAfterMs: 1 });
     expect(call).toThrow(/giveUpAfterMs/);
