@@ -41,7 +41,6 @@ export class DurableReplica implements Replica {
   #asked = false;
   #progress = Promise.withResolvers<void>();
   #reported = '';
-  #future: { cancel(): void } | undefined;
   #closed = false;
   #future: { readonly at: number; cancel(): void } | undefined;
 
