@@ -69,10 +69,13 @@ function showDatabaseResult({
   );
 }
 
-function showReplicationResult({ rounds, acknowledged, terms, problems, holds }: ReplicationCampaignResult): void {
+function showReplicationResult(result: ReplicationCampaignResult): void {
+  const { rounds, asked, acknowledged, lostLocally, sessionReads, terms, trimmed, problems, holds } = result;
+  const ran = rounds === asked ? `${rounds} rounds` : `${rounds} of ${asked} rounds (the time was up)`;
   for (const problem of problems.slice(0, 40)) say(`  ${problem}`);
   say(
-    `${holds ? 'held' : 'BROKEN'}: ${rounds} rounds, ${acknowledged} acknowledged, ${terms} terms, ${problems.length} problems`,
+    `${holds ? 'held' : 'BROKEN'}: ${ran}, ${acknowledged} acknowledged, ${lostLocally} of them only locally and lost, ` +
+      `${sessionReads} reads of sessions, ${terms} terms, ${trimmed} events trimmed, ${problems.length} problems`,
   );
 }
 
