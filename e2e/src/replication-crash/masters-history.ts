@@ -86,9 +86,13 @@ class Model {
       if (typeof since === 'number' && since < (known?.joinedAt ?? 0)) return;
       this.#lives.set(author, { incarnation, active: true, joinedAt: sequence });
       this.#early.delete(author);
-    } else if (type === 'leave' && known !== undefined) this.#lives.set(author, { ...known, active: false });
-    else if (type === 'write' || type === 'delete') this.#take(event as Fields);
-    else if (type === 'events') for (const each of events as readonly Fields[]) this.#take(each);
+    } else if (type === 'leave') {
+      // One that names no life is meant for whichever there is.
+      const isMeant = incarnation === undefined || incarnation === known?.incarnation;
+      if (known !== undefined && isMeant) this.#lives.set(author, { ...known, active: false });
+    }
+    if (type === 'write' || type === 'delete') this.#take(event as Fields);
+    if (type === 'events') for (const each of events as readonly Fields[]) this.#take(each);
   }
 
   counts(node: string, key: string, value: unknown): boolean {

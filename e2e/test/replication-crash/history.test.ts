@@ -112,6 +112,10 @@ describe('masters', () => {
       expect(check(events, [a(value)], undefined, { a: 2 }).problems).not.toEqual([]);
     const outdated = [...events, join('three', 1)];
     expect(check(outdated, [a('second')], 'second').problems).toEqual([]);
+    const third = event('a', 3, '3-3', 'third', { incarnation: 'two' });
+    const leaves = (incarnation: string) => [...events, { type: 'leave', masterId: 'a', by: 'b', incarnation }, third];
+    expect(check(leaves('one'), [a('third')], 'third').problems).toEqual([]);
+    expect(check(leaves('two'), [], 'second').problems).toEqual([]);
   });
   it('rejects counters that lost an increment or made one', () => {
     const counts = { asked: 5, acknowledged: [1, 1, 2].map((disk) => ({ node: 'a', disk })) };
