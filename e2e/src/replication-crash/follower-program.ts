@@ -46,7 +46,8 @@ await runMember(FOLLOWING, async ({ id, session, store, log: pipeline, snapshots
         timeoutMs: timeoutMs as number,
       }),
     read: async ({ key, token }) => {
-      const options = { timeoutMs: 1000, ...(token === undefined ? {} : { token: token as string }) };
+      const isBound = token !== undefined && planted !== 'any-read';
+      const options = { timeoutMs: 1000, ...(isBound ? { token: token as string } : {}) };
       const client = new SessionConsistentClient(manager, [], options);
       const value = await client.read(key as string);
       const seen = client.token ?? '';

@@ -6,8 +6,11 @@ import { type ChildNode, spawnNode, type TcpProxy } from '@canopy/testkit';
 
 const START_MS = 90_000;
 
-/** A fault of the member's own, for tests of the checker: what is to be stored elsewhere is answered when it is stored here. */
-export type PlantedFault = 'early-answer';
+/**
+ * A fault of the member's own, for tests of the checkers. `early-answer`: what is to be stored elsewhere is answered when it is stored here.
+ * `any-read`: reads don't wait for what their session has seen.
+ */
+export type PlantedFault = 'early-answer' | 'any-read';
 
 export interface MemberPlace {
   readonly servers: readonly string[];

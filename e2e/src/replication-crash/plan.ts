@@ -48,7 +48,7 @@ const FOLLOWING_DECK: readonly Card[] = [
   { kind: 'cut', victim: 'leader' },
   { kind: 'lose', victim: 'leader' },
   { kind: 'answered', victim: 'leader' },
-  { kind: 'kill', victim: 'follower' },
+  { kind: 'cut', victim: 'follower' },
   { kind: 'away', victim: 'follower' },
   { kind: 'wipe', victim: 'follower' },
   { kind: 'kill', victim: 'followers' },

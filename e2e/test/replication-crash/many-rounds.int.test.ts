@@ -5,7 +5,7 @@ import { DECK_ROUNDS } from '../../src/replication-crash/plan.ts';
 
 it('replicas that are killed, stopped, cut off and wiped at random lose nothing, and are equal', async ({ signal }) => {
   const told: string[] = [];
-  const options = { seed: 'deck', rounds: DECK_ROUNDS, keep: false, withinMs: 30_000 };
+  const options = { seed: 'deck', rounds: DECK_ROUNDS, keep: false, withinMs: 20_000 };
   const result = await runReplicationCampaign(options, (text) => told.push(text), signal);
   expect(result.problems, told.join('\n')).toEqual([]);
   expect(result.acknowledged).toBeGreaterThan(100);

@@ -18,7 +18,7 @@ it('a leader and a master that are cut off and lose their disks lose nothing but
   expect(result.problems, told.join('\n')).toEqual([]);
   expect(result.terms).toBeGreaterThanOrEqual(2);
   expect(told).toHaveLength(1);
-}, 180_000);
+}, 600_000);
 
 it('finds writes that were acknowledged before anybody else had them', async ({ signal }) => {
   const { problems } = await runReplicationCampaign({ ...OPTIONS, planted: 'early-answer' }, () => {}, signal);
@@ -26,4 +26,16 @@ it('finds writes that were acknowledged before anybody else had them', async ({ 
     expect.stringMatching(/^f\d acknowledged .* \((stream|followers:\d)\): it is not there/),
   );
   expect(problems).toContainEqual(expect.stringMatching(/^m1 acknowledged .* \(log\): it is lost/));
-}, 180_000);
+}, 600_000);
+
+it('finds reads that forget what their session has seen', async ({ signal }) => {
+  const plan: PlannedRound[] = [
+    {
+      following: { kind: 'cut', victim: 'follower', pick: 0, delayMs: 0, lastsMs: 2500 },
+      masters: { kind: 'cut', victim: 'two-masters', pick: 0, delayMs: 0, lastsMs: 500 },
+    },
+  ];
+  const { problems } = await runReplicationCampaign({ ...OPTIONS, plan, planted: 'any-read' }, () => {}, signal);
+  expect(problems).toContainEqual(expect.stringMatching(/^f\d showed .* to a session that had seen/));
+  expect(problems.filter((problem) => !problem.includes(' showed '))).toEqual([]);
+}, 600_000);
