@@ -8,7 +8,7 @@ import { type ReplicationCampaignResult, runReplicationCampaign } from './replic
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-process.exitCode = await runProgram({
+const exitCode = await runProgram({
   usage: USAGE,
   say,
   run: async (args, signal) => {
@@ -36,6 +36,8 @@ process.exitCode = await runProgram({
     return holds ? 0 : 1;
   },
 });
+// A proxied connection that was reset may keep a handle that nothing ends; all that was started has ended by now.
+process.exit(exitCode);
 
 async function runPlatform(options: CrashOptions, signal: AbortSignal) {
   const result = await runCampaign(options, say, signal);
