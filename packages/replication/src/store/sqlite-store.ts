@@ -105,7 +105,6 @@ export class SqliteStore implements SpaceStore {
     for (const { from, to } of moves) for (const space of [from, to]) checkSpace(this.path, space);
     try {
       this.#database.exec('BEGIN IMMEDIATE');
-      this.#noticeOthers();
       for (const move of moves) this.#spaces.move(move);
       const texts = changes.map((change) => this.#carryOut(change));
       this.#database.exec('COMMIT');
@@ -171,7 +170,7 @@ export class SqliteStore implements SpaceStore {
     return text;
   }
 
-  /** The file is this store's alone, but nothing stops a person with a shell: what they changed counts from the next commit or scan on. */
+  /** The file is this store's alone, but nothing stops a person with a shell: what they changed counts from the next scan on. */
   #noticeOthers(): void {
     if (this.#texts.isEmpty) return;
     let version: unknown;

@@ -138,12 +138,12 @@ test('what was asked for before is what the file has, whatever happened since', 
   expect(store.get('s', 'a')).toEqual({ n: 7 });
 });
 
-test("another program's changes count from the next scan or commit on", () => {
+test("another program's changes count from the next scan on", () => {
   const store = opened();
   store.commit(['a', 'b', 'c'].map((key) => ({ space: 's', key, value: 1 })));
   const all = (): unknown[] => ['a', 'b', 'c'].map((key) => store.get('s', key));
   expect(all()).toEqual([1, 1, 1]);
-  store.commit([{ space: 's', key: 'c', value: 1 }]);
+  store.scan('s');
   expect(all()).toEqual([1, 1, 1]);
   sql("UPDATE space_1 SET value = '2' WHERE key = 'a'; DELETE FROM space_1 WHERE key = 'b'");
   expect(store.scan('s')).toEqual([
@@ -151,7 +151,4 @@ test("another program's changes count from the next scan or commit on", () => {
     ['c', 1],
   ]);
   expect(all()).toEqual([2, undefined, 1]);
-  sql("UPDATE space_1 SET value = '3' WHERE key = 'a'");
-  store.commit([{ space: 'other', key: 'k', value: 1 }]);
-  expect(all()).toEqual([3, undefined, 1]);
 });
