@@ -8,7 +8,7 @@ import { type ReplicationCampaignResult, runReplicationCampaign } from './replic
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-process.exitCode = await runProgram({
+const exitCode = await runProgram({
   usage: USAGE,
   say,
   run: async (args, signal) => {
@@ -36,6 +36,8 @@ process.exitCode = await runProgram({
     return holds ? 0 : 1;
   },
 });
+// A proxied connection that was reset may keep a handle that nothing ends; all that was started has ended by now.
+process.exit(exitCode);
 
 async function runPlatform(options: CrashOptions, signal: AbortSignal) {
   const result = await runCampaign(options, say, signal);
@@ -69,10 +71,13 @@ function showDatabaseResult({
   );
 }
 
-function showReplicationResult({ rounds, acknowledged, terms, problems, holds }: ReplicationCampaignResult): void {
+function showReplicationResult(result: ReplicationCampaignResult): void {
+  const { rounds, asked, acknowledged, lostLocally, sessionReads, terms, trimmed, problems, holds } = result;
+  const ran = rounds === asked ? `${rounds} rounds` : `${rounds} of ${asked} rounds (the time was up)`;
   for (const problem of problems.slice(0, 40)) say(`  ${problem}`);
   say(
-    `${holds ? 'held' : 'BROKEN'}: ${rounds} rounds, ${acknowledged} acknowledged, ${terms} terms, ${problems.length} problems`,
+    `${holds ? 'held' : 'BROKEN'}: ${ran}, ${acknowledged} acknowledged, ${lostLocally} of them only locally and lost, ` +
+      `${sessionReads} reads of sessions, ${terms} terms, ${trimmed} events trimmed, ${problems.length} problems`,
   );
 }
 

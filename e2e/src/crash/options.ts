@@ -10,11 +10,11 @@ export interface CrashOptions {
   readonly keep: boolean;
   /** The database alone, the whole platform, replicated state, or one after the other. */
   readonly suite: Suite;
-  /** Of the database's campaign: one NATS server, or a cluster of three. */
+  /** Of the campaigns on databases and replicated state: one NATS server, or a cluster of three. */
   readonly servers: 1 | 3;
   /** Of the database's faults only this one. */
   readonly only: FaultKind | undefined;
-  /** The database's campaign begins no further round after this long. */
+  /** The campaigns on databases and replicated state begin no further round after this long. */
   readonly withinMs: number | undefined;
 }
 
@@ -28,9 +28,9 @@ export const USAGE = `usage: npm run test:crash -- [--rounds ${ROUNDS}] [--seed 
   --rounds   how many faults, one after another (1 to 10000)
   --seed     what decides them; another one each time by default
   --suite    the database alone (also loss of power and failing disks), the whole platform, replicated state, or all
-  --servers  of the database's campaign: 1, or 3 for a cluster of which one at a time is killed
+  --servers  not of the platform: 1, or 3 for a cluster of which one at a time is killed
   --only     of the database's faults only this one: ${Object.keys(FAULTS).join(', ')}
-  --within   begin no further round of the database's after so many seconds
+  --within   begin no further round after so many seconds (not of the platform)
   --keep     leave the directory with logs and databases, whatever comes of it`;
 
 /** Undefined when help was asked for. Throws UsageError. `freshSeed` is used when none is given. */

@@ -1,21 +1,22 @@
 /**
- * A leader with two followers and three masters, each a process with its own SQLite store, over one nats-server; blows by a plan while
- * all of them are written to. After each blow all replicas must come to one state; at the end the logs are checked against
- * what was acknowledged.
+ * A leader with two followers and three masters, each a process with its own SQLite store, over one nats-server or a cluster of three; blows by a
+ * plan while all of them are written to, snapshots are taken and the logs are trimmed. After each round all replicas must come to
+ * one state; at the end the logs are checked against what was acknowledged.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Env, systemEnv } from '@canopy/core';
-import { connectNats } from '@canopy/nats';
-import { type LogEvent, openEventLog, stateHash } from '@canopy/replication';
-import { eventually, type TestNatsServer, testNatsServer } from '@canopy/testkit';
-import { Member } from './group.ts';
-import { checkCounts, checkFollowing, checkMasters } from './history.ts';
-import { FOLLOWING, MASTERS, type PlannedBlow, planBlows } from './plan.ts';
+import { type ConnectionSpec, systemEnv } from '@canopy/core';
+import { stateHash } from '@canopy/replication';
+import { eventually, TcpProxy, testNatsCluster, testNatsServer } from '@canopy/testkit';
+import { type FollowingState, leaderOf, type Servers, type Stage, strike, WHOLE_MS } from './blows.ts';
+import { Member, type PlantedFault } from './group.ts';
+import { checkFollowing } from './history.ts';
+import { checkCounts, checkMasters } from './masters-history.ts';
+import { FOLLOWING, MASTERS, type PlannedRound, planRounds, withoutCuts } from './plan.ts';
+import { Witness } from './witness.ts';
 import { COUNTER, Writers } from './writers.ts';
 
-const WHOLE_MS = 90_000;
 /** Writes that each group must serve after a blow. */
 const SERVED_AGAIN = 10;
 
@@ -23,23 +24,29 @@ export interface ReplicationCampaignOptions {
   readonly rounds: number;
   readonly seed: string;
   readonly keep: boolean;
+  /** One NATS server, or a cluster of three of which one at a time is killed. Default 1. */
+  readonly servers?: 1 | 3;
+  /** No further round is begun after this long. */
+  readonly withinMs?: number | undefined;
+  /** Instead of what the seed says. */
+  readonly plan?: readonly PlannedRound[];
+  readonly planted?: PlantedFault;
 }
 
 export interface ReplicationCampaignResult {
   readonly suite: 'replication';
   readonly rounds: number;
+  readonly asked: number;
   readonly acknowledged: number;
+  /** Writes acknowledged as `local` that went with a leader or a disk, as they may. */
+  readonly lostLocally: number;
+  readonly sessionReads: number;
   /** Successions of leaders. */
   readonly terms: number;
+  /** Events that were trimmed away. */
+  readonly trimmed: number;
   readonly problems: readonly string[];
   readonly holds: boolean;
-}
-
-interface FollowingState {
-  readonly role: string;
-  readonly applied: number;
-  readonly epoch: number;
-  readonly hash: string;
 }
 
 interface MasterState {
@@ -48,15 +55,6 @@ interface MasterState {
   readonly vectorClock: Readonly<Record<string, number>>;
   readonly failures: readonly string[];
   readonly hash: string;
-}
-
-interface Stage {
-  readonly nats: TestNatsServer;
-  readonly following: readonly Member[];
-  readonly masters: readonly Member[];
-  readonly writers: Writers;
-  readonly env: Env;
-  readonly signal: AbortSignal;
 }
 
 /** Rejects when a group did not come to one state; the directory is kept then. Nothing that was started runs afterwards. */
@@ -69,7 +67,7 @@ export async function runReplicationCampaign(
   let holds = false;
   try {
     const result = await onStage(directory, options, say, signal);
-    holds = result.holds;
+    holds = result.holds || options.planted !== undefined;
     return result;
   } finally {
     if ((!holds && !signal.aborted) || options.keep) say(`stores and logs are in ${directory}`);
@@ -79,75 +77,72 @@ export async function runReplicationCampaign(
 
 async function onStage(
   directory: string,
-  { seed, rounds }: ReplicationCampaignOptions,
+  options: ReplicationCampaignOptions,
   say: (text: string) => void,
   signal: AbortSignal,
 ): Promise<ReplicationCampaignResult> {
   await using cleanup = new AsyncDisposableStack();
   const env = systemEnv();
-  const nats = cleanup.use(await testNatsServer({ dataDir: join(directory, 'nats') }));
-  const make = (program: string) => (id: string) => cleanup.use(new Member(id, program, nats.url, directory));
-  const following = ['f1', 'f2', 'f3'].map(make('./follower-program.ts'));
-  const masters = ['m1', 'm2', 'm3'].map(make('./master-program.ts'));
+  const { seed, servers: count = 1, withinMs = Number.POSITIVE_INFINITY, planted } = options;
+  const plan = options.plan ?? planRounds(seed, options.rounds);
+  const { servers, connection } = await serversOf(count, directory, cleanup);
+  const witness = cleanup.use(await Witness.start(connection, [FOLLOWING, MASTERS], env));
+  const make = (program: string) => async (id: string) => {
+    const [only] = connection.servers as readonly [string, ...string[]];
+    const link = count === 1 ? cleanup.use(await TcpProxy.start(only)) : undefined;
+    const place = { servers: connection.servers, link, directory, witness: witness.url, planted };
+    return cleanup.use(new Member(id, program, place));
+  };
+  const following = await Promise.all(['f1', 'f2', 'f3'].map(make('./follower-program.ts')));
+  const masters = await Promise.all(['m1', 'm2', 'm3'].map(make('./master-program.ts')));
   await Promise.all([...following, ...masters].map((member) => member.start()));
   const writers = cleanup.use(new Writers(seed, following, masters, env));
-  const stage: Stage = { nats, following, masters, writers, env, signal };
-  for (const [index, blow] of planBlows(seed, rounds).entries()) {
-    const label = `round ${index + 1}/${rounds}`;
-    await served(stage);
-    await env.clock.sleep(blow.delayMs, { signal });
-    const told = await strike(blow, stage);
-    const healedAt = env.clock.monotonic();
-    await served(stage);
-    const servedMs = Math.round(env.clock.monotonic() - healedAt);
-    const { leader, end } = await settled(stage);
-    writers.resume();
-    say(`${label}  ${told}: served after ${servedMs} ms, ${leader} leads, equal at ${end}`);
+  const stage: Stage = { servers, following, masters, writers, witness, problems: [], env, signal };
+  const begun = env.clock.monotonic();
+  let rounds = 0;
+  for (const planned of plan) {
+    if (env.clock.monotonic() - begun > withinMs) break;
+    rounds += 1;
+    say(`round ${rounds}/${plan.length}  ${await round(count === 1 ? planned : withoutCuts(planned), stage)}`);
   }
   await settled(stage);
-  return { suite: 'replication', rounds, ...(await judge(stage)) };
+  return { suite: 'replication', rounds, asked: plan.length, ...(await judge(stage)) };
 }
 
-/** Resolves when the victims are back, with what was done. */
-async function strike({ kind, victim, pick, lastsMs }: PlannedBlow, stage: Stage): Promise<string> {
-  const { clock } = stage.env;
-  const told = `${kind === 'kill' ? 'killed' : 'stopped'} ${victim}`;
-  const wait = (): Promise<void> => clock.sleep(lastsMs, { signal: stage.signal });
-  if (victim === 'nats-server') {
-    await stage.nats.server.kill();
-    await wait();
-    await stage.nats.server.restart();
-    return `${told} for ${lastsMs} ms`;
+async function serversOf(
+  count: 1 | 3,
+  directory: string,
+  cleanup: AsyncDisposableStack,
+): Promise<{ servers: Servers; connection: ConnectionSpec }> {
+  const dataDir = join(directory, 'nats');
+  if (count === 1) {
+    const { server, connection } = cleanup.use(await testNatsServer({ dataDir }));
+    const kill = async () => {
+      await server.kill();
+      return () => server.restart();
+    };
+    return { servers: { kill }, connection };
   }
-  const members = await victimsOf(victim, pick, stage);
-  if (kind === 'kill') await Promise.all(members.map((member) => member.kill()));
-  else for (const member of members) member.signal('SIGSTOP');
-  await wait();
-  if (kind === 'kill') await Promise.all(members.map((member) => member.start()));
-  else for (const member of members) member.signal('SIGCONT');
-  return `${told} (${members.map(({ id }) => id).join(', ')}) for ${lastsMs} ms`;
+  const { nodes, connection } = cleanup.use(await testNatsCluster({ dataDir }));
+  const kill = async (pick: number) => {
+    const node = nodes[pick % nodes.length] as (typeof nodes)[number];
+    await node.kill();
+    return () => node.restart();
+  };
+  return { servers: { kill }, connection };
 }
 
-async function victimsOf(victim: PlannedBlow['victim'], pick: number, stage: Stage): Promise<readonly Member[]> {
-  const { following, masters } = stage;
-  if (victim === 'all-masters') return masters;
-  if (victim === 'all-following') return following;
-  if (victim === 'master') return [masters[pick] as Member];
-  if (victim === 'two-masters') return masters.filter((_, i) => i !== pick);
-  const leader = await leaderOf(stage);
-  if (victim === 'leader') return [leader];
-  const followers = following.filter((member) => member !== leader);
-  return victim === 'followers' ? followers : [followers[pick % followers.length] as Member];
+async function round({ following, masters }: PlannedRound, stage: Stage): Promise<string> {
+  const { env, writers } = stage;
+  await served(stage);
+  const told = await Promise.all([strike(following, stage), strike(masters, stage)]);
+  const healedAt = env.clock.monotonic();
+  await served(stage);
+  const servedMs = Math.round(env.clock.monotonic() - healedAt);
+  const { leader, end } = await settled(stage);
+  writers.resume();
+  return `${told.join(', ')}: served after ${servedMs} ms, ${leader} leads, equal at ${end}`;
 }
-
-const leaderOf = ({ following, signal }: Stage): Promise<Member> =>
-  eventually(
-    async () => {
-      const states = await Promise.all(following.map((member) => member.ask<FollowingState>('state', {}, 5000)));
-      return following.find((_, i) => states[i]?.role === 'leader');
-    },
-    { timeoutMs: WHOLE_MS, what: 'a leader', signal },
-  );
 
 async function served({ writers, masters, signal }: Stage): Promise<void> {
   const before = writers.acknowledged();
@@ -183,32 +178,30 @@ async function settled(stage: Stage): Promise<{ readonly leader: string; readonl
   return { leader: leader.id, end };
 }
 
-async function judge({ nats, following, masters, writers, env }: Stage) {
-  await using session = await connectNats(nats.connection, { name: 'judge', env });
-  const orders = checkFollowing(await eventsOf(session, FOLLOWING), writers.following);
-  const problems = [...orders.problems];
+async function judge({ witness, following, masters, writers, problems: found }: Stage) {
+  const orders = checkFollowing(await witness.events(FOLLOWING), writers.following, writers.shown);
+  const problems = [...found, ...witness.problems, ...orders.problems];
   const expected = stateHash(orders.state);
   for (const member of following) {
     const { hash } = await member.ask<FollowingState>('state');
     if (hash !== expected) problems.push(`${member.id} is not what its log says`);
   }
   const keys = [...new Set(writers.masters.map(({ key }) => key))];
-  const [first] = masters as [Member];
+  const disks = Object.fromEntries(masters.map(({ id, disk }) => [id, disk]));
+  const [first] = masters as readonly [Member, ...Member[]];
   const { values } = await first.ask<{ values: unknown[] }>('read', { keys });
-  const shown = new Map(keys.map((key, i) => [key, values[i]]));
-  problems.push(...checkMasters(await eventsOf(session, MASTERS), writers.masters, shown));
+  const shown = new Map(keys.map((key, i) => [key, values[i] ?? undefined]));
+  const merged = checkMasters(await witness.events(MASTERS), writers.masters, shown, disks);
   const { values: counted } = await first.ask<{ values: number[] }>('counts', { keys: [COUNTER] });
-  problems.push(...checkCounts(writers.counts.acknowledged, writers.counts.asked, counted[0] ?? 0));
-  const acknowledged = writers.following.length + writers.masters.length + writers.counts.acknowledged;
-  return { acknowledged, terms: orders.terms, problems, holds: problems.length === 0 };
-}
-
-async function eventsOf(session: Parameters<typeof openEventLog>[0], namespace: string): Promise<LogEvent[]> {
-  const log = await openEventLog(session, { namespace, create: false });
-  const events: LogEvent[] = [];
-  for await (const told of log.read({ signal: AbortSignal.timeout(WHOLE_MS) })) {
-    if (told.type === 'event') events.push(told);
-    if (told.type === 'caught-up') return events;
-  }
-  return events;
+  problems.push(...merged.problems, ...checkCounts(writers.counts, counted[0] ?? 0, disks));
+  const logs = await Promise.all([FOLLOWING, MASTERS].map((namespace) => witness.log(namespace).info()));
+  return {
+    acknowledged: writers.following.length + writers.masters.length + writers.counts.acknowledged.length,
+    lostLocally: orders.lost + merged.lost,
+    sessionReads: writers.shown.length,
+    terms: orders.terms,
+    trimmed: logs.reduce((sum, { firstSequence }) => sum + firstSequence - 1, 0),
+    problems,
+    holds: problems.length === 0,
+  };
 }

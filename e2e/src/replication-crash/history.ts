@@ -1,12 +1,18 @@
 /**
- * What the logs must say of what was acknowledged. Pure. The models of the logs here are the checkers' own: an event counts by the rules of
- * the package's DESIGN.md, not by its code.
+ * What the logs must say of what was acknowledged and shown by a leader and its followers. Pure. The models of the logs here are the checkers' own:
+ * an event counts by the rules of the package's DESIGN.md, not by its code.
  */
 import type { LogEvent } from '@canopy/replication';
+
+/** What was promised: `log` is a master's, `stream` and `followers:n` a leader's. `local` may go with the process, or with the disk. */
+export type Ack = 'local' | 'log' | 'stream' | `followers:${number}`;
 
 /** `begun` and `ended` order calls: one that ended before another began must come before it. */
 export interface Acknowledged {
   readonly node: string;
+  /** Which of the node's disks had it. */
+  readonly disk: number;
+  readonly ack: Ack;
   readonly key: string;
   readonly value: string;
   readonly begun: number;
@@ -15,13 +21,31 @@ export interface Acknowledged {
   readonly sequence: number;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+/** What a session was shown that had seen all up to `floor`. */
+export interface Shown {
+  readonly node: string;
+  readonly key: string;
+  readonly value: string | null;
+  readonly floor: number;
+}
 
-/** Of leader and followers. `state` is what every replica must show at the end of the log. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+export interface FollowingHistory {
+  readonly problems: readonly string[];
+  /** What every replica must show at the end of the log. */
+  readonly state: ReadonlyMap<string, unknown>;
+  readonly terms: number;
+  /** Writes acknowledged as `local` that the log does not have. */
+  readonly lost: number;
+}
+
+/** Of leader and followers. */
 export function checkFollowing(
   events: readonly LogEvent[],
   acknowledged: readonly Acknowledged[],
-): { readonly problems: readonly string[]; readonly state: ReadonlyMap<string, unknown>; readonly terms: number } {
+  shown: readonly Shown[] = [],
+): FollowingHistory {
   const problems = [...holes(events)];
   const state = new Map<string, unknown>();
   const counting = new Map<number, Fields>();
@@ -41,56 +65,37 @@ export function checkFollowing(
     counting.set(sequence, record);
     state.set(record.key as string, record.value);
   }
-  for (const { node, key, value, sequence } of acknowledged) {
+  const kept: Acknowledged[] = [];
+  for (const each of acknowledged) {
+    const { node, ack, key, value, sequence } = each;
     const record = counting.get(sequence);
-    if (record?.key !== key || record.value !== value || record.node !== node)
+    if (record?.key === key && record.value === value && record.node === node) kept.push(each);
+    else if (ack !== 'local')
       problems.push(
-        `${node} acknowledged ${value} as ${sequence}: it is not there, or was written after its successor`,
+        `${node} acknowledged ${value} as ${sequence} (${ack}): it is not there, or was written after its successor`,
       );
   }
-  return { problems: [...problems, ...disorder(acknowledged)], state, terms };
+  problems.push(...disorder(kept), ...checkShown(counting, shown));
+  return { problems, state, terms, lost: acknowledged.length - kept.length };
 }
 
-/** Of masters: `shown` is what they show for each key that was written. */
-export function checkMasters(
-  events: readonly LogEvent[],
-  acknowledged: readonly Acknowledged[],
-  shown: ReadonlyMap<string, unknown>,
-): readonly string[] {
-  const problems = [...holes(events)];
-  const written = new Map<string, { hlc: string; value: unknown }>();
-  const there = new Set<string>();
-  const numbers = new Map<string, Set<number>>();
-  for (const { event } of events) {
-    const { type, masterId, entityId, data, hlc, vectorClock } = event as Fields;
-    if (type !== 'write') continue;
-    const author = masterId as string;
-    const seen = numbers.get(author) ?? new Set();
-    numbers.set(author, seen.add((vectorClock as Record<string, number>)[author] ?? 0));
-    const { value } = data as Fields;
-    there.add(`${author} ${entityId} ${value}`);
-    const key = entityId as string;
-    const last = written.get(key);
-    if (last === undefined || last.hlc < String(hlc)) written.set(key, { hlc: String(hlc), value });
-  }
-  for (const [author, seen] of numbers)
-    if (Math.max(...seen) !== seen.size || seen.has(0)) problems.push(`the events of ${author} have holes`);
-  for (const { node, key, value } of acknowledged)
-    if (!there.has(`${node} ${key} ${value}`)) problems.push(`${node} acknowledged ${value} of ${key}: it is lost`);
-  for (const [key, value] of shown) {
-    const last = written.get(key)?.value;
-    if (last !== value) problems.push(`${key} shows ${value}, the latest is ${last}`);
+/** Sessions read what they wrote, and nothing older than what they read: at least what the log says at their floor. */
+function checkShown(counting: ReadonlyMap<number, Fields>, shown: readonly Shown[]): readonly string[] {
+  const byKey = new Map<unknown, { sequence: number; value: unknown }[]>();
+  for (const [sequence, { key, value }] of counting) byKey.set(key, [...(byKey.get(key) ?? []), { sequence, value }]);
+  const problems: string[] = [];
+  for (const { node, key, value, floor } of shown) {
+    const writes = byKey.get(key) ?? [];
+    const due = writes.findLast(({ sequence }) => sequence <= floor)?.sequence ?? 0;
+    const at = value === null ? 0 : writes.find((write) => write.value === value)?.sequence;
+    if (at === undefined) problems.push(`${node} showed ${value} of ${key}: no write of the log that counts`);
+    else if (at < due) problems.push(`${node} showed ${value} of ${key} (${at}) to a session that had seen ${due}`);
   }
   return problems;
 }
 
-/** Increments: at least what was acknowledged, at most what was asked for. */
-export function checkCounts(acknowledged: number, asked: number, shown: number): readonly string[] {
-  if (shown >= acknowledged && shown <= asked) return [];
-  return [`a counter shows ${shown}; ${acknowledged} of ${asked} increments were acknowledged`];
-}
-
-function holes(events: readonly LogEvent[]): readonly string[] {
+/** Of events that were read one after the other from the first on. */
+export function holes(events: readonly LogEvent[]): readonly string[] {
   return events.flatMap(({ sequence }, i) => (sequence === i + 1 ? [] : [`event ${i + 1} of the log is ${sequence}`]));
 }
 

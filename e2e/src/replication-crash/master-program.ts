@@ -1,17 +1,19 @@
 /** One of several masters. */
-import { MultiMasterManager, openEventLog } from '@canopy/replication';
+import { MultiMasterManager } from '@canopy/replication';
 import { runMember } from './member-server.ts';
 import { MASTERS } from './plan.ts';
 
-await runMember(async ({ id, session, store, env, cleanup }) => {
-  const pipeline = await openEventLog(session, { namespace: MASTERS }, env);
-  const config = { masterId: id, pipeline, stateManager: store, reportInterval: 1000 } as const;
+const SNAPSHOTS_KEPT = 2;
+
+await runMember(MASTERS, async ({ id, log: pipeline, store, snapshots, planted, env, cleanup }) => {
+  const config = { masterId: id, pipeline, stateManager: store, snapshots, reportInterval: 1000 } as const;
   const master = cleanup.use(new MultiMasterManager(config, env));
   const failures: string[] = [];
   master.on('failed', ({ error }) => failures.push(String(error)));
   await master.subscribe();
   return {
-    write: ({ key, value }) => master.write(key as string, { value }),
+    write: ({ key, value, ack }) =>
+      master.write(key as string, { value }, { ack: planted === 'early-answer' ? 'local' : (ack as 'local' | 'log') }),
     count: ({ key }) => master.incrementPNCounter(key as string),
     read: async ({ keys }) => {
       const entities = await Promise.all((keys as string[]).map((key) => master.read(key)));
@@ -19,6 +21,11 @@ await runMember(async ({ id, session, store, env, cleanup }) => {
     },
     counts: async ({ keys }) => {
       return { values: await Promise.all((keys as string[]).map((key) => master.getPNCounter(key))) };
+    },
+    snapshot: async () => {
+      const info = await master.takeSnapshot({ trim: true });
+      await snapshots.prune(pipeline.name, SNAPSHOTS_KEPT);
+      return info;
     },
     state: async () => {
       const { unsent, waiting, vectorClock } = master.getStatus();

@@ -4,6 +4,7 @@
  * except behind a baseline: a replica that joined without history takes one event's clock as where it starts, remembers which
  * numbers it has not seen (holes), and still takes each of those if it comes.
  */
+import { emptyClockRecord } from '../clock/clock-record.ts';
 import type { ClockRecord } from './event.ts';
 
 /** `ready`: now. `late`: it fills a hole, now. `early`: something that it needs is missing. */
@@ -77,7 +78,7 @@ export class CausalOrder {
 
   /** All entries, as a vector clock's record; a fresh one. */
   record(): Record<string, number> {
-    const record: Record<string, number> = Object.create(null);
+    const record = emptyClockRecord();
     for (const [master, number] of this.#seen) record[master] = number;
     return record;
   }

@@ -34,6 +34,8 @@ export class ConflictBook {
   readonly #limit: number;
   readonly #records = new Map<string, ConflictRecord>();
   readonly #pending = new Set<string>();
+  /** Has passed only pending records: beginning anew each time, it would walk over all that went before. */
+  #oldest: Iterator<string> = this.#records.keys();
   readonly #hot = new Map<string, { conflicts: number; atMost: number }>();
   /** The most that a forgotten entity had been counted. */
   #forgotten = 0;
@@ -60,12 +62,7 @@ export class ConflictBook {
     if (pending) this.#pending.add(entityId);
     else this.#pending.delete(entityId);
     if (this.#records.size - this.#pending.size <= this.#limit) return;
-    for (const id of this.#records.keys()) {
-      if (this.#pending.has(id)) continue;
-      this.#records.delete(id);
-      this.dropped += 1;
-      return;
-    }
+    this.#dropOldest();
   }
 
   /** True when it was pending. */
@@ -99,6 +96,18 @@ export class ConflictBook {
       .map(([entityId, counts]) => ({ entityId, ...counts }))
       .sort((a, b) => b.conflicts - a.conflicts || (a.entityId < b.entityId ? -1 : 1))
       .slice(0, limit);
+  }
+
+  /** There is a settled one. A record that is settled, or comes again, stands at the end or is gone, so none is passed by. */
+  #dropOldest(): void {
+    for (let next = this.#oldest.next(); ; next = this.#oldest.next()) {
+      if (next.done) this.#oldest = this.#records.keys();
+      else if (!this.#pending.has(next.value)) {
+        this.#records.delete(next.value);
+        this.dropped += 1;
+        return;
+      }
+    }
   }
 
   /** Counts frequent entities in bounded memory: the rarer half goes now and then, and who comes later may have been among it. */

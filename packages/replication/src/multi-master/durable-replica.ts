@@ -36,12 +36,12 @@ export class DurableReplica implements Replica {
   readonly #reader: LogReader;
   readonly #compare: AntiEntropy;
   readonly #tasks: TaskGroup;
-  #closed = false;
   #subscribed: Promise<void> | undefined;
   /** Its program subscribes by itself, and hears there of what goes wrong. */
   #asked = false;
   #progress = Promise.withResolvers<void>();
   #reported = '';
+  #closed = false;
   #future: { readonly at: number; cancel(): void } | undefined;
 
   constructor(settings: MultiMasterSettings, policy: () => Policy, listeners: Listeners, env: Env) {
@@ -164,6 +164,13 @@ export class DurableReplica implements Replica {
     while (this.#core.unsent > 0) await this.#env.clock.sleep(10, { signal: this.#tasks.signal });
   }
 
+  /** Resolves when what was written here by now came back from the log, and counts. */
+  async #inLog(): Promise<void> {
+    const { self, failure } = this.#core;
+    if (failure !== undefined) throw failure;
+    if (self !== undefined) await this.#shipper.sent(self.counter);
+  }
+
   /** Says that a master has left: this one, or one that is gone for good. */
   async announceLeave(masterId: string): Promise<void> {
     const by = this.#settings.masterId;
@@ -187,6 +194,7 @@ export class DurableReplica implements Replica {
       throw replicationErrors.create('MASTER_NOT_DURABLE', { masterId, what: 'a snapshot needs a snapshot store;' });
     const info = await takeSnapshot(this.#core, snapshots, this.#log.name, {
       clock: this.#env.clock,
+      inLog: () => this.#inLog(),
       signal: this.#tasks.signal,
     });
     if (trim) await this.#log.trim(info.sequence, { signal: this.#tasks.signal });

@@ -42,7 +42,8 @@ const PAGE = 500;
 
 export class DurableState {
   readonly #store: AtomicStore;
-  readonly #changes = new Map<string, StoreChange>();
+  readonly #changes = new Map<string, Map<string, StoreChange>>();
+  #pending = 0;
 
   constructor(store: AtomicStore) {
     this.#store = store;
@@ -50,24 +51,32 @@ export class DurableState {
 
   /** Changes that are not in the store yet. */
   get pending(): number {
-    return this.#changes.size;
+    return this.#pending;
   }
 
   get<T>(space: Space, key: string): T | undefined {
-    const change = this.#changes.get(`${space} ${key}`);
+    const change = this.#pending === 0 ? undefined : this.#changes.get(space)?.get(key);
     return (change === undefined ? this.#store.get(space, key) : change.value) as T | undefined;
   }
 
   /** Undefined removes it. Goes to the store with the next `flush`. */
   set(space: Space, key: string, value: unknown): void {
-    this.#changes.set(`${space} ${key}`, { space, key, value: value as Json | undefined });
+    const changes = this.#changes.get(space) ?? new Map<string, StoreChange>();
+    const before = changes.size;
+    if (before === 0) this.#changes.set(space, changes);
+    changes.set(key, put(space, key, value));
+    this.#pending += changes.size - before;
   }
 
   /** All that was collected, and these, in one commit. When it throws, what was collected stays so, and these are forgotten. */
   flush(extra: readonly StoreChange[] = []): void {
-    if (this.#changes.size === 0 && extra.length === 0) return;
-    this.#store.commit([...this.#changes.values(), ...extra]);
+    if (this.#pending === 0 && extra.length === 0) return;
+    const changes: StoreChange[] = [];
+    for (const each of this.#changes.values()) for (const change of each.values()) changes.push(change);
+    for (const change of extra) changes.push(change);
+    this.#store.commit(changes);
     this.#changes.clear();
+    this.#pending = 0;
   }
 
   /** Page by page, what is in the store; what is collected must have been flushed. */
@@ -89,8 +98,8 @@ export class DurableState {
       if (page.length < PAGE) break;
       after = (page.at(-1) as readonly [string, Json])[0];
     }
-    for (const change of this.#changes.values()) {
-      if (change.space !== space || !change.key.startsWith(prefix)) continue;
+    for (const change of this.#changes.get(space)?.values() ?? []) {
+      if (!change.key.startsWith(prefix)) continue;
       if (change.value === undefined) keys.delete(change.key);
       else keys.add(change.key);
     }

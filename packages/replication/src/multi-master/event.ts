@@ -2,6 +2,7 @@
  * What masters tell each other, as it travels. Events of entities are numbered by their author without gaps: the author's own entry
  * in `vectorClock` is the number, the other entries are what the author had seen. Do not change the names.
  */
+import { emptyClockRecord } from '../clock/clock-record.ts';
 import { VectorClock } from '../clock/vector-clock.ts';
 import { replicationErrors } from '../errors.ts';
 import { isPlainObject } from '../values/canonical.ts';
@@ -45,6 +46,8 @@ export interface Change {
 }
 
 const HLC = /^([0-9a-f]{12})-([0-9a-f]{4})-/;
+/** Longer names are looked at by `VectorClock`. */
+const NODE_ID_PLAIN = 64;
 /** What stores take as a key. */
 const ID_BYTES_MAX = 1024;
 
@@ -107,16 +110,28 @@ export function writeMasterEvent(change: Change): MasterEvent {
 
 /** A vector clock as a record that no name can reach a prototype of. Throws MASTER_EVENT_INVALID. */
 export function readClock(json: unknown): ClockRecord {
+  const clock = emptyClockRecord();
+  if (isPlainObject(json) && copySound(json, clock)) return clock;
   try {
-    const { nodes, clock } = {
-      nodes: json instanceof VectorClock ? json : VectorClock.fromJSON(json),
-      clock: Object.create(null) as Record<string, number>,
-    };
+    const nodes = json instanceof VectorClock ? json : VectorClock.fromJSON(json);
     for (const node of nodes.getNodes()) clock[node] = nodes.get(node);
     return clock;
   } catch (error) {
     throw invalid((error as Error).message, error);
   }
+}
+
+/** In the order of the names, which is how clocks are stored. False when something in it is no counter: `VectorClock` says what. */
+function copySound(json: Record<string, unknown>, clock: Record<string, number>): boolean {
+  const nodes = Object.keys(json);
+  if (nodes.length > 1) nodes.sort();
+  for (const node of nodes) {
+    const counter = json[node];
+    if (!Number.isSafeInteger(counter) || (counter as number) < 0 || node === '' || node.length > NODE_ID_PLAIN)
+      return false;
+    clock[node] = counter as number;
+  }
+  return true;
 }
 
 function invalid(problem: string, cause?: unknown) {

@@ -62,7 +62,10 @@ export class Listeners {
   }
 
   emit<N extends MasterEventName>(name: N, event: MasterEvents[N]): void {
-    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
+    const listeners = this.#listeners.get(name);
+    // Many events, mostly nobody who listens.
+    if (listeners === undefined || listeners.size === 0) return;
+    for (const listener of [...listeners]) {
       const failed = (error: unknown): void =>
         this.#log.warn('listener_failed', { event: name, problem: messageOf(error) });
       try {

@@ -5,11 +5,13 @@
 import { backoffMs, type Env, messageOf } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
 import type { EventLog, LogReadEvent } from '../ports/event-log.ts';
-import { unpacked } from './event-pack.ts';
 import type { MasterCore } from './master-core.ts';
 import { TOPICS } from './outbox-shipper.ts';
 
-const BATCH_MAX = 256;
+/** Messages of the log in one commit, packs counting once: what waits for it is in memory. */
+const MESSAGES_MAX = 256;
+/** Changes in one commit: a local write may have to wait for it. Of an entity that several masters wrote to meanwhile only the last one counts. */
+const CHANGES_MAX = 2048;
 const RETRY = { initialMs: 100, maxMs: 5000 };
 
 export interface LogReaderHooks {
@@ -58,7 +60,8 @@ export class LogReader {
     try {
       let collected = 0;
       for (let next = events.next(); ; next = events.next()) {
-        if (collected > 0 && (collected >= BATCH_MAX || !(await isSoon(next)))) {
+        const isFull = collected >= MESSAGES_MAX || this.#core.state.pending >= CHANGES_MAX;
+        if (collected > 0 && (isFull || !(await isSoon(next)))) {
           await this.#commit(signal);
           collected = 0;
         }
@@ -68,7 +71,7 @@ export class LogReader {
         if (done || signal.aborted || this.#core.failure !== undefined) return;
         if (value.type === 'event') {
           this.#receive(value);
-          collected += unpacked(value.event).length;
+          collected += 1;
         } else if (value.type === 'caught-up') {
           await this.#commit(signal);
           collected = 0;

@@ -12,7 +12,7 @@ import type { LogEvent } from '../ports/event-log.ts';
 import type { Entity } from '../ports/state-store.ts';
 import { CausalOrder } from './causal-order.ts';
 import { ConflictBook } from './conflict-book.ts';
-import { changesOf, DurableState, numberKey, put, type ReaderState, type SelfState } from './durable-state.ts';
+import { changesOf, DurableState, put, type ReaderState, type SelfState } from './durable-state.ts';
 import { type EntityRecord, isTombstone, latestVersion, versionOf } from './entity-record.ts';
 import { type Change, type ClockRecord, type MasterEvent, readMasterEvent, writeMasterEvent } from './event.ts';
 import { unpacked } from './event-pack.ts';
@@ -20,6 +20,7 @@ import type { Listeners } from './listeners.ts';
 import { isMemberEvent, type MemberEvent, Members } from './members.ts';
 import { OpenConflicts } from './open-conflicts.ts';
 import type { MultiMasterSettings } from './options.ts';
+import { Outbox } from './outbox.ts';
 import { judgeLife } from './own-life.ts';
 import { entityOf, isOpen, type Policy, show } from './policy.ts';
 import { type ApplyResult, type LocalWrite, typeOf } from './replica.ts';
@@ -33,6 +34,7 @@ const EVENT_BYTES_MAX = 900 * 1024;
 export class MasterCore {
   readonly state: DurableState;
   readonly conflicts: ConflictBook;
+  readonly outbox: Outbox;
   readonly clock: HybridClock;
   readonly counts = { eventsApplied: 0, duplicates: 0, rejected: 0, evicted: 0, invalid: 0 };
   order: CausalOrder;
@@ -83,6 +85,7 @@ export class MasterCore {
     const floor = latestHlc(self?.hlc, reader?.hlc);
     this.clock = new HybridClock({ nodeId: masterId, maxDrift: settings.maxDriftMs, floor }, env);
     this.unsent = this.state.count('outbox');
+    this.outbox = new Outbox(this.state);
     this.#waiting = new StoredWaiting(this.state);
     const wall = (): number => env.clock.wall();
     this.#open = new OpenConflicts({ state: this.state, book: this.conflicts, policy, listeners, wall });
@@ -125,7 +128,7 @@ export class MasterCore {
     const changes = [
       ...changesOf(entityId, before, settlement),
       ...(this.conflicts.isPending(entityId) ? [put('pending', entityId, undefined)] : []),
-      put('outbox', numberKey(number), event),
+      this.outbox.added(number, event),
       put('meta', 'self', next),
     ];
     // What came from the log and is not stored yet must go with its position, or a crash would part them.
@@ -217,12 +220,6 @@ export class MasterCore {
     this.state.flush([put('meta', 'reader', reader), ...extra]);
   }
 
-  /** Takes these events off the outbox: the log has them. */
-  sent(numbers: readonly number[]): void {
-    this.state.flush(numbers.map((number) => put('outbox', numberKey(number), undefined)));
-    this.unsent -= numbers.length;
-  }
-
   /** Forgets deletes that every member has seen. Returns how many. */
   collect(): number {
     const stable = this.members.stable(this.#settings.masterId, this.order);
@@ -293,7 +290,7 @@ export class MasterCore {
     this.order.deliver(author, number);
     takeOver(this.clock, change);
     this.counts.eventsApplied += 1;
-    this.#told.delete(`${author} ${number}`);
+    if (this.#told.size > 0) this.#told.delete(`${author} ${number}`);
     this.#listeners.emit('eventApplied', { entityId, masterId: author, number });
     const { conflict, pending, mergeError, record } = settlement;
     if (conflict !== undefined) this.#open.found(conflict, pending);
@@ -363,8 +360,8 @@ export class MasterCore {
   #own({ number, wallMs, counter, incarnation, author }: Change): void {
     if (incarnation !== this.self?.incarnation) return;
     this.onReadBack?.(number);
-    const mine = this.state.get<MasterEvent>('outbox', numberKey(number));
-    if (mine !== undefined && mine.hlc !== hlcText(wallMs, counter, author))
+    const mine = this.outbox.timeOf(number);
+    if (mine !== undefined && mine !== hlcText(wallMs, counter, author))
       this.fail(replicationErrors.create('MASTER_REPLACED', { masterId: author }));
   }
 

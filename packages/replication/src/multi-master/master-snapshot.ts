@@ -1,7 +1,8 @@
 /**
  * A master's state as lines, so that others need not read all history. It is taken page by page while writes go on: the first line says
  * where the log is to be read from, and records may know more than that, which joining them again does not change. What the first line
- * says, what waited then, and that it was all stored, are of one moment.
+ * says, what waited then, and that it was all stored, are of one moment. It is there once all of it is in the log: what a lost disk had not
+ * sent must not live on in a snapshot.
  */
 import type { Clock } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
@@ -30,13 +31,13 @@ export async function takeSnapshot(
   core: MasterCore,
   store: SnapshotStore,
   namespace: string,
-  { clock, signal }: { clock: Clock; signal?: AbortSignal },
+  { clock, inLog, signal }: { clock: Clock; inLog: () => Promise<void>; signal?: AbortSignal },
 ): Promise<SnapshotInfo> {
   core.flush();
   const { position: sequence, logCreatedAt } = core;
   const first = beginning(core);
   const entities = inSlices(core.state.pages<EntityRecord>('entities'), clock, signal);
-  return store.put({ namespace, sequence, epoch: 0, logCreatedAt }, lines(first, entities), { signal });
+  return store.put({ namespace, sequence, epoch: 0, logCreatedAt }, lines(first, entities, inLog), { signal });
 }
 
 /** The header, and what waits. */
@@ -57,9 +58,11 @@ function beginning(core: MasterCore): string[] {
 async function* lines(
   first: readonly string[],
   entities: AsyncIterable<readonly (readonly [id: string, record: EntityRecord])[]>,
+  inLog: () => Promise<void>,
 ): AsyncGenerator<string> {
   yield* first;
   for await (const page of entities) for (const entry of page) yield JSON.stringify(['entity', ...entry]);
+  await inLog();
 }
 
 /**

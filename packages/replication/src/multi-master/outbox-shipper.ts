@@ -72,6 +72,8 @@ export class OutboxShipper {
 
   /** Resolves when it came back from the log, and all before it, and counts. Rejects when this ends before. */
   sent(number: number): Promise<void> {
+    // What a life that has not written yet knows of its numbers, it knows from the log.
+    if (number <= this.#confirmed || this.#core.self?.joinedAt !== this.#joinedAt) return Promise.resolve();
     return new Promise((resolve, reject) => this.#waiters.push({ number, resolve, reject }));
   }
 
@@ -94,8 +96,8 @@ export class OutboxShipper {
   }
 
   async #ship(signal: AbortSignal): Promise<boolean> {
-    const { state } = this.#core;
-    const batch = state.first<MasterEvent>('outbox', WINDOW).map(([key, event]) => ({ number: Number(key), event }));
+    const { state, outbox } = this.#core;
+    const batch = outbox.batch(WINDOW);
     if (batch.length === 0) {
       // Somebody emptied the store under us: there is nothing left to send.
       this.#core.unsent = state.count('outbox');
@@ -107,7 +109,8 @@ export class OutboxShipper {
     const taken = packs.filter((_, index) => results[index]?.status === 'fulfilled').flat();
     const failed = results.find((result) => result.status === 'rejected');
     try {
-      if (taken.length > 0) this.#core.sent(taken.map(({ number }) => number));
+      if (taken.length > 0) outbox.taken(taken.map(({ number }) => number));
+      this.#core.unsent -= taken.length;
     } catch (error) {
       return this.#blocked(error);
     }

@@ -33,8 +33,7 @@ export function settle(
   const keep = keepsRivals(policy, [...(before?.versions ?? []), added]);
   const { record, rivals, known } = admit(before, added, keep);
   const all = [...rivals, added];
-  const merges = mergesByItself(all, policy);
-  const conflict = rivals.length > 0 && !merges ? conflictOf(id, all) : undefined;
+  const conflict = rivals.length > 0 && !mergesByItself(all, policy) ? conflictOf(id, all) : undefined;
   const pending = leavesPending(policy) && conflict !== undefined;
   const rest = { record, conflict, pending, known };
   try {

@@ -4,7 +4,7 @@
  */
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { makeDirectory, resolveOptions } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
 import type { AtomicStoreView, ScanOptions, SpaceMove, SpaceStore, StoreChange } from '../ports/atomic-store.ts';
@@ -14,6 +14,7 @@ import { APPLICATION_ID, SCHEMA_VERSION, SqliteSpaces } from './sqlite-spaces.ts
 import { SqliteView } from './sqlite-view.ts';
 import { checkKey, checkSpace, storeClosed, valueText } from './store-key.ts';
 import { StoreLock } from './store-lock.ts';
+import { TextCache } from './text-cache.ts';
 
 /** Pages in the WAL (4 KiB each) after which a commit also writes them into the file: fewer costs more writing. */
 const CHECKPOINT_PAGES = 4000;
@@ -48,6 +49,10 @@ export class SqliteStore implements SpaceStore {
   readonly #lock: StoreLock;
   readonly #spaces: SqliteSpaces;
   readonly #present: SqliteView;
+  readonly #texts = new TextCache();
+  readonly #dataVersion: StatementSync;
+  /** Changes with each commit of another connection, and only then. */
+  #seenVersion: unknown;
   readonly #snapshots = new Set<SqliteView>();
   #closed = false;
 
@@ -58,6 +63,7 @@ export class SqliteStore implements SpaceStore {
     this.#lock = lock;
     this.#spaces = new SqliteSpaces(database);
     this.#present = new SqliteView(path, database, this.#spaces, () => {});
+    this.#dataVersion = database.prepare('PRAGMA data_version');
   }
 
   /**
@@ -87,7 +93,11 @@ export class SqliteStore implements SpaceStore {
   }
 
   get(space: string, key: string): Json | undefined {
-    return this.#present.get(space, key);
+    const known = this.#texts.get(space, key);
+    if (known !== undefined) return known === null ? undefined : (JSON.parse(known) as Json);
+    const text = this.#present.text(space, key);
+    this.#texts.keep(space, key, text ?? null);
+    return text === undefined ? undefined : (JSON.parse(text) as Json);
   }
 
   commit(changes: readonly StoreChange[], moves: readonly SpaceMove[] = []): void {
@@ -96,8 +106,14 @@ export class SqliteStore implements SpaceStore {
     try {
       this.#database.exec('BEGIN IMMEDIATE');
       for (const move of moves) this.#spaces.move(move);
-      for (const change of changes) this.#carryOut(change);
+      const texts = changes.map((change) => this.#carryOut(change));
       this.#database.exec('COMMIT');
+      if (moves.length > 0) this.#texts.clear();
+      if (!this.#texts.isEmpty)
+        for (let i = 0; i < changes.length; i++) {
+          const { space, key } = changes[i] as StoreChange;
+          this.#texts.committed(space, key, texts[i] ?? null);
+        }
     } catch (error) {
       this.#rollBack();
       throw storeFailure(this.path, error);
@@ -109,6 +125,7 @@ export class SqliteStore implements SpaceStore {
   }
 
   scan(space: string, options?: ScanOptions): readonly (readonly [key: string, value: Json])[] {
+    if (!this.#closed) this.#noticeOthers();
     return this.#present.scan(space, options);
   }
 
@@ -131,6 +148,7 @@ export class SqliteStore implements SpaceStore {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#texts.clear();
     for (const view of this.#snapshots) view.close();
     try {
       this.#present.close();
@@ -139,15 +157,35 @@ export class SqliteStore implements SpaceStore {
     }
   }
 
-  #carryOut({ space, key, value }: StoreChange): void {
+  /** Returns the text that the key has then. */
+  #carryOut({ space, key, value }: StoreChange): string | undefined {
     checkSpace(this.path, space);
     checkKey(this.path, key);
-    if (value === undefined) this.#spaces.find(space)?.remove.run(key);
-    else this.#spaces.ensure(space).put.run(key, valueText(this.path, value));
+    if (value === undefined) {
+      this.#spaces.find(space)?.remove.run(key);
+      return undefined;
+    }
+    const text = valueText(this.path, value);
+    this.#spaces.ensure(space).put.run(key, text);
+    return text;
+  }
+
+  /** The file is this store's alone, but nothing stops a person with a shell: what they changed counts from the next scan on. */
+  #noticeOthers(): void {
+    if (this.#texts.isEmpty) return;
+    let version: unknown;
+    try {
+      version = this.#dataVersion.get()?.data_version;
+    } catch {
+      // What follows meets the same fault, and says so.
+    }
+    if (version === undefined || version !== this.#seenVersion) this.#texts.clear();
+    this.#seenVersion = version;
   }
 
   #rollBack(): void {
     this.#spaces.forget();
+    this.#texts.clear();
     // SQLite has rolled back by itself after some errors, such as a full disk.
     if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
   }

@@ -37,9 +37,14 @@ export class SqliteView implements AtomicStoreView {
   }
 
   get(space: string, key: string): Json | undefined {
+    const text = this.text(space, key);
+    return text === undefined ? undefined : (JSON.parse(text) as Json);
+  }
+
+  /** The value as it is kept. */
+  text(space: string, key: string): string | undefined {
     checkKey(this.#store, key);
-    const row = this.#read(space, (table) => table.get.get(key));
-    return row === undefined ? undefined : (JSON.parse(row.value as string) as Json);
+    return this.#read(space, (table) => table.get.get(key))?.value as string | undefined;
   }
 
   version(space: string, key: string): number {

@@ -9,7 +9,7 @@ import { type SimulationOptions, type SimulationReport, simulate } from './simul
 
 const SCHEDULES = Number(process.env.CANOPY_SIM_SEEDS ?? 60);
 /** A planted mistake must show within so many schedules. */
-const PATIENCE = 120;
+const PATIENCE = 1500;
 
 afterEach(() => {
   vi.restoreAllMocks();

@@ -183,3 +183,19 @@ it('knows that its events are in the log, though a snapshot passed them, and can
   await same(a, b);
   await b.leave();
 });
+
+it('leaves no snapshot with what is not in the log: it may never get there', async () => {
+  const log = new MemoryLog('group');
+  const snapshots = memorySnapshots();
+  const a = await joined('a', log, new Disk(), { snapshots });
+  const b = await joined('b', log);
+  await b.write('x', { by: 'b' }, { ack: 'log' });
+  log.fault = ({ node, operation }) => (node === 'a' && operation === 'append' ? { outcome: 'fail' } : undefined);
+  await a.write('y', { by: 'a' });
+  const taking = expect(a.takeSnapshot()).rejects.toThrow();
+  await until(() => expect(a.getStatus().duplicates + a.getStatus().eventsApplied).toBeGreaterThan(0));
+  await new Promise((resolve) => setImmediate(resolve));
+  await a.close();
+  await taking;
+  expect(await snapshots.latest('group')).toBeUndefined();
+});

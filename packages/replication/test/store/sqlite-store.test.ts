@@ -116,3 +116,39 @@ test('a lock that another program holds is told of; nothing is kept of the commi
   commit();
   expect(store.get('s', 'k')).toBe(2);
 });
+
+test('what was asked for before is what the file has, whatever happened since', () => {
+  const store = opened();
+  const put = (key: string, value: number | undefined) => ({ space: 's', key, value });
+  store.commit([put('a', 1), put('b', 2), put('gone', 3)]);
+  const all = (): unknown[] => ['a', 'b', 'gone', 'never'].map((key) => store.get('s', key));
+  expect(all()).toEqual([1, 2, 3, undefined]);
+  expect(codeOf(() => store.commit([put('a', 9), put('never', 9), put('x'.repeat(2000), 9)]))).toBe(
+    'STATE_STORE_INPUT_INVALID',
+  );
+  expect(all()).toEqual([1, 2, 3, undefined]);
+  store.commit([put('a', 4), put('a', 5), put('gone', undefined), put('never', 6)]);
+  expect(all()).toEqual([5, 2, undefined, 6]);
+  store.commit([{ space: 'incoming', key: 'a', value: { n: 7 } }]);
+  expect(store.get('incoming', 'a')).toEqual({ n: 7 });
+  store.commit([put('b', 8)], [{ from: 'incoming', to: 's' }]);
+  expect(all()).toEqual([{ n: 7 }, 8, undefined, undefined]);
+  expect(store.get('incoming', 'a')).toBeUndefined();
+  (store.get('s', 'a') as { n: number }).n = 0;
+  expect(store.get('s', 'a')).toEqual({ n: 7 });
+});
+
+test("another program's changes count from the next scan on", () => {
+  const store = opened();
+  store.commit(['a', 'b', 'c'].map((key) => ({ space: 's', key, value: 1 })));
+  const all = (): unknown[] => ['a', 'b', 'c'].map((key) => store.get('s', key));
+  expect(all()).toEqual([1, 1, 1]);
+  store.scan('s');
+  expect(all()).toEqual([1, 1, 1]);
+  sql("UPDATE space_1 SET value = '2' WHERE key = 'a'; DELETE FROM space_1 WHERE key = 'b'");
+  expect(store.scan('s')).toEqual([
+    ['a', 2],
+    ['c', 1],
+  ]);
+  expect(all()).toEqual([2, undefined, 1]);
+});

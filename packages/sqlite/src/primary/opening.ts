@@ -11,6 +11,8 @@ export interface PrimaryDeps {
   readonly env: Env;
   readonly log: SegmentLog;
   readonly options: ResolvedSqliteOptions;
+  /** Whether NATS is reached now. Absent: the log is not in NATS. */
+  isConnected?(): boolean;
   onEvent(event: DatabaseEvent): void;
   /** Position, size or problem changed. */
   onChange(): void;

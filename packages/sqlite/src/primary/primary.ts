@@ -34,31 +34,6 @@ import { WakeUp } from './wake-up.ts';
 const UNSETTLED_MS = 50;
 const DISK_FULL = "the disk is full: the WAL can't be copied into the file, and grows until there is room";
 
-export interface PrimaryDeps {
-  readonly path: string;
-  readonly node: string;
-  readonly epoch: Epoch;
-  readonly env: Env;
-  readonly log: SegmentLog;
-  readonly options: ResolvedSqliteOptions;
-  /** Whether NATS is reached now. Absent: the log is not in NATS. */
-  isConnected?(): boolean;
-  onEvent(event: DatabaseEvent): void;
-  /** Position, size or problem changed. */
-  onChange(): void;
-}
-
-export interface PrimaryStart {
-  /** The log's end. */
-  readonly position: Position;
-  /** Where in the WAL that is; undefined: at its start. */
-  readonly cursor: WalCursor | undefined;
-  readonly restartable: boolean;
-  /** Pages of the database at `position`. */
-  readonly commit: number;
-  /** The log is ours already, or is to be taken with what the WAL has after the cursor, or with a full image. */
-  readonly claim: 'done' | 'frames' | 'image';
-}
 export type { PrimaryDeps, PrimaryStart } from './opening.ts';
 
 export class Primary {
@@ -99,8 +74,15 @@ export class Primary {
       isHeld: () => this.#live.isHeld,
       hold: () => this.#live.holdWriters(),
     });
-    const onRefused = (error: CanopyError): void => this.#waiters.fail(error);
-    this.#sender = new Sender({ ...deps, pressure: this.#pressure, position: () => this.#position, onRefused });
+    this.#sender = new Sender({
+      ...deps,
+      pressure: this.#pressure,
+      position: () => this.#position,
+      onMoved: () => {
+        this.#pending = undefined;
+      },
+      onRefused: (error) => this.#waiters.fail(error),
+    });
     this.keeper = new LogKeeper({ ...deps, scratch: join(`${deps.path}-canopy`, 'compaction') });
   }
 
@@ -146,7 +128,8 @@ export class Primary {
   /** Everything that is committed now is in the log, for certain. Cheap: of the WAL its end alone is looked at. */
   get isShipped(): boolean {
     try {
-      return this.#ended === undefined && this.#pending === undefined && this.#live.isReadToEnd;
+      const isRead = this.#pending === undefined && this.#lost === undefined;
+      return this.#ended === undefined && isRead && this.#live.isReadToEnd;
     } catch {
       // A WAL that can't be looked at proves nothing; the next pass says what is wrong with it.
       return false;
@@ -326,41 +309,6 @@ export class Primary {
     // What was committed to another file in this one's place is not in the log: nobody may be told so.
     if (entry.end !== undefined) this.#waiters.stored(entry.end, this.#position, () => this.#live.check());
     if (next.status === 'rejected') throw next.reason;
-  }
-
-  /**
-   * Again and again until the outcome is known. What moved while it was read is given up; but not where an earlier try may
-   * still land, because another entry under its name would be taken for it.
-   */
-  async #append(entry: PendingEntry, signal: AbortSignal): Promise<LogEntry> {
-    const { env, log, epoch, node } = this.#deps;
-    const { txid, kind, bytes, end } = entry;
-    let mayLand = false;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await log.append({ txid, epoch, node, kind, bytes, walChain: end }, { signal });
-      } catch (error) {
-        signal.throwIfAborted();
-        if (hasCode(error, 'SQLITE_IMAGE_MOVED') && !mayLand) this.#pending = undefined;
-        if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST', 'SQLITE_IMAGE_MOVED')) throw error;
-        mayLand ||= hasCode(error, 'SQLITE_APPEND_UNKNOWN');
-        this.#shipFailed(error, attempt);
-        await env.clock.sleep(backoffMs(attempt, RETRY, env.random), { signal });
-      }
-    }
-  }
-
-  #shipFailed(error: unknown, attempt: number): void {
-    this.#problem = `the log does not take transactions: ${messageOf(error)}`;
-    // Nothing may be checkpointed meanwhile: it is the disk that fills.
-    this.#pressure.press(WAL_CAUSE.unshipped);
-    if (this.#pressure.problem !== undefined) this.#problem += `; ${this.#pressure.problem}`;
-    this.#deps.onChange();
-    // Somebody has to do something before it can go on: those who wait are told, the work is tried again all the same.
-    if (hasCode(error, ...REFUSALS)) this.#waiters.fail(error);
-    if (attempt !== 1) return;
-    const code = CanopyError.is(error) ? error.code : 'SHIP_FAILED';
-    this.#deps.onEvent({ type: 'warning', code, message: this.#problem });
   }
 
   /** What it finds is shipped by the next pass. */

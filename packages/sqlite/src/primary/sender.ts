@@ -38,6 +38,8 @@ export interface SenderDeps {
   onEvent(event: DatabaseEvent): void;
   /** `problem` changed. */
   onChange(): void;
+  /** The present entry is given up: what it was read from has moved. */
+  onMoved(): void;
   /** Somebody has to do something before it can go on; it is tried again all the same. */
   onRefused(error: CanopyError): void;
 }
@@ -57,13 +59,18 @@ export class Sender {
     return this.#isToldAway && this.#deps.isConnected?.() === false ? AWAY : this.#problem;
   }
 
-  /** One at a time. Throws SQLITE_FENCED, SQLITE_LOG_LOST, and the signal's reason. */
+  /**
+   * One at a time. Throws SQLITE_FENCED, SQLITE_LOG_LOST, the signal's reason, and SQLITE_IMAGE_MOVED for what moved while it
+   * was read: it is given up, but not where an earlier try may still land, because another entry under its name would be
+   * taken for it.
+   */
   async send(entry: PendingEntry, signal: AbortSignal): Promise<LogEntry> {
-    const { env, log, epoch, node, onEvent } = this.#deps;
+    const { env, log, epoch, node, onEvent, onMoved } = this.#deps;
     const { txid, kind, bytes, end } = entry;
     const startedAt = env.clock.monotonic();
     this.#isToldAway = false;
     using _watch = this.#watchConnection();
+    let mayLand = false;
     for (let attempt = 0; ; attempt++) {
       try {
         const stored = await log.append({ txid, epoch, node, kind, bytes, walChain: end }, { signal });
@@ -74,7 +81,9 @@ export class Sender {
         return stored;
       } catch (error) {
         signal.throwIfAborted();
-        if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST')) throw error;
+        if (hasCode(error, 'SQLITE_IMAGE_MOVED') && !mayLand) onMoved();
+        if (hasCode(error, 'SQLITE_FENCED', 'SQLITE_LOG_LOST', 'SQLITE_IMAGE_MOVED')) throw error;
+        mayLand ||= hasCode(error, 'SQLITE_APPEND_UNKNOWN');
         this.#failed(error, attempt);
         await env.clock.sleep(backoffMs(attempt, RETRY, env.random), { signal });
       }
