@@ -1,10 +1,11 @@
 /**
  * Finds and repairs what masters should have in common and have not: a lost or damaged file, a mistake of ours. One tells what it
  * has seen and a hash for each of 64 groups of entities; who has seen as much, finds another hash, and has nothing newer in that group
- * sends its records of the group, and the first one answers with its own. Records are joined, so repeating is harmless.
+ * sends its records of the group, and the first one answers with its own. Records are joined, so repeating is harmless. Writes go on
+ * meanwhile: a group that has more in it than the clock beside its hash is not compared.
  */
 import { createHash } from 'node:crypto';
-import { messageOf } from '@canopy/core';
+import { type Env, messageOf } from '@canopy/core';
 import type { Json } from '../ports/event-log.ts';
 import { canonicalText } from '../values/canonical.ts';
 import { compareVersions, covers, type EntityRecord, isTombstone, joinRecords } from './entity-record.ts';
@@ -12,6 +13,7 @@ import { type ClockRecord, readClock } from './event.ts';
 import type { Listeners } from './listeners.ts';
 import type { MasterCore } from './master-core.ts';
 import { keepsRivals, type Policy } from './policy.ts';
+import { inSlices } from './slices.ts';
 
 const GROUPS = 64;
 const REPAIR_BYTES = 256 * 1024;
@@ -21,6 +23,7 @@ export interface DigestEvent {
   readonly type: 'digest';
   readonly masterId: string;
   readonly vectorClock: ClockRecord;
+  /** Empty: of this one nothing is said. */
   readonly groups: readonly string[];
 }
 
@@ -35,6 +38,14 @@ export interface RepairEvent {
   readonly records: readonly (readonly [id: string, record: EntityRecord])[];
 }
 
+export interface AntiEntropyDeps {
+  readonly core: MasterCore;
+  readonly policy: () => Policy;
+  readonly listeners: Listeners;
+  readonly append: (event: Json) => Promise<void>;
+  readonly env: Env;
+}
+
 export class AntiEntropy {
   readonly #core: MasterCore;
   readonly #policy: () => Policy;
@@ -42,26 +53,50 @@ export class AntiEntropy {
   readonly #append: (event: Json) => Promise<void>;
   #work: Promise<void> = Promise.resolve();
   #queued = 0;
+  readonly #env: Env;
+  /** When somebody last asked for a comparison, or this began; monotonic, ms. */
+  #askedAt: number;
 
-  constructor(core: MasterCore, policy: () => Policy, listeners: Listeners, append: (event: Json) => Promise<void>) {
+  constructor({ core, policy, listeners, append, env }: AntiEntropyDeps) {
     this.#core = core;
     this.#policy = policy;
     this.#listeners = listeners;
     this.#append = append;
+    this.#env = env;
+    this.#askedAt = env.clock.monotonic();
+  }
+
+  /** Asks for a comparison wherever nobody has for so long, until the signal aborts. One master's question is enough for all. */
+  async run(intervalMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#env;
+    while (!signal.aborted) {
+      const sinceMs = clock.monotonic() - this.#askedAt;
+      // Who asks first is left to chance, so that not all do.
+      const pauseMs = Math.max(0, intervalMs - sinceMs) + (random.next() * intervalMs) / 10;
+      await clock.sleep(pauseMs, { signal }).catch(() => {});
+      if (signal.aborted || this.#core.failure !== undefined) return;
+      if (clock.monotonic() - this.#askedAt < intervalMs) continue;
+      this.#askedAt = clock.monotonic();
+      if (!this.#core.isMember || !this.#hasOthers()) continue;
+      await this.publish(signal).catch((error) => log.debug('comparison_failed', { problem: messageOf(error) }));
+    }
   }
 
   /** Tells the others what there is here. */
-  async publish(): Promise<void> {
+  async publish(signal?: AbortSignal): Promise<void> {
     this.#core.flush();
     const masterId = this.#core.self?.masterId ?? '';
     const vectorClock = this.#core.order.record();
-    const groups = this.#groups().map(({ hash }) => hash);
+    const groups = (await this.#groups(signal)).map(({ hash, seen }) =>
+      covers(vectorClock, { seen, versions: [] }) ? hash : '',
+    );
     await this.#append({ type: 'digest', masterId, vectorClock, groups } satisfies DigestEvent as unknown as Json);
   }
 
   /** One at a time; more than a few that wait are dropped, as the next comparison will find the same. */
   receive(event: unknown): void {
     const { type, masterId } = event as DigestEvent | RepairEvent;
+    if (type === 'digest') this.#askedAt = this.#env.clock.monotonic();
     if (masterId === this.#core.self?.masterId || this.#queued > 8) return;
     this.#queued += 1;
     const run =
@@ -79,8 +114,9 @@ export class AntiEntropy {
     this.#core.flush();
     const mine = this.#core.order.record();
     for (const master of Object.keys(theirs)) if ((mine[master] ?? 0) < (theirs[master] as number)) return;
-    for (const [group, { hash, seen }] of this.#groups().entries())
-      if (hash !== groups[group] && covers(theirs, { seen, versions: [] })) await this.#send(group, masterId);
+    for (const [group, { hash, seen }] of (await this.#groups()).entries())
+      if (groups[group] !== '' && hash !== groups[group] && covers(theirs, { seen, versions: [] }))
+        await this.#send(group, masterId);
   }
 
   async #repair({ masterId, to, group, vectorClock, records }: RepairEvent): Promise<void> {
@@ -121,7 +157,7 @@ export class AntiEntropy {
       records = [];
       bytes = 0;
     };
-    for (const page of this.#core.state.pages<EntityRecord>('entities'))
+    for await (const page of this.#pages())
       for (const [id, record] of page) {
         if (groupOf(id) !== group) continue;
         const size = JSON.stringify(record).length;
@@ -132,12 +168,21 @@ export class AntiEntropy {
     await send(true);
   }
 
-  #groups(): { hash: string; seen: Record<string, number> }[] {
+  #hasOthers(): boolean {
+    const { members, self } = this.#core;
+    return members.list().some(({ masterId, active }) => active && masterId !== self?.masterId);
+  }
+
+  #pages(signal?: AbortSignal) {
+    return inSlices(this.#core.state.pages<EntityRecord>('entities'), this.#env.clock, signal);
+  }
+
+  async #groups(signal?: AbortSignal): Promise<{ hash: string; seen: Record<string, number> }[]> {
     const groups = Array.from({ length: GROUPS }, () => ({
       sum: Buffer.alloc(16),
       seen: {} as Record<string, number>,
     }));
-    for (const page of this.#core.state.pages<EntityRecord>('entities'))
+    for await (const page of this.#pages(signal))
       for (const [id, record] of page) {
         const group = groups[groupOf(id)] as (typeof groups)[number];
         for (const author of Object.keys(record.seen))

@@ -37,7 +37,7 @@ export class DurableReplica implements Replica {
   #subscribed: Promise<void> | undefined;
   #progress = Promise.withResolvers<void>();
   #reported = '';
-  #future: { cancel(): void } | undefined;
+  #future: { readonly at: number; cancel(): void } | undefined;
 
   constructor(settings: MultiMasterSettings, policy: () => Policy, listeners: Listeners, env: Env) {
     this.#settings = settings;
@@ -49,7 +49,8 @@ export class DurableReplica implements Replica {
     this.#shipper = new OutboxShipper(this.#core, this.#log, env, (problem) =>
       listeners.emit('outboxBlocked', { problem, waiting: this.#core.unsent }),
     );
-    this.#compare = new AntiEntropy(this.#core, policy, listeners, (event) => this.#append(event));
+    const append = (event: Json): Promise<void> => this.#append(event);
+    this.#compare = new AntiEntropy({ core: this.#core, policy, listeners, append, env });
     this.#tasks = new TaskGroup((error) => this.#core.fail(error));
     this.#core.onFailure = () => this.#onProgress();
     this.#tasks.signal.addEventListener('abort', () => this.#onProgress());
@@ -137,6 +138,13 @@ export class DurableReplica implements Replica {
     while (this.#core.unsent > 0) await this.#env.clock.sleep(10, { signal: this.#tasks.signal });
   }
 
+  /** Resolves when what was written here by now came back from the log, and counts. */
+  async #inLog(): Promise<void> {
+    const { self, failure } = this.#core;
+    if (failure !== undefined) throw failure;
+    if (self !== undefined) await this.#shipper.sent(self.counter);
+  }
+
   /** Says that a master has left: this one, or one that is gone for good. */
   async announceLeave(masterId: string): Promise<void> {
     const by = this.#settings.masterId;
@@ -158,14 +166,18 @@ export class DurableReplica implements Replica {
     const { snapshots, masterId } = this.#settings;
     if (snapshots === undefined)
       throw replicationErrors.create('MASTER_NOT_DURABLE', { masterId, what: 'a snapshot needs a snapshot store;' });
-    const info = await takeSnapshot(this.#core, snapshots, this.#log.name, this.#tasks.signal);
+    const info = await takeSnapshot(this.#core, snapshots, this.#log.name, {
+      clock: this.#env.clock,
+      inLog: () => this.#inLog(),
+      signal: this.#tasks.signal,
+    });
     if (trim) await this.#log.trim(info.sequence, { signal: this.#tasks.signal });
     return info;
   }
 
   /** Asks the others to compare their state with this one's; differences are repaired as the answers come. */
   compare(): Promise<void> {
-    return this.#compare.publish();
+    return this.#compare.publish(this.#tasks.signal);
   }
 
   async close(): Promise<void> {
@@ -186,6 +198,8 @@ export class DurableReplica implements Replica {
     this.#tasks.run('read', (each) => this.#reader.run(each));
     this.#tasks.run('ship', (each) => this.#ship(each));
     this.#tasks.run('report', (each) => this.#report(each));
+    const { antiEntropyIntervalMs } = this.#settings;
+    if (antiEntropyIntervalMs > 0) this.#tasks.run('compare', (each) => this.#compare.run(antiEntropyIntervalMs, each));
     if (wasMember) return;
     while (!this.#core.isMember && this.#core.failure === undefined && !signal.aborted) await this.#progress.promise;
     if (this.#core.failure !== undefined) throw this.#core.failure;
@@ -226,8 +240,11 @@ export class DurableReplica implements Replica {
     if (snapshots === undefined) return false;
     const options = { first, policy: this.#policy(), signal };
     const restored = await loadSnapshot(this.#core, snapshots, this.#log.name, options);
-    if (restored) this.#listeners.emit('resync', { reason: 'trimmed', masterId });
-    return restored;
+    if (!restored) return false;
+    this.#listeners.emit('resync', { reason: 'trimmed', masterId });
+    this.#core.drain();
+    this.#core.flush();
+    return true;
   }
 
   /** Only a member may send: others would take its events for those of an earlier life. */
@@ -285,9 +302,16 @@ export class DurableReplica implements Replica {
 
   #watchFuture(): void {
     const { heldForMs } = this.#core;
+    const { clock } = this.#env;
+    const pauseMs = Math.min(FUTURE_CHECK_MS, (heldForMs ?? 0) + 1);
+    const at = clock.monotonic() + pauseMs;
+    // One that is sooner stays: else whatever comes from the log would put it off, for ever.
+    if (this.#future !== undefined && heldForMs !== undefined && this.#future.at <= at) return;
     this.#future?.cancel();
+    this.#future = undefined;
     if (heldForMs === undefined || this.#tasks.signal.aborted) return;
     const run = (): void => {
+      this.#future = undefined;
       this.#core.drain();
       try {
         this.#core.flush();
@@ -297,6 +321,7 @@ export class DurableReplica implements Replica {
       }
       this.#onProgress();
     };
-    this.#future = this.#env.clock.timer(Math.min(FUTURE_CHECK_MS, heldForMs + 1), run, { background: true });
+    const timer = clock.timer(pauseMs, run, { background: true });
+    this.#future = { at, cancel: () => timer.cancel() };
   }
 }

@@ -321,7 +321,7 @@ export class MultiMasterManager {
     await this.#durable('removeMaster()').announceLeave(masterId);
   }
 
-  /** Puts the state into the snapshot store, for masters that join late; `trim`: then removes from the log what it covers. */
+  /** Puts the state into the snapshot store, for masters that join late, once all of it is in the log (bound that with `close()`); `trim`: then removes from the log what it covers. */
   async takeSnapshot(options: { readonly trim?: boolean } = {}): Promise<SnapshotInfo> {
     return this.#durable('takeSnapshot()').snapshot(options.trim === true);
   }

@@ -24,7 +24,7 @@ import { judgeLife } from './own-life.ts';
 import { entityOf, isOpen, type Policy, show } from './policy.ts';
 import { type ApplyResult, type LocalWrite, typeOf } from './replica.ts';
 import { settle } from './settlement.ts';
-import { excessOf, hlcText, stampAfter, takeOver } from './stamps.ts';
+import { excessOf, hlcText, latestHlc, stampAfter, takeOver } from './stamps.ts';
 import { StoredWaiting } from './stored-waiting.ts';
 import { forgetDeletes } from './tombstones.ts';
 
@@ -45,8 +45,8 @@ export class MasterCore {
   /** Why this master can't go on. */
   failure: Error | undefined;
   onFailure: (() => void) | undefined;
-  /** An event of this life came back from the log, and counts. */
-  onReadBack: ((number: number) => void) | undefined;
+  /** An event of this life came back from the log, and counts; `andBefore`: so do all before it. */
+  onReadBack: ((number: number, andBefore?: boolean) => void) | undefined;
   /** When held events may take effect, ms from the time it was set; undefined: none is held. */
   heldForMs: number | undefined;
   readonly #waiting: StoredWaiting;
@@ -80,10 +80,7 @@ export class MasterCore {
     this.position = reader?.position ?? 0;
     this.logCreatedAt = reader?.logCreatedAt ?? 0;
     this.collected = reader?.collected ?? {};
-    const floor = [self?.hlc, reader?.hlc]
-      .filter((hlc) => typeof hlc === 'string')
-      .sort()
-      .at(-1);
+    const floor = latestHlc(self?.hlc, reader?.hlc);
     this.clock = new HybridClock({ nodeId: masterId, maxDrift: settings.maxDriftMs, floor }, env);
     this.unsent = this.state.count('outbox');
     this.#waiting = new StoredWaiting(this.state);
@@ -261,10 +258,13 @@ export class MasterCore {
     if (verdict === 'removed') this.fail(replicationErrors.create('MASTER_REMOVED', { masterId }));
   }
 
-  /** A snapshot's members, order and position are here now. It may have passed this master's own announcement. */
-  passed(): void {
+  /** A snapshot's members, order and position are here now. It may have passed this master's own events, and its announcement. */
+  passed(seen: ClockRecord): void {
     const { masterId } = this.#settings;
-    for (const author of this.#waiting.authors) this.#waiting.forgetSeen(author, this.order.seen(author));
+    for (const author of this.#waiting.authors)
+      for (const number of this.#waiting.forgetSeen(author, this.order.seen(author)))
+        if (author === masterId) this.onReadBack?.(number);
+    this.onReadBack?.(seen[masterId] ?? 0, true);
     const known = this.members.get(masterId);
     if (this.self === undefined || this.self.joinedAt > 0) this.checkMembership();
     else if (known?.incarnation === this.self.incarnation) this.#announced(this.self, known.joinedAt ?? this.position);

@@ -1,7 +1,10 @@
 /**
  * A master's state as lines, so that others need not read all history. It is taken page by page while writes go on: the first line says
- * where the log is to be read from, and records may know more than that, which joining them again does not change.
+ * where the log is to be read from, and records may know more than that, which joining them again does not change. What the first line
+ * says, what waited then, and that it was all stored, are of one moment. It is there once all of it is in the log: what a lost disk had not
+ * sent must not live on in a snapshot.
  */
+import type { Clock } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
 import type { SnapshotInfo, SnapshotStore } from '../ports/snapshot-store.ts';
 import type { CausalOrderState } from './causal-order.ts';
@@ -10,6 +13,7 @@ import type { ClockRecord, MasterEvent } from './event.ts';
 import type { MasterCore } from './master-core.ts';
 import { Members, type MembersState } from './members.ts';
 import { keepsRivals, type Policy } from './policy.ts';
+import { inSlices } from './slices.ts';
 
 /** Do not change: it is stored. */
 interface Header {
@@ -27,14 +31,17 @@ export async function takeSnapshot(
   core: MasterCore,
   store: SnapshotStore,
   namespace: string,
-  signal?: AbortSignal,
+  { clock, inLog, signal }: { clock: Clock; inLog: () => Promise<void>; signal?: AbortSignal },
 ): Promise<SnapshotInfo> {
   core.flush();
   const { position: sequence, logCreatedAt } = core;
-  return store.put({ namespace, sequence, epoch: 0, logCreatedAt }, lines(core), { signal });
+  const first = beginning(core);
+  const entities = inSlices(core.state.pages<EntityRecord>('entities'), clock, signal);
+  return store.put({ namespace, sequence, epoch: 0, logCreatedAt }, lines(first, entities, inLog), { signal });
 }
 
-function* lines(core: MasterCore): Generator<string> {
+/** The header, and what waits. */
+function beginning(core: MasterCore): string[] {
   const { position, logCreatedAt, collected } = core;
   const header: Header = {
     v: 1,
@@ -45,13 +52,23 @@ function* lines(core: MasterCore): Generator<string> {
     collected,
   };
   const waiting = [...core.state.pages<MasterEvent>('waiting')].flat();
-  yield JSON.stringify(header);
-  for (const entry of waiting) yield JSON.stringify(['waiting', ...entry]);
-  for (const page of core.state.pages<EntityRecord>('entities'))
-    for (const entry of page) yield JSON.stringify(['entity', ...entry]);
+  return [JSON.stringify(header), ...waiting.map((entry) => JSON.stringify(['waiting', ...entry]))];
 }
 
-/** Joins the newest snapshot that reaches `first` with what is here; false when there is none. Commits as it goes. */
+async function* lines(
+  first: readonly string[],
+  entities: AsyncIterable<readonly (readonly [id: string, record: EntityRecord])[]>,
+  inLog: () => Promise<void>,
+): AsyncGenerator<string> {
+  yield* first;
+  for await (const page of entities) for (const entry of page) yield JSON.stringify(['entity', ...entry]);
+  await inLog();
+}
+
+/**
+ * Joins the newest snapshot that reaches `first` with what is here; false when there is none. Commits as it goes. What waited for it is still
+ * to be drained.
+ */
 export async function loadSnapshot(
   core: MasterCore,
   store: SnapshotStore,
@@ -85,8 +102,7 @@ export async function loadSnapshot(
   core.members = new Members(header.members);
   core.collected = header.collected;
   core.position = Math.max(core.position, header.position);
-  core.passed();
-  core.drain();
+  core.passed(header.order.seen);
   core.flush();
   return true;
 }

@@ -41,9 +41,16 @@ export interface MultiMasterConfig {
   readonly snapshots?: SnapshotStore;
   /** With a log: how often this master tells what it has seen, when that changed; tombstones go by it. Default 30 s. */
   readonly reportInterval?: Duration;
+  /**
+   * With a log: how often the masters compare their states, as `compareState()` does; one of them asks for all. Each reads all of its store for
+   * that, in slices. 0: never. Default 1 h.
+   */
+  readonly antiEntropyInterval?: Duration;
 }
 
-export interface MultiMasterSettings extends Omit<MultiMasterConfig, 'applyTimeout' | 'maxDrift' | 'reportInterval'> {
+type Durations = 'applyTimeout' | 'maxDrift' | 'reportInterval' | 'antiEntropyInterval';
+
+export interface MultiMasterSettings extends Omit<MultiMasterConfig, Durations> {
   readonly durable: boolean;
   /** The master's id where it is a name, for the hybrid clock. */
   readonly clockName: string;
@@ -55,6 +62,8 @@ export interface MultiMasterSettings extends Omit<MultiMasterConfig, 'applyTimeo
   readonly conflictHistory: number;
   readonly join: 'baseline' | 'wait';
   readonly reportIntervalMs: number;
+  /** 0: never. */
+  readonly antiEntropyIntervalMs: number;
 }
 
 /** Throws OPTIONS_INVALID. */
@@ -95,6 +104,7 @@ export function resolveMultiMaster(config: MultiMasterConfig): MultiMasterSettin
       conflictHistory: read.integer('conflictHistory', { default: 1000, min: 1 }),
       join: read.oneOf('join', ['baseline', 'wait'], { default: 'baseline' }),
       reportIntervalMs: read.durationMs('reportInterval', { default: 30_000, minMs: 10 }),
+      antiEntropyIntervalMs: read.durationMs('antiEntropyInterval', { default: 3_600_000, minMs: 0 }),
     };
   });
 }

@@ -46,7 +46,7 @@ export class OutboxShipper {
     const [first] = core.state.first<MasterEvent>('outbox', 1);
     this.#confirmed = first === undefined ? (core.self?.counter ?? 0) : Number(first[0]) - 1;
     this.#joinedAt = core.self?.joinedAt ?? 0;
-    core.onReadBack = (number) => this.#readBack(number);
+    core.onReadBack = (number, andBefore) => this.#readBack(number, andBefore);
   }
 
   /** The last attempt failed. */
@@ -72,6 +72,8 @@ export class OutboxShipper {
 
   /** Resolves when it came back from the log, and all before it, and counts. Rejects when this ends before. */
   sent(number: number): Promise<void> {
+    // What a life that has not written yet knows of its numbers, it knows from the log.
+    if (number <= this.#confirmed || this.#core.self?.joinedAt !== this.#joinedAt) return Promise.resolve();
     return new Promise((resolve, reject) => this.#waiters.push({ number, resolve, reject }));
   }
 
@@ -138,8 +140,11 @@ export class OutboxShipper {
   }
 
   /** Only this tells that an event counts: the log also takes those of a master that has been replaced, and nobody applies them. */
-  #readBack(number: number): void {
-    if (number > this.#confirmed) this.#ahead.add(number);
+  #readBack(number: number, andBefore = false): void {
+    if (andBefore) {
+      for (const each of this.#ahead) if (each <= number) this.#ahead.delete(each);
+      this.#confirmed = Math.max(this.#confirmed, number);
+    } else if (number > this.#confirmed) this.#ahead.add(number);
     while (this.#ahead.delete(this.#confirmed + 1)) this.#confirmed += 1;
     this.#waiters = this.#waiters.filter((waiter) => {
       if (waiter.number > this.#confirmed) return true;

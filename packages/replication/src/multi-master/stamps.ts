@@ -36,3 +36,11 @@ export function takeOver(clock: HybridClock, { wallMs, counter }: Change): void 
 export function hlcText(wallMs: number, counter: number, nodeId: string): string {
   return formatHybridTimestamp({ wallMs, counter, nodeId });
 }
+
+/** Of texts of hybrid timestamps, where there are any. */
+export function latestHlc(...texts: readonly (string | null | undefined)[]): string | undefined {
+  return texts
+    .filter((text) => typeof text === 'string')
+    .sort()
+    .at(-1);
+}

@@ -52,13 +52,16 @@ export class StoredWaiting {
     this.#count(author, -1);
   }
 
-  /** What has taken effect by other means, up to this number. */
-  forgetSeen(author: string, seen: number): void {
+  /** What has taken effect by other means, up to this number. Returns the numbers of what waited. */
+  forgetSeen(author: string, seen: number): number[] {
+    const forgotten: number[] = [];
     for (const key of this.#state.keys('waiting', `${author} `)) {
       if (key > waitingKey(author, seen)) continue;
       this.#state.set('waiting', key, undefined);
       this.#count(author, -1);
+      forgotten.push(Number(key.slice(author.length + 1)));
     }
+    return forgotten;
   }
 
   /**

@@ -41,6 +41,13 @@ it.for(['crdt', 'manual', 'custom'] as const)('converge under %s too', async (st
   expect(reports.filter(({ violations }) => violations.length > 0)).toEqual([]);
 });
 
+it.for(['lww', 'manual'] as const)('converge while masters come, go and take snapshots, under %s', async (strategy) => {
+  const reports = await run(Math.ceil(SCHEDULES / 5), { strategy, changing: true });
+  expect(reports.filter(({ violations }) => violations.length > 0)).toEqual([]);
+  for (const what of ['snapshots', 'left', 'trimmed'])
+    expect(reports.filter(({ counts }) => (counts[what] ?? 0) > 0).length, what).toBeGreaterThan(SCHEDULES / 20);
+});
+
 it('repeat exactly from their seed', async () => {
   expect(await simulate({ seed: 3 })).toEqual(await simulate({ seed: 3 }));
 });

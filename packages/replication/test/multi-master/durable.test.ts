@@ -364,3 +364,26 @@ it('knows from a snapshot which conflicts wait for a decision', async () => {
   await same(a, b, c);
   for (const master of [a, b, c]) expect(await master.getPendingConflicts()).toEqual([]);
 });
+
+it('lets what it held take effect in time, however much else comes from the log', async () => {
+  const log = new MemoryLog('group');
+  const a = await joined('a', log);
+  const z = log.connect('z');
+  await z.append({ type: 'join', masterId: 'z', incarnation: 'i' }, { topic: 'mm.z' });
+  const event = {
+    type: 'write',
+    masterId: 'z',
+    entityId: 'x',
+    entityType: 'Entity',
+    data: {},
+    vectorClock: { z: 1 },
+    timestamp: Date.now() + 60_500,
+    incarnation: 'i',
+  };
+  await z.append(event, { topic: 'mm.z' });
+  const report = { type: 'report', masterId: 'z', incarnation: 'i', vectorClock: { z: 1 }, timestamp: 0 };
+  await until(async () => {
+    await z.append(report, { topic: 'mm.z' });
+    expect(await a.read('x')).not.toBeNull();
+  });
+});

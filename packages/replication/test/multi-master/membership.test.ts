@@ -163,3 +163,39 @@ it('does not keep what it held, when a snapshot has it', async () => {
   expect(await b.read('x')).not.toBeNull();
   expect([...(disk.spaces.get('waiting')?.keys() ?? [])].filter((key) => key.startsWith('z '))).toEqual([]);
 });
+
+it('knows that its events are in the log, though a snapshot passed them, and can leave', async () => {
+  const log = new MemoryLog('group');
+  const snapshots = memorySnapshots();
+  const a = await joined('a', log, new Disk(), { snapshots });
+  const disk = new Disk();
+  const b = await joined('b', log, disk, { snapshots });
+  await b.write('x', { i: 0 }, { ack: 'log' });
+  // It can send, and not read.
+  log.fault = ({ node, operation }) => (node === 'b' && operation === 'deliver' ? { outcome: 'fail' } : undefined);
+  const writing = [1, 2].map((i) => b.write('x', { i }, { ack: 'log' }));
+  await until(async () => expect((await a.read('x'))?.data).toEqual({ i: 2 }));
+  for (let i = 0; i < 3; i++) await a.write('y', { i }, { ack: 'log' });
+  await a.takeSnapshot({ trim: true });
+  await a.write('z', {}, { ack: 'log' });
+  log.fault = undefined;
+  await Promise.all(writing);
+  await same(a, b);
+  await b.leave();
+});
+
+it('leaves no snapshot with what is not in the log: it may never get there', async () => {
+  const log = new MemoryLog('group');
+  const snapshots = memorySnapshots();
+  const a = await joined('a', log, new Disk(), { snapshots });
+  const b = await joined('b', log);
+  await b.write('x', { by: 'b' }, { ack: 'log' });
+  log.fault = ({ node, operation }) => (node === 'a' && operation === 'append' ? { outcome: 'fail' } : undefined);
+  await a.write('y', { by: 'a' });
+  const taking = expect(a.takeSnapshot()).rejects.toThrow();
+  await until(() => expect(a.getStatus().duplicates + a.getStatus().eventsApplied).toBeGreaterThan(0));
+  await new Promise((resolve) => setImmediate(resolve));
+  await a.close();
+  await taking;
+  expect(await snapshots.latest('group')).toBeUndefined();
+});

@@ -7,8 +7,10 @@ import { type Clock, type Random, seededRandom, systemEnv } from '@canopy/core';
 import { settle, VirtualClock } from '@canopy/core/testing';
 import {
   type ConflictStrategy,
+  type LogEvent,
   type MasterEvent,
   MemoryLog,
+  MemorySnapshots,
   type MergeFn,
   MultiMasterManager,
 } from '../../src/index.ts';
@@ -23,6 +25,8 @@ export interface SimulationOptions {
   readonly onRestart?: (disk: Disk, masterId: string) => void;
   /** False: what is not quiet after five minutes never will be. Default: 40 minutes, for clocks that were far ahead. */
   readonly patient?: boolean;
+  /** Masters take snapshots and trim the log, leave and come back, and compare their states often. Default: no. */
+  readonly changing?: boolean;
   /** Changes commits: a planted mistake. */
   readonly tamper?: Disk['tamper'];
 }
@@ -39,6 +43,8 @@ interface Node {
   disk: Disk;
   life: number;
   alive: boolean;
+  /** On its way out of the group, and back in. */
+  leaving: boolean;
   master: MultiMasterManager | undefined;
   store: { die(): void } | undefined;
   cut: boolean;
@@ -76,6 +82,9 @@ class Simulation {
   readonly #random: Random;
   readonly #clock = new VirtualClock();
   readonly #log: MemoryLog;
+  /** Also what was trimmed away. */
+  readonly #history: LogEvent[] = [];
+  readonly #snapshots: MemorySnapshots;
   readonly #nodes: Node[];
   readonly #violations = new Set<string>();
   readonly #counts: Record<string, number> = {};
@@ -89,6 +98,8 @@ class Simulation {
     this.#options = options;
     this.#random = seededRandom(`masters ${options.seed}`);
     this.#log = new MemoryLog('group', { clock: this.#clock });
+    this.#log.onAppend(() => this.#history.push(this.#log.events.at(-1) as LogEvent));
+    this.#snapshots = new MemorySnapshots({ clock: this.#clock });
     const size = 3 + this.#random.int(3);
     this.#nodes = Array.from({ length: size }, (_, i) => ({
       id: `m${i}`,
@@ -96,6 +107,7 @@ class Simulation {
       disk: new Disk(),
       life: 0,
       alive: false,
+      leaving: false,
       master: undefined,
       store: undefined,
       cut: false,
@@ -121,9 +133,10 @@ class Simulation {
 
   async #act(): Promise<void> {
     const node = this.#nodes[this.#random.int(this.#nodes.length)] as Node;
+    if (this.#options.changing === true && node.alive && this.#random.int(100) < 6) return this.#change(node);
     const dice = this.#random.int(100);
     if (!node.alive) {
-      if (dice < 50) this.#start(node);
+      if (dice < 50 && !node.leaving) this.#start(node);
     } else if (dice < 68) await this.#write(node, node);
     else if (dice < 72) await this.#write(node, node.former);
     else if (dice < 74) this.#giveUp(node);
@@ -138,6 +151,30 @@ class Simulation {
       node.clock.rate = 1 + (this.#random.next() - 0.5) / 100;
       this.#count('drifts');
     }
+  }
+
+  #change(node: Node): void {
+    const { master } = node;
+    const dice = this.#random.int(4);
+    if (dice === 0) void master?.compareState().catch(() => {});
+    if (dice === 1 || dice === 2) {
+      const trim = this.#random.int(2) === 0;
+      void master?.takeSnapshot({ trim }).then(
+        () => this.#count('snapshots'),
+        () => {},
+      );
+    }
+    if (dice < 3) return;
+    node.alive = false;
+    node.leaving = true;
+    node.master = undefined;
+    const left = master?.leave().then(
+      () => this.#count('left'),
+      () => master.close(),
+    );
+    void left?.finally(() => {
+      node.leaving = false;
+    });
   }
 
   async #write(node: Node, writer: Pick<Node, 'master' | 'disk' | 'seen'> | undefined): Promise<void> {
@@ -169,7 +206,7 @@ class Simulation {
   }
 
   #start(node: Node): void {
-    const { strategy, mergeFn } = this.#options;
+    const { strategy, mergeFn, changing = false } = this.#options;
     node.life += 1;
     node.alive = true;
     if (node.life > 1 && node.disk.commits > 0) this.#options.onRestart?.(node.disk, node.id);
@@ -183,6 +220,7 @@ class Simulation {
         pipeline: this.#log.connect(`${node.id}#${node.life}`),
         stateManager: store,
         reportInterval: 300,
+        ...(changing ? { antiEntropyInterval: 60_000, snapshots: this.#snapshots } : {}),
         ...(strategy === undefined ? {} : { conflictStrategy: strategy }),
         ...(mergeFn === undefined ? {} : { mergeFn: mergeFn(node.id) }),
       },
@@ -196,6 +234,10 @@ class Simulation {
     master.on('eventApplied', ({ masterId, number, entityId }) =>
       this.#applied({ id: node.id, seen }, masterId, number, entityId),
     );
+    master.on('resync', ({ reason }) => {
+      this.#count(reason);
+      if (reason === 'trimmed') Object.assign(seen, master.getVectorClock().toJSON());
+    });
     master.on('conflictDetected', () => this.#count('conflicts'));
     master.on('rejected', () => this.#count('rejected'));
     master.on('failed', ({ error }) => void this.#failed(node, master, error));
@@ -287,6 +329,7 @@ class Simulation {
     this.#calm = true;
     for (const node of this.#nodes) {
       node.cut = false;
+      while (node.leaving) await this.#clock.advance(100);
       if (!node.alive) this.#start(node);
     }
     // Wall clocks that ran ahead are corrected by waiting: nothing of the future stays so for ever.
@@ -329,10 +372,10 @@ class Simulation {
 
   /** The events that count, by the rules of the log alone: of each author's announced life, each number once. */
   #accepted(): Map<string, MasterEvent> {
-    const lives = new Map<string, { readonly incarnation: string; readonly at: number }>();
+    const lives = new Map<string, { readonly incarnation: string; readonly at: number; readonly active: boolean }>();
     const events = new Map<string, MasterEvent>();
     const numbers = new Set<string>();
-    const all = this.#log.events.flatMap(({ event, sequence }) =>
+    const all = this.#history.flatMap(({ event, sequence }) =>
       unpacked(event).map((one) => ({ event: one, sequence })),
     );
     for (const { event, sequence } of all) {
@@ -343,8 +386,10 @@ class Simulation {
       };
       const life = lives.get(each.masterId);
       // One that had not known of the present life comes too late.
-      if (each.type === 'join' && life?.incarnation !== each.incarnation && each.since >= (life?.at ?? 0)) {
-        lives.set(each.masterId, { incarnation: each.incarnation, at: sequence });
+      const joins = each.type === 'join' && life?.incarnation !== each.incarnation && each.since >= (life?.at ?? 0);
+      const leaves = each.type === 'leave' && life?.incarnation === each.incarnation;
+      if (joins || leaves) {
+        lives.set(each.masterId, { incarnation: each.incarnation, at: leaves ? life.at : sequence, active: joins });
         // Behind a gap nothing counts.
         let last = 0;
         while (numbers.has(`${each.masterId} ${last + 1}`)) last += 1;
@@ -355,7 +400,7 @@ class Simulation {
         }
       }
       if (each.type !== 'write' && each.type !== 'delete') continue;
-      if (life?.incarnation !== each.incarnation) continue;
+      if (!life?.active || life.incarnation !== each.incarnation) continue;
       const number = `${each.masterId} ${each.vectorClock[each.masterId]}`;
       const made = each as unknown as MasterEvent;
       if (numbers.has(number) && !events.has(keyOf(made))) continue;
