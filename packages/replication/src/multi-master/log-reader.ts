@@ -29,12 +29,18 @@ export class LogReader {
   readonly #env: Env;
   readonly #hooks: LogReaderHooks;
   readonly #others: unknown[] = [];
+  #hasCaughtUp = false;
 
   constructor(core: MasterCore, log: EventLog, env: Env, hooks: LogReaderHooks) {
     this.#core = core;
     this.#log = log;
     this.#env = env;
     this.#hooks = hooks;
+  }
+
+  /** Everything that the log had at some moment since the start has been read. */
+  get hasCaughtUp(): boolean {
+    return this.#hasCaughtUp;
   }
 
   /** Until the signal aborts or the master has failed. */
@@ -70,6 +76,7 @@ export class LogReader {
           this.#receive(value);
           collected += unpacked(value.event).length;
         } else if (value.type === 'caught-up') {
+          this.#hasCaughtUp = true;
           await this.#commit(signal);
           collected = 0;
         } else if (value.type === 'trimmed') {
