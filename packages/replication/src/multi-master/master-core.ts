@@ -292,6 +292,7 @@ export class MasterCore {
     for (const { space, key, value } of changesOf(entityId, before, settlement))
       this.state.set(space as 'entities', key, value);
     this.order.deliver(author, number);
+    this.own.delivered(change);
     takeOver(this.clock, change);
     this.counts.eventsApplied += 1;
     this.#told.delete(`${author} ${number}`);

@@ -30,9 +30,14 @@ export class OwnEvents {
       return false;
     }
     if (mine !== undefined) this.#takeOff(key);
-    this.#raise(number);
     this.#core.onReadBack?.(number);
     return true;
+  }
+
+  /** It took effect. Not before: who starts with a counter takes all up to it for seen, and it may be held. */
+  delivered({ author, number, incarnation }: Change): void {
+    const { self } = this.#core;
+    if (author === self?.masterId && incarnation === self.incarnation) this.#raise(number);
   }
 
   /** What was written after a report has seen all that the report tells of; others forget deletes by it. */
