@@ -15,7 +15,7 @@ import type { SnapshotInfo } from '../ports/snapshot-store.ts';
 import type { Entity } from '../ports/state-store.ts';
 import type { ConflictRecord, HotEntity } from './conflict-book.ts';
 import { DurableReplica } from './durable-replica.ts';
-import { checkEntityId } from './event.ts';
+import { checkEntityId, type MasterEvent } from './event.ts';
 import { Listeners, type MasterEventName, type MasterListener } from './listeners.ts';
 import { MasterMetrics } from './master-metrics.ts';
 import {
@@ -317,6 +317,14 @@ export class MultiMasterManager {
 
   async getCRDTDocument(id: string): Promise<Record<string, unknown> | null> {
     return (await this.getEntity(`crdtdoc:${id}`))?.data ?? null;
+  }
+
+  /**
+   * What was written here and has not come back from the log, oldest first; at most `limit` (default 1000). Also of a master that has failed, so
+   * that it can be saved before its store is emptied. Throws MASTER_NOT_DURABLE without a log.
+   */
+  getUnsent(limit = 1000): MasterEvent[] {
+    return this.#durable('getUnsent()').unsent(limit);
   }
 
   /**

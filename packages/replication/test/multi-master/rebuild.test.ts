@@ -58,7 +58,7 @@ it('comes back with what the others have, and its own writes; it goes on under i
   expect(await b.applyRemoteEvent({})).toMatchObject({ success: false });
   let over = false;
   const watching = (async () => {
-    for (; !over; await env.clock.sleep(1)) {
+    for (; !over; await new Promise(setImmediate)) {
       const { phase, percent } = b.getRecoveryProgress();
       if (phase === 'log') percents.push(percent);
       await b.stateHash();
