@@ -47,7 +47,7 @@ async function damaged(more: Partial<MultiMasterConfig> = {}) {
 }
 
 it('comes back with what the others have, and its own writes; it goes on under its name', async () => {
-  const { env, same, a, b, spoil } = await damaged();
+  const { same, a, b, spoil } = await damaged();
   const own = Array.from({ length: 10 }, (_, i) => b.write(`own${i}`, { i }));
   await Promise.all(own);
   spoil();
