@@ -8,7 +8,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_PAGE_SIZE_MISMATCH: {
     message: '{object} has pages of {actual} bytes, expected {expected}',
-    hint: 'A database keeps its page size for its whole history in the log. Start a new log (another app name) after changing it.',
+    hint: 'The page size was changed (VACUUM). A primary begins with a full image then, from which restores go on and standbys are made anew; a log that another program has written has to be begun anew.',
   },
   SQLITE_WAL_CHANGED: {
     message: 'the WAL was cut off while it was read (frame at {offset})',

@@ -59,6 +59,8 @@ export interface MergedInput extends Omit<SnapshotInput, 'txid'> {
   readonly maxTxid: number;
   /** Where in its writer's WAL the last transaction ends. */
   readonly walEnd?: WalEnd | undefined;
+  /** It has every page. Default: where it begins with the first transaction. */
+  readonly isImage?: boolean;
 }
 
 export interface LogEnd {
@@ -258,7 +260,7 @@ export class SegmentLog implements LogView {
   ): Promise<LogEntry> {
     const { replace = false, ...call } = options;
     const name = formatName(input);
-    const kind = input.minTxid === 1 ? 'snapshot' : 'commit';
+    const kind = input.isImage === true || input.minTxid === 1 ? 'snapshot' : 'commit';
     const headers = entryHeaders({ ...input, kind, digest: undefined, walEnd: input.walEnd, note: input.note });
     try {
       const put = { createOnly: !replace, headers, timeoutMs: STREAM_TIMEOUT_MS, ...call };

@@ -37,6 +37,11 @@ export class SnapshotKeeper {
     return this.#lastStoredAt;
   }
 
+  /** The next is due at once. */
+  hurry(): void {
+    this.#schedule.hurry();
+  }
+
   entryStored(bytes: number): void {
     this.#schedule.stored(bytes);
   }
