@@ -42,6 +42,7 @@ export class Upkeep {
   readonly #opened: UpkeepLog;
   readonly #verifier: Verifier;
   readonly #running: Promise<void>;
+  readonly #told = new Map<string, DatabaseWarning>();
 
   /** Begins at once. */
   constructor(deps: UpkeepDeps, opened: UpkeepLog) {
@@ -82,7 +83,13 @@ export class Upkeep {
   }
 
   get warnings(): readonly DatabaseWarning[] {
-    return this.#findings.map(({ code, message, hint }) => ({ code, message, hint }));
+    return [...this.#told.values(), ...this.#findings].map(({ code, message, hint }) => ({ code, message, hint }));
+  }
+
+  /** Is among the warnings from now on; the last of a code counts. */
+  tell(warning: DatabaseWarning): void {
+    this.#told.set(warning.code, warning);
+    this.#deps.onStatus();
   }
 
   /** See AdminRequest and admin.ts. */
