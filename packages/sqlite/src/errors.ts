@@ -173,7 +173,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_VERIFY_FAILED: {
     message: 'the log {bucket} could not be restored: {problem}',
-    hint: 'The database itself is not affected. Make a snapshot now (it starts a history that does not need the damaged part), then look at the stream behind the bucket.',
+    hint: 'The database itself is not affected. A full image from its file begins a history that does not need the damaged part: a running primary whose own proof fails stores one at once; else start the primary again with a short snapshotInterval (canopy db replicate --snapshot-interval 10s) until this proof succeeds. Then look at the stream behind the bucket.',
   },
   SQLITE_ADMIN_UNKNOWN: {
     message: 'this database knows no request "{op}"',

@@ -245,8 +245,11 @@ export class SegmentLog implements LogView {
     return spans;
   }
 
-  /** Stores a full image (level 9). One that is there already for the transaction stays and is returned. */
-  async putSnapshot(input: SnapshotInput, options: CallOptions & { timeoutMs?: number } = {}): Promise<LogEntry> {
+  /** Stores a full image (level 9). See `putMerged` for one that is there already for the transaction. */
+  async putSnapshot(
+    input: SnapshotInput,
+    options: CallOptions & { timeoutMs?: number; replace?: boolean } = {},
+  ): Promise<LogEntry> {
     return this.putMerged({ ...input, level: SNAPSHOT_LEVEL, minTxid: 1, maxTxid: input.txid }, options);
   }
 

@@ -45,6 +45,11 @@ export class SnapshotSchedule {
     this.#bytes += bytes;
   }
 
+  /** Whether one was asked for that is not begun yet. */
+  get isWanted(): boolean {
+    return this.#isWanted;
+  }
+
   /** One is wanted now, whatever there is. */
   hurry(): void {
     this.#isWanted = true;
