@@ -8,7 +8,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_PAGE_SIZE_MISMATCH: {
     message: '{object} has pages of {actual} bytes, expected {expected}',
-    hint: 'A database keeps its page size for its whole history in the log. Start a new log (another app name) after changing it.',
+    hint: 'The page size was changed (VACUUM). A primary begins with a full image then, from which restores go on and standbys are made anew; a log that another program has written has to be begun anew.',
   },
   SQLITE_WAL_CHANGED: {
     message: 'the WAL was cut off while it was read (frame at {offset})',
@@ -173,7 +173,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_VERIFY_FAILED: {
     message: 'the log {bucket} could not be restored: {problem}',
-    hint: 'The database itself is not affected. Make a snapshot now (it starts a history that does not need the damaged part), then look at the stream behind the bucket.',
+    hint: 'The database itself is not affected. A full image from its file begins a history that does not need the damaged part: a running primary whose own proof fails stores one at once; else start the primary again with a short snapshotInterval (canopy db replicate --snapshot-interval 10s) until this proof succeeds. Then look at the stream behind the bucket.',
   },
   SQLITE_ADMIN_UNKNOWN: {
     message: 'this database knows no request "{op}"',

@@ -47,7 +47,9 @@ export async function compact(
     const { epoch, node, walEnd } = last;
     const facts = { epoch, node: node ?? deps.node, walEnd, timestamp: header.timestamp, note: noteOf(deps) };
     const { level, minTxid, maxTxid, replaces: replace = false } = plan;
-    const entry = await log.putMerged({ level, minTxid, maxTxid, ...facts, data }, { signal, replace });
+    // The image that it begins with, and whatever was changed or added since.
+    const isImage = plan.inputs[0]?.kind === 'snapshot';
+    const entry = await log.putMerged({ level, minTxid, maxTxid, ...facts, isImage, data }, { signal, replace });
     return await proveOwn(deps, entry, signal);
   } catch (error) {
     if (hasCode(error, 'BLOB_GONE') || (hasCode(error, 'SQLITE_LOG_GAP') && error.fields.vanished === true))

@@ -79,7 +79,8 @@ function nextRun(entries: readonly LogEntry[], level: number, end: number, image
 /**
  * The inputs of the first stretch, when it is over. A clock that was set back stays in the stretch before. An output never
  * reaches from one primary's entries into another's: where they part is where a former primary finds what it still shares
- * with the log, so that point must stay reachable.
+ * with the log, so that point must stay reachable. Nor does it reach over a full image: that stays a place to begin at, and
+ * its pages may be of another size than those before it.
  */
 function dueGroup(run: readonly LogEntry[], intervalMs: number, now: number): readonly LogEntry[] {
   const [first] = run;
@@ -89,7 +90,8 @@ function dueGroup(run: readonly LogEntry[], intervalMs: number, now: number): re
   for (const [i, entry] of run.entries()) {
     bytes += entry.size;
     const isOther = stretchOf(entry, intervalMs) > stretch || entry.epoch !== first.epoch || entry.node !== first.node;
-    if (isOther || i >= INPUTS_MAX || (bytes > BYTES_MAX && i > 0)) return run.slice(0, i);
+    if (isOther || (i > 0 && entry.kind === 'snapshot') || i >= INPUTS_MAX || (bytes > BYTES_MAX && i > 0))
+      return run.slice(0, i);
   }
   return now >= (stretch + 1) * intervalMs ? run : [];
 }

@@ -10,7 +10,10 @@ export const SEGMENTS = 'ltx/0/';
 export const SNAPSHOT_LEVEL = 9;
 export const SNAPSHOTS = 'ltx/9/';
 
-/** `claim`: written by a new primary to take the log; `commit`: transactions; `snapshot`: a full image. */
+/**
+ * `claim`: written by a new primary to take the log; `commit`: transactions; `snapshot`: it has every page, so a restore may
+ * begin with it, whatever its level. Also a claim that is a full image is a `snapshot`, and what begins with one.
+ */
 export type EntryKind = 'claim' | 'commit' | 'snapshot';
 
 export interface LogName {

@@ -59,6 +59,8 @@ export interface MergedInput extends Omit<SnapshotInput, 'txid'> {
   readonly maxTxid: number;
   /** Where in its writer's WAL the last transaction ends. */
   readonly walEnd?: WalEnd | undefined;
+  /** It has every page. Default: where it begins with the first transaction. */
+  readonly isImage?: boolean;
 }
 
 export interface LogEnd {
@@ -243,8 +245,11 @@ export class SegmentLog implements LogView {
     return spans;
   }
 
-  /** Stores a full image (level 9). One that is there already for the transaction stays and is returned. */
-  async putSnapshot(input: SnapshotInput, options: CallOptions & { timeoutMs?: number } = {}): Promise<LogEntry> {
+  /** Stores a full image (level 9). See `putMerged` for one that is there already for the transaction. */
+  async putSnapshot(
+    input: SnapshotInput,
+    options: CallOptions & { timeoutMs?: number; replace?: boolean } = {},
+  ): Promise<LogEntry> {
     return this.putMerged({ ...input, level: SNAPSHOT_LEVEL, minTxid: 1, maxTxid: input.txid }, options);
   }
 
@@ -258,7 +263,7 @@ export class SegmentLog implements LogView {
   ): Promise<LogEntry> {
     const { replace = false, ...call } = options;
     const name = formatName(input);
-    const kind = input.minTxid === 1 ? 'snapshot' : 'commit';
+    const kind = input.isImage === true || input.minTxid === 1 ? 'snapshot' : 'commit';
     const headers = entryHeaders({ ...input, kind, digest: undefined, walEnd: input.walEnd, note: input.note });
     try {
       const put = { createOnly: !replace, headers, timeoutMs: STREAM_TIMEOUT_MS, ...call };

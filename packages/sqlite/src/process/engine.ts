@@ -261,8 +261,7 @@ export class DatabaseEngine {
     const opened = await openDatabase(deps, signal);
     this.#lock = opened.lock;
     const { session, log } = opened;
-    this.#session = session;
-    this.#log = log;
+    [this.#session, this.#log] = [session, log];
     this.#appliedWait = session && new AppliedWait({ ...this.#deps, bus: session.bus, log });
     this.#divergences = opened.divergences;
     this.#lastSnapshotAt = opened.lastSnapshotAt;
@@ -378,6 +377,7 @@ export class DatabaseEngine {
       directory: this.#directory,
       statePath: this.#statePath,
       boot: this.#boot,
+      onWarning: (warning) => this.#upkeep?.tell(warning),
       onEvent: (event) => {
         if (event.type === 'divergence_kept') this.#divergences = [...this.#divergences, event.directory];
         this.#deps.onEvent(event);

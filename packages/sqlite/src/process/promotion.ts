@@ -111,6 +111,7 @@ export async function promoteLocal(
     verifyFile(context);
   }
   const claimBy = commit === undefined ? 'image' : 'frames';
+  const imageSoon = commit === undefined && (await hasOtherPages(context, base, signal));
   const cursor = commit === undefined ? undefined : mode.cursor;
   const taken = stopwatch(env);
   const start = {
@@ -119,6 +120,7 @@ export async function promoteLocal(
     restartable: cursor === undefined,
     commit: commit ?? 0,
     claim: claimBy,
+    imageSoon,
   } as const;
   const primary = await Primary.open(primaryDeps(context, epoch), start, signal);
   context.onEvent({ type: 'epoch_claimed', position: primary.position, ms: taken() });
@@ -278,6 +280,27 @@ async function sizeAt(log: SegmentLog, position: Position, signal: AbortSignal):
   if (position.txid === 0) return undefined;
   const segment = await log.read(position.txid, { signal, maxBytes: QUICK_CHECK_MAX_BYTES }).catch(() => undefined);
   return segment?.ltx.header.commit;
+}
+
+/**
+ * Whether the pages are of another size than the log's at `base`. The claim, a full image, is where restores begin then;
+ * Litestream's begin with one of the level of images alone.
+ */
+async function hasOtherPages(
+  { spec, log, onEvent }: PromotionContext,
+  base: Position,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const size = readHeaderOf(spec.path)?.pageSize;
+  const entry = base.txid === 0 ? undefined : await log.entry(base.txid, { signal });
+  const opened = entry && (await log.open(entry.name, { signal }).catch(() => undefined));
+  if (opened === undefined || size === undefined) return false;
+  const before = opened.stream.header.pageSize;
+  await opened.stream.close();
+  if (before === size) return false;
+  const message = `the pages of ${spec.path} are of ${size} bytes now, those in the log of ${before}: it goes on with a full image, and standbys are made anew from it; what it had up to transaction ${base.txid} stays as it is`;
+  onEvent({ type: 'warning', code: 'PAGE_SIZE_CHANGED', message });
+  return true;
 }
 
 function primaryDeps(context: PromotionContext, epoch: Epoch): PrimaryDeps {

@@ -3,7 +3,17 @@
  * where it was a primary's and all of it is in the log, waits untouched where it begins or is ahead of the log, and is
  * rebuilt from the log otherwise, after everything in it that the log has not was kept aside.
  */
-import { backoffMs, type DatabaseEvent, type Env, hasCode, messageOf, type Position, START } from '@canopy/core';
+import {
+  backoffMs,
+  type DatabaseEvent,
+  type DatabaseWarning,
+  type Env,
+  formatPosition,
+  hasCode,
+  messageOf,
+  type Position,
+  START,
+} from '@canopy/core';
 import { keepDivergence } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
 import type { LogEntry } from '../log/names.ts';
@@ -15,6 +25,7 @@ import { planBridge } from '../standby/bridge.ts';
 import { ReplicaFile, type ReplicaFileOptions } from '../standby/replica-file.ts';
 import { isUnflushed, locateReplica } from '../standby/replica-state.ts';
 import type { WalCursor } from '../wal/reader.ts';
+import { goneOnWith } from './continuation.ts';
 import { switchToRollback } from './file-mode.ts';
 import { inodeOf, inspectFile, type LocalFile, readHeaderOf } from './local-file.ts';
 import { isEmptyDatabase } from './promotion.ts';
@@ -34,6 +45,8 @@ export interface SettlementDeps {
   readonly statePath: string;
   readonly boot: string;
   onEvent(event: DatabaseEvent): void;
+  /** What the status is to say as well. */
+  onWarning?(warning: DatabaseWarning): void;
 }
 
 export type Settled =
@@ -87,8 +100,26 @@ export class Settlement {
     if (local.kind === 'foreign') return isEmptyDatabase(spec.path) ? this.#rebuild(end) : this.#diverge(START, end);
     if (local.movedOn) return this.#diverge(local.position, end);
     // Gone on with, it might take back what the log has acknowledged: also where nobody manages the programs that use it.
-    if (local.kind === 'unproven' && local.mayHaveLost === true) return this.#diverge(local.position, end, true);
+    if (local.kind === 'unproven' && local.mayHaveLost === true) {
+      if (local.continuation === 'behind') this.#tellBehind(end);
+      return this.#diverge(local.position, end, true);
+    }
+    if (local.kind === 'unproven' && local.continuation !== 'has') await this.#tellUnproven(local.position);
     return { kind: 'local', position: local.position, cursor: local.kind === 'ahead' ? local.cursor : undefined };
+  }
+
+  #tellBehind(end: Position): void {
+    const { path } = this.#deps.spec;
+    const message = `${path} does not have all that the log has up to ${formatPosition(end)}, and nobody has written to it since: its -wal file was removed or cut, or an older file was put in its place; it is brought to the log's end, and what it has besides is kept aside`;
+    this.#deps.onEvent({ type: 'warning', code: 'FILE_BEHIND_LOG', message });
+  }
+
+  /** Told again by the status for as long as this process lives. */
+  async #tellUnproven(at: Position): Promise<void> {
+    const { spec, log } = this.#deps;
+    const warning = await goneOnWith(spec, log, at, this.#signal);
+    this.#deps.onWarning?.(warning);
+    this.#deps.onEvent({ type: 'warning', code: warning.code, message: `${warning.message}. ${warning.hint}` });
   }
 
   /** What the log must have, because it was stored there: also where the file is gone. */

@@ -1,7 +1,7 @@
 /**
  * Which objects of a log, in which order, make up a database: the newest full image that may be used, then whatever
- * carries on from it in the fewest steps. The rules are Litestream's, so that both restore the same bytes from one
- * bucket. Pure.
+ * carries on from it in the fewest steps. Beside the images of their own level, which are all that Litestream begins with,
+ * those among the transactions count too: where both can restore, they restore the same bytes. Pure.
  */
 import { epoch, formatPosition, formatTxid } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
@@ -56,7 +56,7 @@ interface Chain {
 function chain(entries: readonly LogEntry[], target: RestoreTarget | undefined): Chain {
   const usable = entries.filter((entry) => within(entry, target));
   const snapshot = usable
-    .filter((entry) => entry.level === SNAPSHOT_LEVEL)
+    .filter(isBase)
     .reduce<LogEntry | undefined>((best, entry) => (best && best.maxTxid >= entry.maxTxid ? best : entry), undefined);
   const plan = snapshot === undefined ? [] : [snapshot];
   const steps = usable.filter((entry) => entry.level !== SNAPSHOT_LEVEL).sort((a, b) => a.minTxid - b.minTxid);
@@ -71,6 +71,14 @@ function chain(entries: readonly LogEntry[], target: RestoreTarget | undefined):
     current = best.maxTxid;
   }
   return { plan, reached: current, beyond: steps[at] };
+}
+
+/**
+ * A full image by itself, or one that a primary has put among its transactions because it could not prove what it had, or its
+ * pages had become of another size: what is before it is not needed.
+ */
+function isBase({ level, minTxid, kind }: LogEntry): boolean {
+  return level === SNAPSHOT_LEVEL || (kind === 'snapshot' && minTxid > 1);
 }
 
 function isCovered(entries: readonly LogEntry[], txid: number): boolean {

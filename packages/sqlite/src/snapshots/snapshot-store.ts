@@ -131,7 +131,9 @@ export class SnapshotStore {
       onProgress?.({ doneBytes, totalBytes });
     };
     await using inputs = new MergeInputs({ log, scratch: join(scratch, 'snapshot'), signal, onInput });
-    const { header, streams } = await inputs.load(plan);
+    const { header: merged, streams } = await inputs.load(plan);
+    // The plan begins with every page, from whichever transaction on.
+    const header = { ...merged, minTxid: 1 };
     const last = plan.at(-1) as LogEntry;
     const createdAt = this.#env.clock.wall();
     const id = options.name ?? defaultSnapshotId(createdAt, header.maxTxid);
