@@ -160,6 +160,10 @@ function textOf(event: DatabaseEvent): string | undefined {
       return `what the log does not have is kept in ${event.directory}: canopy db divergence list --file shows it`;
     case 'stalled':
       return `stalled: nothing was applied since ${at(event.position)} for ${formatDuration(event.sinceMs)}, though the log moved`;
+    case 'following_interrupted':
+      return `${event.reason} (it is at ${at(event.position)})`;
+    case 'following_resumed':
+      return `the log is seen again, after ${formatDuration(event.ms)}: the copy goes on from ${at(event.position)}`;
     case 'shipping_interrupted':
       return `NATS is away: what was committed after ${at(event.position)} waits in the file, and goes into the log when it is back`;
     case 'shipping_resumed':

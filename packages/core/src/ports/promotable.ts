@@ -109,7 +109,17 @@ export type DatabaseEvent =
       readonly bytes: number;
       readonly ms: number;
     }
+  /** A standby: the log is known to hold more than `position`, and nothing was applied for `sinceMs`. */
   | { readonly type: 'stalled'; readonly position: Position; readonly sinceMs: number }
+  /** A standby at `position`: the log can't be seen for `sinceMs` already, because of `reason`, so it may have moved on. */
+  | {
+      readonly type: 'following_interrupted';
+      readonly position: Position;
+      readonly sinceMs: number;
+      readonly reason: string;
+    }
+  /** It is over, after `ms`: the log is seen again. */
+  | { readonly type: 'following_resumed'; readonly position: Position; readonly ms: number }
   /** NATS is away, and what was committed after `position` waits in the file for `sinceMs` already. */
   | { readonly type: 'shipping_interrupted'; readonly position: Position; readonly sinceMs: number }
   /** It is over: `position`, which has waited for `ms`, is in the log, and what came after it follows. */
