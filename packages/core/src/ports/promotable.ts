@@ -78,6 +78,8 @@ export interface DatabaseStatus {
   readonly divergences: readonly string[];
   /** Why it is `failed` or stalled. */
   readonly problem: string | undefined;
+  /** What to do about the problem. Absent: not known. */
+  readonly hint?: string | undefined;
 }
 
 /** Steps of a promotion, each with its time, for the audit timeline. */
@@ -125,7 +127,13 @@ export type DatabaseEvent =
   /** It is over: `position`, which has waited for `ms`, is in the log, and what came after it follows. */
   | { readonly type: 'shipping_resumed'; readonly position: Position; readonly ms: number }
   /** Not as it should be. The database logs it itself: whoever hears of it here need not. */
-  | { readonly type: 'warning'; readonly code: string; readonly message: string }
+  | {
+      readonly type: 'warning';
+      readonly code: string;
+      readonly message: string;
+      /** What to do about it, where that is known. */
+      readonly hint?: string | undefined;
+    }
   /** The log refused this primary: another epoch owns it. Must be answered by stepping down. */
   | { readonly type: 'fenced'; readonly epoch: Epoch; readonly position: Position }
   | { readonly type: 'failed'; readonly error: Error };

@@ -102,7 +102,9 @@ export class Sender {
     // What an attempt says that NATS has left in the air is no news.
     if (attempt !== 1 || this.#isToldAway) return;
     const code = CanopyError.is(error) ? error.code : 'SHIP_FAILED';
-    onEvent({ type: 'warning', code, message: this.#problem });
+    // Of the others it is for the one who calls, which is us.
+    const hint = hasCode(error, ...REFUSALS) ? error.hint : undefined;
+    onEvent({ type: 'warning', code, message: this.#problem, hint });
   }
 
   #watchConnection(): Disposable {

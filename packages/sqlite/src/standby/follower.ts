@@ -210,8 +210,8 @@ export class Follower {
     this.#problem = message;
     this.#deps.onChange();
     if (again) return;
-    const code = CanopyError.is(error) ? error.code : 'APPLY_FAILED';
-    this.#deps.onEvent({ type: 'warning', code, message });
+    const { code, hint } = CanopyError.is(error) ? error : { code: 'APPLY_FAILED' };
+    this.#deps.onEvent({ type: 'warning', code, message, hint });
   }
 
   /** Looks whether the log is seen. Keeps little unflushed, so that a promotion has little to wait for. */
