@@ -125,7 +125,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_REPLICA_MODIFIED: {
     message: '{path} was written by another program although it is a standby copy',
-    hint: 'Only the active node may write. What was written is kept aside and the copy is rebuilt from the log.',
+    hint: 'Only the primary is written to. Where a platform manages the copy, what was written is kept aside and the copy is made anew; canopy db follow and Replica end, and leave the file as it is.',
   },
   SQLITE_EPOCH_STALE: {
     message: 'epoch {epoch} may not take the log: it was last claimed under epoch {claimed}',
@@ -152,6 +152,11 @@ export const sqliteErrors = defineErrors({
   SQLITE_PROCESS_DIED: {
     message: 'the database process of {path} ended ({how})',
     hint: 'It is started again as a standby, unless that was its fourth end in a row: then start the program again once the reason is gone. Its log lines before the end say why it ended.',
+    retryable: true,
+  },
+  SQLITE_PROCESS_SILENT: {
+    message: 'the database process of {path} (pid {pid}) does not answer',
+    hint: 'It is stopped (kill -CONT lets it go on), waits for a disk, or is at a step that takes long. What is committed stays in the file; it is not known whether the log has it.',
     retryable: true,
   },
   SQLITE_SNAPSHOT_NAME: {

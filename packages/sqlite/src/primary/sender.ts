@@ -23,7 +23,7 @@ const RETRY = { initialMs: 50, maxMs: 2000 };
 const AWAY_MS = 2000;
 const AWAY = 'NATS is away: what is committed waits in the file, and goes into the log when it is back';
 /** The log can't take anything until somebody acts. */
-const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION'] as const;
+const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION', 'SQLITE_DISK_FULL'] as const;
 
 export interface SenderDeps {
   readonly env: Env;
@@ -93,6 +93,7 @@ export class Sender {
   #failed(error: unknown, attempt: number): void {
     const { pressure, onEvent, onChange, onRefused } = this.#deps;
     this.#problem = `the log does not take transactions: ${messageOf(error)}`;
+    if (hasCode(error, 'SQLITE_DISK_FULL')) this.#problem += '; free some space there, then it goes on by itself';
     // Nothing may be checkpointed meanwhile: it is the disk that fills.
     pressure.press(WAL_CAUSE.unshipped);
     if (pressure.problem !== undefined) this.#problem += `; ${pressure.problem}`;
@@ -101,7 +102,9 @@ export class Sender {
     // What an attempt says that NATS has left in the air is no news.
     if (attempt !== 1 || this.#isToldAway) return;
     const code = CanopyError.is(error) ? error.code : 'SHIP_FAILED';
-    onEvent({ type: 'warning', code, message: this.#problem });
+    // Of the others it is for the one who calls, which is us.
+    const hint = hasCode(error, ...REFUSALS) ? error.hint : undefined;
+    onEvent({ type: 'warning', code, message: this.#problem, hint });
   }
 
   #watchConnection(): Disposable {

@@ -254,7 +254,7 @@ export class Settlement {
   }
 }
 
-/** Tries until it succeeds, or the signal aborts. `failed` hears of each failure, and whether it is another than the last. */
+/** Tries until it succeeds, or the signal aborts; throws SQLITE_FOREIGN_FILE. `failed` hears of each failure, and whether it is another than the last. */
 export async function untilSettled(
   env: Env,
   signal: AbortSignal,
@@ -266,6 +266,8 @@ export async function untilSettled(
       return await attempts.settle();
     } catch (error) {
       signal.throwIfAborted();
+      // Nobody manages the file, so nobody moves it: that does not pass by itself.
+      if (hasCode(error, 'SQLITE_FOREIGN_FILE')) throw error;
       const reason = messageOf(error);
       await attempts.failed(error, told !== reason);
       told = reason;

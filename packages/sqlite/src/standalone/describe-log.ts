@@ -1,5 +1,6 @@
 /** What a log says about itself, for people who have its address and nothing else. */
 import type { DatabaseWarning, Env } from '@canopy/core';
+import { requireCallOptions } from '../database/call-checks.ts';
 import { sqliteErrors } from '../errors.ts';
 import { findingsIn } from '../levels/settings.ts';
 import type { LogEntry } from '../log/names.ts';
@@ -29,6 +30,7 @@ export async function describeLog(options: {
   readonly signal?: AbortSignal | undefined;
   readonly env?: Env | undefined;
 }): Promise<LogDescription> {
+  requireCallOptions('describeLog()', options);
   const { signal, env } = options;
   const { label } = parseStore(options.store);
   const { log, close } = await openLog(options.store, { env, signal });

@@ -1,6 +1,7 @@
 import { epoch, hasCode } from '@canopy/core';
 import { natsErrors } from '@canopy/nats';
 import { describe, expect, test } from 'vitest';
+import { sqliteErrors } from '../../src/errors.ts';
 import { transferMs } from '../../src/log/appender.ts';
 import { segmentName } from '../../src/log/names.ts';
 import { SegmentLog } from '../../src/log/segment-log.ts';
@@ -130,6 +131,18 @@ describe('append', () => {
     await expect(log.append(segment(3))).rejects.toMatchObject({ code: 'SQLITE_APPEND_UNKNOWN' });
     nats.fault = undefined;
     expect((await (await other()).entry(3))?.maxTxid).toBe(3);
+    expect((await log.append(segment(3))).maxTxid).toBe(3);
+  });
+
+  test('a full disk below a directory is told as that: nothing was stored', async () => {
+    const { log, blobs } = await memoryLog();
+    await fill(log, 1, 2);
+    const put = blobs.put.bind(blobs);
+    blobs.put = async (name) => {
+      throw sqliteErrors.create('SQLITE_DISK_FULL', { path: `/log/${name}` });
+    };
+    await expect(log.append(segment(3))).rejects.toMatchObject({ code: 'SQLITE_DISK_FULL' });
+    blobs.put = put;
     expect((await log.append(segment(3))).maxTxid).toBe(3);
   });
 
