@@ -30,6 +30,16 @@ export const sqliteErrors = defineErrors({
     hint: 'Append the same bytes again: it succeeds when they are there already.',
     retryable: true,
   },
+  SQLITE_LOG_STUCK: {
+    message: 'log {bucket}: NATS answers, but stores nothing in it',
+    hint: 'So it is after the disk of nats-server was full: make room there and restart nats-server, which takes no more writes to a stream after one that failed. What is committed waits in the file.',
+    retryable: true,
+  },
+  SQLITE_LOG_SILENT: {
+    message: 'log {bucket}: JetStream does not answer',
+    hint: 'Look whether nats-server runs, and in a cluster whether enough servers are up. What is committed waits in the file.',
+    retryable: true,
+  },
   SQLITE_LOG_GAP: {
     message: 'log {bucket}: transactions {from} to {to} are missing ({problem})',
     hint: 'History past the gap cannot be used. Start from a snapshot taken after it, or restore the bucket from a backup.',

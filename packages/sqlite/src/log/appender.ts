@@ -19,7 +19,13 @@ const ONE_CHUNK_MESSAGES = 2;
 const PUT_BASE_MS = 10_000;
 const PUT_BYTES_PER_MS = 256;
 /** Nothing was stored, for certain. */
-const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION', 'SQLITE_IMAGE_MOVED'] as const;
+const REFUSALS = [
+  'BLOB_BUCKET_MISSING',
+  'BUCKET_FULL',
+  'NATS_STORAGE_FULL',
+  'NATS_PERMISSION',
+  'SQLITE_IMAGE_MOVED',
+] as const;
 const STREAM_TIMEOUT_MS = 60 * 60_000;
 /** So far before the newest entry the log goes back at least: the newest 16 are never trimmed, and one may just be added. */
 const BACK = 14;
