@@ -78,6 +78,11 @@ export const sqliteErrors = defineErrors({
     message: '{path} exists already',
     hint: 'Choose another destination, move the file (with its -wal, -shm and -journal files) away first, or say `overwrite` (`--overwrite`) to replace it.',
   },
+  SQLITE_DESTINATION_BUSY: {
+    message: '{path} is being restored already (by process {pid})',
+    hint: 'Wait until that restore has ended, or choose another destination.',
+    retryable: true,
+  },
   SQLITE_DESTINATION_INVALID: {
     message: 'no database can be made at {path}: {problem}',
     hint: 'Name a file, in a directory that is there (mkdir -p makes one). Nothing was read or written.',
@@ -143,7 +148,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_LOG_BEHIND: {
     message: '{path} is at {position}, but the log ends at {end}',
-    hint: 'The bucket was deleted, replaced or restored from an older backup. Restore the bucket, or, if this file is the truth, move the directory {path}-canopy away and start this node first.',
+    hint: 'The log was replaced, or restored from an older backup. Bring it back as it was. Or, if this file is the truth: stop all nodes, copy the database, delete the log (the bucket or the directory), move the directory {path}-canopy away and start this node first; then move the database files of the others away and start them.',
   },
   SQLITE_NOT_PRIMARY: {
     message: '{path} is not primary on this node (it is {role})',
