@@ -92,6 +92,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   NATS_DATA_DIR_IN_USE: EXIT.busy,
   DIRECTORY_IN_USE: EXIT.busy,
   SQLITE_IN_USE: EXIT.busy,
+  SQLITE_DESTINATION_BUSY: EXIT.busy,
   SQLITE_DATABASE_BUSY: EXIT.busy,
   DIRECTORY_UNWRITABLE: EXIT.storage,
   DATA_DIR_UNUSABLE: EXIT.storage,

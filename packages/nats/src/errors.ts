@@ -42,6 +42,11 @@ export const natsErrors = defineErrors({
     hint: 'Raise max_bytes of the stream, or delete old snapshots; writes go on by themselves afterwards.',
     retryable: true,
   },
+  NATS_STORAGE_FULL: {
+    message: 'the NATS server has no storage left for stream {stream} ({reason})',
+    hint: 'Delete what is no longer needed from its streams, or make room on its disk, raise max_file_store of its jetstream block (without one it is set from what is free when the server starts), and restart it. Nothing was stored.',
+    retryable: true,
+  },
   STREAM_MISSING: {
     message: 'stream {stream} does not exist, or was made anew',
     hint: 'A missing stream is never taken for an empty one. Check its name and the NATS account; if it was deleted, its readers must not go on with another of that name.',

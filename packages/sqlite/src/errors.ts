@@ -30,6 +30,16 @@ export const sqliteErrors = defineErrors({
     hint: 'Append the same bytes again: it succeeds when they are there already.',
     retryable: true,
   },
+  SQLITE_LOG_STUCK: {
+    message: 'log {bucket}: NATS answers, but stores nothing in it',
+    hint: 'So it is after the disk of nats-server was full: make room there and restart nats-server, which takes no more writes to a stream after one that failed. What is committed waits in the file.',
+    retryable: true,
+  },
+  SQLITE_LOG_SILENT: {
+    message: 'log {bucket}: JetStream does not answer',
+    hint: 'Look whether nats-server runs, and in a cluster whether enough servers are up. What is committed waits in the file.',
+    retryable: true,
+  },
   SQLITE_LOG_GAP: {
     message: 'log {bucket}: transactions {from} to {to} are missing ({problem})',
     hint: 'History past the gap cannot be used. Start from a snapshot taken after it, or restore the bucket from a backup.',
@@ -67,6 +77,11 @@ export const sqliteErrors = defineErrors({
   SQLITE_DESTINATION_EXISTS: {
     message: '{path} exists already',
     hint: 'Choose another destination, move the file (with its -wal, -shm and -journal files) away first, or say `overwrite` (`--overwrite`) to replace it.',
+  },
+  SQLITE_DESTINATION_BUSY: {
+    message: '{path} is being restored already (by process {pid})',
+    hint: 'Wait until that restore has ended, or choose another destination.',
+    retryable: true,
   },
   SQLITE_DESTINATION_INVALID: {
     message: 'no database can be made at {path}: {problem}',
@@ -133,7 +148,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_LOG_BEHIND: {
     message: '{path} is at {position}, but the log ends at {end}',
-    hint: 'The bucket was deleted, replaced or restored from an older backup. Restore the bucket, or, if this file is the truth, move the directory {path}-canopy away and start this node first.',
+    hint: 'The log was replaced, or restored from an older backup. Bring it back as it was. Or, if this file is the truth: stop all nodes, copy the database, delete the log (the bucket or the directory), move the directory {path}-canopy away and start this node first; then move the database files of the others away and start them.',
   },
   SQLITE_NOT_PRIMARY: {
     message: '{path} is not primary on this node (it is {role})',

@@ -89,8 +89,12 @@ function newest(databases: readonly Database[], field: Moment): number | undefin
 /** Before the first snapshot the log is whole already: it begins with a copy of everything. */
 function snapshotText(databases: readonly Database[], named: Snapshot | undefined, now: number): string {
   const copy = ago(newest(databases, 'firstCopyAt'), now);
-  const none =
-    copy === undefined ? 'none that is known of' : `none yet; the log begins with a full copy, stored ${copy}`;
+  const isTold = databases.some(({ role }) => role === 'primary');
+  const none = !isTold
+    ? 'unknown while no primary answers'
+    : copy === undefined
+      ? 'none that is known of'
+      : `none yet; the log begins with a full copy, stored ${copy}`;
   const automatic = ago(newest(databases, 'lastSnapshotAt'), now) ?? none;
   return named === undefined
     ? automatic

@@ -30,9 +30,6 @@ export async function fileStatus(file: string, { timeoutMs }: Bound, printer: Pr
 /** Pure. */
 export function statusText(status: DatabaseStatus, now: number): string {
   const { path, role, position, lag, sizeBytes, divergences, warnings = [], problem, hint } = status;
-  const copy = ago(status.firstCopyAt, now);
-  const noSnapshot =
-    copy === undefined ? 'none that is known of' : `none yet; the log begins with a full copy, stored ${copy}`;
   const behind =
     lag.tx === undefined
       ? role === 'primary'
@@ -47,13 +44,25 @@ export function statusText(status: DatabaseStatus, now: number): string {
     renderFacts([
       ['position', formatPosition(position)],
       [role === 'primary' ? 'not yet in the log' : 'behind the log', behind],
-      ['last snapshot', ago(status.lastSnapshotAt, now) ?? noSnapshot],
+      ['last snapshot', newestSnapshotText(status, now)],
       ['restore last proven', ago(status.lastVerifiedAt, now) ?? 'never, as far as is known'],
       ['kept aside', divergences.length === 0 ? 'nothing' : divergences.join(', ')],
     ]),
     ...warnings.flatMap(({ message, hint }) => ['', `note: ${message}`, `  → ${hint}`]),
     ...(problem === undefined ? [] : ['', `! ${problem}`, ...(hint === undefined ? [] : [`  → ${hint}`])]),
   ].join('\n');
+}
+
+/** Who only follows has seen the log's images when it began, and no later one. */
+function newestSnapshotText({ role, lastSnapshotAt, firstCopyAt }: DatabaseStatus, now: number): string {
+  const known = ago(lastSnapshotAt, now);
+  if (role !== 'primary')
+    return known === undefined ? 'unknown here (see --store)' : `${known}, or later (see --store)`;
+  const copy = ago(firstCopyAt, now);
+  return (
+    known ??
+    (copy === undefined ? 'none that is known of' : `none yet; the log begins with a full copy, stored ${copy}`)
+  );
 }
 
 function logJson({ label, end, snapshot, levels, verified, problems, warnings }: LogDescription, now: number): object {

@@ -31,6 +31,13 @@ const MOMENT = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?) ?(
 function momentOf(text: string): number {
   const match = MOMENT.exec(text.trim());
   if (match === null) return Number.NaN;
-  const [, date, clock = '00:00', , hours, minutes] = match;
+  const [, date = '', clock = '00:00', , hours, minutes] = match;
+  if (!isDay(date)) return Number.NaN;
   return Date.parse(`${date}T${clock}${hours === undefined ? 'Z' : `${hours}:${minutes}`}`);
+}
+
+/** 31 February would be taken for 3 March. */
+function isDay(date: string): boolean {
+  const midnight = Date.parse(`${date}T00:00:00Z`);
+  return !Number.isNaN(midnight) && new Date(midnight).toISOString().startsWith(date);
 }

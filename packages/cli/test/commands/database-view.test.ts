@@ -91,7 +91,15 @@ it('before the first snapshot tells of the full copy that the log begins with, a
   );
   expect(said).toMatch(/n2 +opening +making its copy: 3.0 MB of 12 MB {2,}/);
   expect(said).toMatch(/n3 +opening +making its copy: 3.0 MB of 12 MB, 1.0 MB\/s, 9s left /);
-  expect(text({ n1: {} })).toMatch(/last snapshot: +none that is known of/);
+  expect(text({ n1: { role: 'primary' } })).toMatch(/last snapshot: +none that is known of/);
+  expect(text({ n1: { firstCopyAt: NOW - 1000 } })).toMatch(/last snapshot: +unknown while no primary answers/);
+});
+
+it('a copy alone does not know of snapshots that came after it began', () => {
+  const alone = (facts: Partial<Database>): string => statusText(database(facts), NOW);
+  expect(alone({ firstCopyAt: NOW - 1000 })).toMatch(/last snapshot: +unknown here \(see --store\)\n/);
+  expect(alone({ lastSnapshotAt: NOW - 60_000 })).toMatch(/last snapshot: +1m ago .*, or later \(see --store\)\n/);
+  expect(alone({ role: 'primary' })).toMatch(/last snapshot: +none that is known of\n/);
 });
 
 it('without a primary says so; copies whose size is not known are still counted; a warning is said once', () => {

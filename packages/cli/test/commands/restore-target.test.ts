@@ -18,9 +18,12 @@ test.each([
   }
 });
 
-test.each(['yesterday', '2026-13-40', '07/21/2026', ''])('"%s" is no moment', (time) => {
-  expect(() => restoreTarget({ time }, 'db restore')).toThrow('is no time');
-});
+test.each(['yesterday', '2026-13-40', '2026-02-31', '2027-02-29T03:00', '2026-04-31T10:00+02:00', '07/21/2026', ''])(
+  '"%s" is no moment',
+  (time) => {
+    expect(() => restoreTarget({ time }, 'db restore')).toThrow('is no time');
+  },
+);
 
 test('a position keeps its epoch; a number, hex digits and epoch 0 have none', () => {
   const read = (txid: string) => restoreTarget({ txid }, 'db restore');

@@ -11,6 +11,7 @@ import { listOnce } from '../jetstream/consumer.ts';
 import {
   isConflict,
   isFull,
+  isOutOfStorage,
   isPassing,
   JetStreamRefusal,
   JS,
@@ -287,6 +288,8 @@ export class BlobsAdapter implements Blobs {
       const { bucket } = this;
       if (refusedWith(error, JS.streamNotFound)) throw natsErrors.create('BLOB_BUCKET_MISSING', { bucket }, error);
       if (isFull(error)) throw natsErrors.create('BUCKET_FULL', { bucket }, error);
+      if (isOutOfStorage(error))
+        throw natsErrors.create('NATS_STORAGE_FULL', { stream: this.#stream, reason: error.description }, error);
       throw error;
     }
   }
@@ -305,6 +308,7 @@ function isRefusal(error: unknown): boolean {
     error,
     'BLOB_EXISTS',
     'BUCKET_FULL',
+    'NATS_STORAGE_FULL',
     'BLOB_BUCKET_MISSING',
     'JETSTREAM_UNAVAILABLE',
     'NATS_UNREACHABLE',

@@ -118,7 +118,7 @@ async function bury(
       return { meta, seq: (await deps.translate(() => publish)).seq };
     } catch (error) {
       // A full bucket must still be emptied: without a tombstone watchers learn of it at their next comparison.
-      if (hasCode(error, 'BUCKET_FULL')) return purgeEntry(deps, operation, entry, name);
+      if (hasCode(error, 'BUCKET_FULL', 'NATS_STORAGE_FULL')) return purgeEntry(deps, operation, entry, name);
       // It has changed: look again.
       if (!isConflict(error)) throw error;
     }

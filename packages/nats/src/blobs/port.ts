@@ -83,7 +83,7 @@ export interface Blobs {
    * Resolves when the whole object is stored on a quorum. On failure nothing is visible under the name; only after
    * DEADLINE_EXCEEDED, or an abort while the entry was on its way, it may be, and then whole. Bytes in memory are sent
    * again after a passing fault; a stream is read once, so its put fails with JETSTREAM_UNAVAILABLE and may be repeated
-   * with a new stream. Throws BLOB_EXISTS (with `createOnly`) and BUCKET_FULL.
+   * with a new stream. Throws BLOB_EXISTS (with `createOnly`), BUCKET_FULL and NATS_STORAGE_FULL.
    */
   put(name: string, data: BlobSource, options?: BlobPutOptions): Promise<BlobInfo>;
   /**

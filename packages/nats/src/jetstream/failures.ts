@@ -63,6 +63,12 @@ export function isFull(error: unknown): error is JetStreamRefusal {
   return refusedWith(error, JS.storeFailed) && error.description.startsWith('maximum bytes exceeded');
 }
 
+/** The server has no storage left, whatever the stream may have: its own limit, or its disk where it says so. */
+export function isOutOfStorage(error: unknown): error is JetStreamRefusal {
+  if (refusedWith(error, JS.insufficientResources)) return true;
+  return refusedWith(error, JS.storeFailed) && error.description.includes('no space left');
+}
+
 /** Goes away by itself: the cluster is choosing leaders, or an earlier attempt is still on its way. */
 export function isPassing(error: unknown): boolean {
   return refusedWith(

@@ -8,7 +8,7 @@ import { natsErrors } from '../errors.ts';
 import type { JetStreamApi } from '../jetstream/api.ts';
 import { streamInfo, streamSubjects } from '../jetstream/buckets.ts';
 import { type Delivered, listOnce } from '../jetstream/consumer.ts';
-import { isConflict, isFull, JS, refusedWith } from '../jetstream/failures.ts';
+import { isConflict, isFull, isOutOfStorage, JS, refusedWith } from '../jetstream/failures.ts';
 import type { StoredMessage } from '../jetstream/message.ts';
 import { Budget } from '../session/link.ts';
 import type { FeedSource } from '../watch/feed.ts';
@@ -239,6 +239,8 @@ export class KvAdapter implements Kv {
       if (refusedWith(error, JS.streamNotFound))
         throw natsErrors.create('KV_BUCKET_MISSING', { bucket: this.bucket }, error);
       if (isFull(error)) throw natsErrors.create('BUCKET_FULL', { bucket: this.bucket }, error);
+      if (isOutOfStorage(error))
+        throw natsErrors.create('NATS_STORAGE_FULL', { stream: `KV_${this.bucket}`, reason: error.description }, error);
       throw error;
     }
   }

@@ -56,7 +56,7 @@ export interface KvBucketInfo {
 /**
  * Every call may throw KV_BUCKET_MISSING, NATS_CLOSED, NATS_UNREACHABLE, JETSTREAM_UNAVAILABLE, NATS_PERMISSION,
  * DEADLINE_EXCEEDED, NAME_REFUSED for keys other than letters, digits and `-/_=` in tokens joined by `.` (`_tick` is
- * reserved), and the signal's reason; writes also BUCKET_FULL and KV_VALUE_TOO_LARGE. A write whose answer was lost is
+ * reserved), and the signal's reason; writes also BUCKET_FULL, NATS_STORAGE_FULL and KV_VALUE_TOO_LARGE. A write whose answer was lost is
  * repeated so that it counts once; when it can no longer be known whether it was carried out, DEADLINE_EXCEEDED is
  * thrown, never KV_CONFLICT.
  */

@@ -8,7 +8,15 @@ import { headers, type MsgHdrs, nuid } from '@nats-io/transport-node';
 import { natsErrors } from '../errors.ts';
 import type { JetStreamApi, PubAck } from '../jetstream/api.ts';
 import { streamInfo } from '../jetstream/buckets.ts';
-import { isConflict, isFull, isPassing, JS, refusedWith, transportFault } from '../jetstream/failures.ts';
+import {
+  isConflict,
+  isFull,
+  isOutOfStorage,
+  isPassing,
+  JS,
+  refusedWith,
+  transportFault,
+} from '../jetstream/failures.ts';
 import { Budget, LinkBroken } from '../session/link.ts';
 import type { StreamAppended, StreamAppendOptions } from './port.ts';
 
@@ -262,6 +270,8 @@ export class Appender {
     if (isRefusedEnd(error)) void this.#contested(job, error).then(job.resolve, job.reject);
     else if (refusedWith(error, JS.streamNotFound)) job.reject(natsErrors.create('STREAM_MISSING', { stream }, error));
     else if (isFull(error)) job.reject(natsErrors.create('STREAM_FULL', { stream }, error));
+    else if (isOutOfStorage(error))
+      job.reject(natsErrors.create('NATS_STORAGE_FULL', { stream, reason: error.description }, error));
     else job.reject(error);
   }
 

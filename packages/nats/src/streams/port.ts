@@ -138,7 +138,7 @@ export interface Stream {
   readonly name: string;
   /**
    * Stores one message on a quorum. Many may be on their way at once: what is stored is in the order of the calls. An append that fails after a later one
-   * was stored is not repeated. Throws STREAM_CONFLICT (certain: not stored), STREAM_FULL, STREAM_BUSY, STREAM_MESSAGE_TOO_LARGE.
+   * was stored is not repeated. Throws STREAM_CONFLICT (certain: not stored), STREAM_FULL, NATS_STORAGE_FULL, STREAM_BUSY, STREAM_MESSAGE_TOO_LARGE.
    */
   append(subject: string, data: Uint8Array, options?: StreamAppendOptions): Promise<StreamAppended>;
   /**

@@ -21,6 +21,7 @@ import {
   type PromoteOptions,
   START,
   type SyncOptions,
+  type Timer,
 } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import type { DatabaseSpec } from '../process/protocol.ts';
@@ -37,6 +38,8 @@ const ANSWER_MS = 500;
 /** Grace of stop(): shipping the last commits and leaving the file in order. */
 const STOP_GRACE_MS = 5000;
 const UNKNOWN: DatabaseLag = { tx: undefined, ms: undefined, bytes: undefined };
+/** For the start of which somebody thinks no more: what hangs, hangs for as long as NATS may take. */
+const ABORT_MS = 300;
 const RESTART = { initialMs: 200, maxMs: 5000 };
 /** Restarts in a row, each within this long after the last, before it stays `failed`. */
 const RESTARTS_MAX = 3;
@@ -203,12 +206,32 @@ export class SqliteDatabase implements Promotable {
     });
     this.#child = child;
     try {
-      await child.call('start', undefined, { signal });
+      await this.#started(child, signal);
     } catch (error) {
       await child.discard(STOP_GRACE_MS);
       if (this.#child === child) this.#child = undefined;
       this.#setFailed(error as Error);
-      throw error;
+      throw signal?.aborted ? signal.reason : error;
+    }
+  }
+
+  /** Soon after an abort it rejects, whatever hangs: a start may be cut off anywhere. */
+  async #started(child: DatabaseChild, signal: AbortSignal | undefined): Promise<void> {
+    const answer = child.call('start', undefined, { signal });
+    if (signal === undefined) return void (await answer);
+    const late = Promise.withResolvers<never>();
+    const giveUp = (): void => late.reject(new DOMException('the start was aborted', 'AbortError'));
+    let timer: Timer | undefined;
+    const onAbort = (): void => {
+      timer = this.#context.env.clock.timer(ABORT_MS, giveUp);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      await Promise.race([answer, late.promise]);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      timer?.cancel();
     }
   }
 

@@ -271,7 +271,7 @@ export class LogKeeper {
       this.#problems.delete(step);
     } catch (error) {
       if (signal.aborted) return;
-      if (hasCode(error, 'BUCKET_FULL')) this.#isFull = true;
+      if (hasCode(error, 'BUCKET_FULL', 'NATS_STORAGE_FULL')) this.#isFull = true;
       const message = `${TITLES[step]}: ${messageOf(error)}`;
       this.#problems.set(step, message);
       if (before !== message) this.#warn(CanopyError.is(error) ? error.code : 'UPKEEP_FAILED', message);

@@ -22,6 +22,7 @@ const PUT_BYTES_PER_MS = 256;
 const REFUSALS = [
   'BLOB_BUCKET_MISSING',
   'BUCKET_FULL',
+  'NATS_STORAGE_FULL',
   'NATS_PERMISSION',
   'SQLITE_IMAGE_MOVED',
   // Of a store that is a directory: without its row in the index nothing is there, and a row that had no room is not.

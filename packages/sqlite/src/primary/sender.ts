@@ -1,7 +1,7 @@
 /**
  * Puts an entry into the log, again and again until its outcome is known, and says what is in the way meanwhile. An attempt
- * may take long to fail where NATS is away; the connection says so at once, so that is told first. Invariants: every attempt
- * sends the same entry; that NATS is away is told once an entry, and then, too, that it is over.
+ * may take long to fail where NATS is away or stores nothing, so what is in the way is looked for meanwhile. Invariants: every
+ * attempt sends the same entry; what is in the way is told once an entry, and then, too, that it is over.
  */
 import {
   backoffMs,
@@ -13,17 +13,23 @@ import {
   messageOf,
   type Position,
 } from '@canopy/core';
+import { sqliteErrors } from '../errors.ts';
 import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { type BackPressure, WAL_CAUSE } from './back-pressure.ts';
 import type { PendingEntry } from './pending-entry.ts';
+import { type Obstacle, UnansweredPut } from './unanswered-put.ts';
 
 const RETRY = { initialMs: 50, maxMs: 2000 };
-/** Servers restart: a connection may be gone for so long before anybody is told. */
-const AWAY_MS = 2000;
 const AWAY = 'NATS is away: what is committed waits in the file, and goes into the log when it is back';
 /** The log can't take anything until somebody acts. */
-const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_PERMISSION', 'SQLITE_DISK_FULL'] as const;
+const REFUSALS = [
+  'BLOB_BUCKET_MISSING',
+  'BUCKET_FULL',
+  'NATS_STORAGE_FULL',
+  'NATS_PERMISSION',
+  'SQLITE_DISK_FULL',
+] as const;
 
 export interface SenderDeps {
   readonly env: Env;
@@ -47,8 +53,10 @@ export interface SenderDeps {
 export class Sender {
   readonly #deps: SenderDeps;
   #problem: string | undefined;
-  /** That NATS is away was told of the present entry. */
-  #isToldAway = false;
+  /** What is in the way of the present entry, while it is. */
+  #obstacle: Obstacle | undefined;
+  /** Something in the way was told of the present entry. */
+  #isTold = false;
 
   constructor(deps: SenderDeps) {
     this.#deps = deps;
@@ -56,7 +64,8 @@ export class Sender {
 
   /** Why the log has not taken the present entry. */
   get problem(): string | undefined {
-    return this.#isToldAway && this.#deps.isConnected?.() === false ? AWAY : this.#problem;
+    if (this.#obstacle === 'away') return this.#deps.isConnected?.() === false ? AWAY : this.#problem;
+    return this.#obstacle === undefined ? this.#problem : textOf(this.#unstored(this.#obstacle));
   }
 
   /**
@@ -68,16 +77,15 @@ export class Sender {
     const { env, log, epoch, node, onEvent, onMoved } = this.#deps;
     const { txid, kind, bytes, end } = entry;
     const startedAt = env.clock.monotonic();
-    this.#isToldAway = false;
-    using _watch = this.#watchConnection();
+    this.#isTold = false;
+    using _watch = this.#watch();
     let mayLand = false;
     for (let attempt = 0; ; attempt++) {
       try {
         const stored = await log.append({ txid, epoch, node, kind, bytes, walChain: end }, { signal });
         this.#problem = undefined;
         const ms = env.clock.monotonic() - startedAt;
-        if (this.#isToldAway) onEvent({ type: 'shipping_resumed', position: { epoch, txid }, ms });
-        this.#isToldAway = false;
+        if (this.#isTold) onEvent({ type: 'shipping_resumed', position: { epoch, txid }, ms });
         return stored;
       } catch (error) {
         signal.throwIfAborted();
@@ -92,36 +100,59 @@ export class Sender {
 
   #failed(error: unknown, attempt: number): void {
     const { pressure, onEvent, onChange, onRefused } = this.#deps;
-    this.#problem = `the log does not take transactions: ${messageOf(error)}`;
-    if (hasCode(error, 'SQLITE_DISK_FULL')) this.#problem += '; free some space there, then it goes on by itself';
+    // Whether a directory has it is known well enough where its disk is full; what to do is what counts.
+    const isFull = hasCode(error, 'SQLITE_APPEND_UNKNOWN') && hasCode(error.cause, 'SQLITE_DISK_FULL');
+    const reason = isFull ? (error as CanopyError).cause : error;
+    this.#problem = `the log does not take transactions: ${messageOf(reason)}`;
+    if (hasCode(reason, 'SQLITE_DISK_FULL')) this.#problem += '; free some space there, then it goes on by itself';
     // Nothing may be checkpointed meanwhile: it is the disk that fills.
     pressure.press(WAL_CAUSE.unshipped);
     if (pressure.problem !== undefined) this.#problem += `; ${pressure.problem}`;
     onChange();
     if (hasCode(error, ...REFUSALS)) onRefused(error);
     // What an attempt says that NATS has left in the air is no news.
-    if (attempt !== 1 || this.#isToldAway) return;
-    const code = CanopyError.is(error) ? error.code : 'SHIP_FAILED';
+    if (attempt !== 1 || this.#isTold) return;
+    const code = CanopyError.is(reason) ? reason.code : 'SHIP_FAILED';
     // Of the others it is for the one who calls, which is us.
-    const hint = hasCode(error, ...REFUSALS) ? error.hint : undefined;
+    const hint = hasCode(reason, ...REFUSALS) ? reason.hint : undefined;
     onEvent({ type: 'warning', code, message: this.#problem, hint });
   }
 
-  #watchConnection(): Disposable {
-    const { env, position, isConnected, onEvent, onChange } = this.#deps;
-    if (isConnected === undefined) return { [Symbol.dispose]: () => {} };
-    const startedAt = env.clock.monotonic();
-    const look = (): void => {
-      if (isConnected()) {
-        timer = env.clock.timer(AWAY_MS, look, { background: true });
-        return;
-      }
-      this.#isToldAway = true;
-      const sinceMs = env.clock.monotonic() - startedAt;
-      onEvent({ type: 'shipping_interrupted', position: position(), sinceMs });
-      onChange();
+  #watch(): Disposable {
+    const { env, log, position, isConnected, onEvent, onChange } = this.#deps;
+    const end = (): void => {
+      this.#obstacle = undefined;
     };
-    let timer = env.clock.timer(AWAY_MS, look, { background: true });
-    return { [Symbol.dispose]: () => timer.cancel() };
+    if (isConnected === undefined) return { [Symbol.dispose]: end };
+    const startedAt = env.clock.monotonic();
+    const onObstacle = (obstacle: Obstacle | undefined): void => {
+      this.#obstacle = obstacle;
+      onChange();
+      if (this.#isTold || obstacle === undefined) return;
+      this.#isTold = true;
+      const sinceMs = env.clock.monotonic() - startedAt;
+      if (obstacle === 'away') onEvent({ type: 'shipping_interrupted', position: position(), sinceMs });
+      else onEvent(warningOf(this.#unstored(obstacle)));
+    };
+    const looking = new UnansweredPut({ clock: env.clock, store: log.store, isConnected, onObstacle });
+    return {
+      [Symbol.dispose]: () => {
+        looking[Symbol.dispose]();
+        end();
+      },
+    };
   }
+
+  #unstored(obstacle: 'silent' | 'stuck'): CanopyError {
+    const { bucket } = this.#deps.log;
+    return sqliteErrors.create(obstacle === 'stuck' ? 'SQLITE_LOG_STUCK' : 'SQLITE_LOG_SILENT', { bucket });
+  }
+}
+
+function textOf({ message, hint }: CanopyError): string {
+  return hint === undefined ? message : `${message}. ${hint}`;
+}
+
+function warningOf(error: CanopyError): DatabaseEvent {
+  return { type: 'warning', code: error.code, message: textOf(error) };
 }

@@ -71,10 +71,10 @@ async function open(db: number, spec: DatabaseSpec, slot: Slot, early: ToDatabas
     spec,
     env,
     pid: process.pid,
-    connect: async () => {
-      if (spec.options.process === 'shared') return leaseSession(connection, `${node}-db`);
+    connect: async (signal) => {
+      if (spec.options.process === 'shared') return unlessAborted(leaseSession(connection, `${node}-db`), signal);
       const { connectNats } = await import('@canopy/nats');
-      return connectNats(connection, { name: `${node}-db-${app}`, env, waitForServer: true });
+      return connectNats(connection, { name: `${node}-db-${app}`, env, signal, waitForServer: true });
     },
     requireAlone: () => requireAlone(spec.path, others(), { pid: process.pid, node }),
     onEvent: (event) => server.event(event),
@@ -108,4 +108,18 @@ async function leaseSession(connection: ConnectionSpec, name: string): Promise<N
   const env = systemEnv({ log, ...(await sharedClock()) });
   sessions ??= new SharedSessions((to) => connectNats(to, { name, env, waitForServer: true }));
   return sessions.lease(connection);
+}
+
+/** Others may wait for the same connection: it goes on being made, and the lease is given back when it comes. */
+async function unlessAborted(lease: Promise<NatsSession>, signal: AbortSignal | undefined): Promise<NatsSession> {
+  const { abortable } = await import('@canopy/core');
+  try {
+    return await abortable(lease, signal);
+  } catch (error) {
+    void lease.then(
+      (session) => session.close(),
+      () => {},
+    );
+    throw error;
+  }
 }

@@ -110,7 +110,7 @@ export interface OpeningDeps {
   readonly pid: number;
   readonly directory: string;
   readonly statePath: string;
-  connect(): Promise<NatsSession>;
+  connect(signal?: AbortSignal): Promise<NatsSession>;
   /** Throws SQLITE_IN_USE where this very process has the file open under another name: see same-file.ts. */
   requireAlone?(): void;
 }
@@ -129,7 +129,7 @@ export async function openDatabase(deps: OpeningDeps, signal: AbortSignal | unde
     const divergences = listDivergences(spec.path);
     // A node that has replicated before must find its log: making an empty one would hide that it was lost.
     const mayMake = spec.mustExist !== true && readState(statePath) === undefined;
-    if (spec.store?.kind !== 'directory') session = await deps.connect();
+    if (spec.store?.kind !== 'directory') session = await deps.connect(signal);
     const { log, findings } =
       session === undefined ? openDirectory(spec, env, mayMake) : await openBucket(session, spec, env, mayMake, signal);
     const entries = await log.all({ signal });

@@ -10,6 +10,7 @@ import type { LogEntry } from '../log/names.ts';
 import { type EntrySource, type FetchedEntry, readAhead } from '../log/read-ahead.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { requireDestination, sidecars } from './destination.ts';
+import { lockDestination } from './destination-lock.ts';
 import { checkIntegrity, type IntegrityMethod } from './integrity.ts';
 import { onDisk, PageFile } from './page-file.ts';
 import { planRestore, type RestoreTarget } from './plan.ts';
@@ -65,14 +66,18 @@ export interface Restored {
 
 /**
  * Restores the database to `dest`. Bytes are those that the primary's pages had. Throws SQLITE_LOG_EMPTY, SQLITE_LOG_GAP,
- * SQLITE_TARGET_UNREACHABLE, SQLITE_POSITION_UNKNOWN, SQLITE_LTX_INVALID, SQLITE_DESTINATION_EXISTS, SQLITE_DESTINATION_INVALID,
+ * SQLITE_TARGET_UNREACHABLE, SQLITE_POSITION_UNKNOWN, SQLITE_LTX_INVALID, SQLITE_DESTINATION_EXISTS, SQLITE_DESTINATION_INVALID, SQLITE_DESTINATION_BUSY,
  * SQLITE_UNWRITABLE, SQLITE_DISK_FULL, SQLITE_INTEGRITY_FAILED, BLOB_BUCKET_MISSING, BLOB_CORRUPT, BLOB_GONE (the log is shortened faster than it can be read), or the signal's reason; then nothing half-done is left.
  */
 export async function restore(options: RestoreOptions): Promise<Restored> {
   const clock = (options.env ?? systemEnv()).clock;
   const started = clock.monotonic();
   const dest = resolve(options.dest);
-  await requireDestination(dest, options.overwrite === true);
+  const overwrite = options.overwrite === true;
+  await requireDestination(dest, overwrite);
+  using _lock = await lockDestination(dest, clock);
+  // Another restore may have ended in between.
+  await requireDestination(dest, overwrite);
   const damaged = new Map<string, unknown>();
   for (let attempt = 1; ; attempt++) {
     try {

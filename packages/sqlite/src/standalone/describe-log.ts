@@ -1,12 +1,17 @@
 /** What a log says about itself, for people who have its address and nothing else. */
 import type { DatabaseWarning, Env } from '@canopy/core';
+import type { Blobs } from '@canopy/nats';
 import { requireCallOptions } from '../database/call-checks.ts';
 import { sqliteErrors } from '../errors.ts';
 import { findingsIn } from '../levels/settings.ts';
 import type { LogEntry } from '../log/names.ts';
 import { type LevelSummary, type LogProblem, summarizeLog } from '../log/summary.ts';
+import { DirectoryStore } from '../store/directory-store.ts';
 import { readVerified, type Verified } from '../verify/record.ts';
 import { openLog, parseStore, type StoreOption } from './store-option.ts';
+
+/** Files that are named one by one; more are counted. */
+const FILES_TOLD = 3;
 
 export interface LogDescription {
   /** Such as `bucket orders`; without secrets. */
@@ -24,7 +29,7 @@ export interface LogDescription {
   readonly warnings: readonly DatabaseWarning[];
 }
 
-/** From a listing; reads no contents. Throws SQLITE_LOG_EMPTY, SQLITE_STORE_INVALID, BLOB_BUCKET_MISSING, NATS_*. */
+/** From a listing (and of a directory, whether each file is there); reads no contents. Throws SQLITE_LOG_EMPTY, SQLITE_STORE_INVALID, BLOB_BUCKET_MISSING, NATS_*. */
 export async function describeLog(options: {
   readonly store: StoreOption;
   readonly signal?: AbortSignal | undefined;
@@ -45,7 +50,11 @@ export async function describeLog(options: {
       end,
       ...summary,
       verified,
-      problems: [...problems, ...settings.map(({ message, hint }) => ({ problem: message, action: hint }))],
+      problems: [
+        ...problems,
+        ...fileProblems(log.store),
+        ...settings.map(({ message, hint }) => ({ problem: message, action: hint })),
+      ],
       warnings: findings
         .filter(({ isProblem }) => !isProblem)
         .map(({ code, message, hint }) => ({ code, message, hint })),
@@ -53,4 +62,17 @@ export async function describeLog(options: {
   } finally {
     await close();
   }
+}
+
+/** In a directory anybody may delete or cut a file; what the listing says of it stays. */
+function fileProblems(store: Blobs): LogProblem[] {
+  const damaged = store instanceof DirectoryStore ? store.damaged() : [];
+  if (damaged.length === 0) return [];
+  const more = damaged.length > FILES_TOLD ? ` and ${damaged.length - FILES_TOLD} more` : '';
+  return [
+    {
+      problem: `files of the log are missing or cut: ${damaged.slice(0, FILES_TOLD).join(', ')}${more}`,
+      action: 'bring them back from a backup; canopy db verify tells whether the end can be restored without them',
+    },
+  ];
 }

@@ -15,7 +15,7 @@ export interface OpenedSnapshots {
   readonly log: SegmentLog;
   /** Undefined: none was ever made. */
   readonly snapshots: SnapshotStore | undefined;
-  /** Ends what was opened. */
+  /** Ends what was opened. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -35,7 +35,7 @@ export async function openSnapshots(options: OpenSnapshotsOptions): Promise<Open
   const session = store.kind === 'nats' ? await connectNats(connection, { name: 'canopy-db', env, signal }) : undefined;
   const opened: Blobs[] = [];
   const close = async (): Promise<void> => {
-    for (const blobs of opened) if (blobs instanceof DirectoryStore) blobs.close();
+    for (const blobs of opened.splice(0)) if (blobs instanceof DirectoryStore) blobs.close();
     await session?.close();
   };
   try {

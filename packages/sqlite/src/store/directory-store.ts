@@ -135,6 +135,23 @@ export class DirectoryStore implements Blobs {
     }
   }
 
+  /** Objects whose file is not there, or has another size: somebody has deleted or cut it. Reads no contents. */
+  damaged(): string[] {
+    this.#check();
+    const isWhole = (name: string): boolean => {
+      const object = this.#index.find(name);
+      // Deleted meanwhile, as it should be.
+      if (object === undefined) return true;
+      const found = statSync(join(this.#path, object.file), { throwIfNoEntry: false });
+      return found?.size === object.info.size;
+    };
+    // A file that is moved to its place as it is looked for is there at the second look.
+    return this.#index
+      .list('')
+      .map(({ name }) => name)
+      .filter((name) => !isWhole(name) && !isWhole(name));
+  }
+
   watch(prefix: string, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<BlobWatchEvent> {
     this.#check();
     return watchDirectory(this.#index, join(this.#path, STORE_DIRECTORY), prefix, this.#env, options.signal);

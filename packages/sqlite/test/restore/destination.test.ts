@@ -58,3 +58,12 @@ describe.each([false, true])('a destination that cannot be, overwrite %s', (over
     expect((await refusal('/sys/canopy-test.db', overwrite)).code).toBe('SQLITE_UNWRITABLE');
   });
 });
+
+test('of many restores to one destination one goes on, the others are told so', async () => {
+  const dest = join(root, 'same.db');
+  const settled = await Promise.allSettled(Array.from({ length: 10 }, () => restore({ log, dest })));
+  const codes = settled.map((one) => (one.status === 'fulfilled' ? 'done' : (one.reason as { code?: string }).code));
+  expect(codes.filter((code) => code === 'done').length).toBe(1);
+  expect(new Set(codes.filter((code) => code !== 'done'))).toEqual(new Set(['SQLITE_DESTINATION_BUSY']));
+  expect(readdirSync(root).filter((name) => name.startsWith('same.db'))).toEqual(['same.db']);
+});
