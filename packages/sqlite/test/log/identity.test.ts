@@ -137,6 +137,23 @@ describe('another log in the place of the own one', () => {
   });
 });
 
+test('a follower finds that out by its watch alone, and by asking alone', async () => {
+  for (const way of ['watch', 'asking']) {
+    const { log, nats, session, blobs, other } = await memoryLog();
+    await fill(log, 1, 4);
+    nats.dropBlobs(BUCKET);
+    await session.ensureBlobs(BUCKET);
+    await fill(await other(), 1, 4);
+    if (way === 'asking')
+      blobs.watch = async function* (_prefix, options) {
+        yield { type: 'synced' };
+        await new Promise<void>((resolve) => options?.signal?.addEventListener('abort', () => resolve()));
+      };
+    const entries = log.follow(4, { probeMs: way === 'watch' ? 3_600_000 : 10 })[Symbol.asyncIterator]();
+    await expect(entries.next(), way).rejects.toMatchObject({ code: 'SQLITE_LOG_LOST' });
+  }
+});
+
 describe('an entry that a primary of another log has put, and takes away again', () => {
   test('does not end this log, for its primary or its followers', async () => {
     const { log, blobs, other } = await memoryLog();
@@ -164,8 +181,8 @@ describe('an entry that a primary of another log has put, and takes away again',
 });
 
 describe('a log that is mixed all the same', () => {
-  async function mixed(): Promise<SegmentLog> {
-    const { log, blobs } = await memoryLog();
+  async function mixed(): Promise<{ log: SegmentLog; stranger: SegmentLog }> {
+    const { log, blobs, other } = await memoryLog();
     await fill(log, 1, 3);
     await fill(log, 4, 6, { epoch: epoch(2), node: 'b' });
     for (const txid of [4, 5, 6]) {
@@ -173,11 +190,13 @@ describe('a log that is mixed all the same', () => {
       const headers = { ...found?.info.headers, 'Canopy-Log': '00000000000000ff' };
       await blobs.put(segmentName(txid), found?.bytes ?? new Uint8Array(), { headers });
     }
-    return log;
+    const stranger = await other();
+    stranger.hold('00000000000000ff');
+    return { log, stranger };
   }
 
   test('is not restored past the seam, is told, and no merge spans it', async () => {
-    const log = await mixed();
+    const { log, stranger } = await mixed();
     const entries = await log.all();
     expect(new Set(entries.map(({ logId }) => logId)).size).toBe(2);
     expect(() => planRestore(BUCKET, entries)).toThrow(
@@ -186,7 +205,7 @@ describe('a log that is mixed all the same', () => {
     expect(planRestore(BUCKET, entries, { txid: 3 }).length).toBe(3);
     const [first] = summarizeLog(BUCKET, entries).problems;
     expect(first?.problem).toContain('two logs are mixed: transaction 0000000000000004 (node b)');
-    expect(await merged(log)).toMatchObject({ maxTxid: 3, logId: log.id });
+    expect(await merged(stranger)).toMatchObject({ maxTxid: 3, logId: log.id });
     const sameNode = entries.map((entry) => ({ ...entry, epoch: epoch(1), node: 'a' }));
     expect(planCompaction(sameNode, [1000 * 1000], Number.MAX_SAFE_INTEGER)).toMatchObject({ maxTxid: 3 });
     await snapshotAt(log, 6);

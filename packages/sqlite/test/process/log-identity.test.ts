@@ -226,6 +226,24 @@ test('a log of an earlier version is not refused; files and log go on with one i
   expect(follower.state?.log?.id).toBe(await (await logOf('a')).findId());
 });
 
+test('an entry without an id at the end hides neither whose log it is nor its id', async () => {
+  const a = await begun('a.db', 'a');
+  const b = await begun('b.db', 'b');
+  const id = a.state?.log?.id;
+  await Promise.all([a.engine.stop(), b.engine.stop()]);
+  const blobs = await nats.session().blobs(bucketOf('a'));
+  const last = await blobs.read((await names('a')).at(-1) as string);
+  const { 'Canopy-Log': _, ...headers } = last?.info.headers ?? {};
+  await blobs.put(last?.info.name as string, last?.bytes ?? new Uint8Array(), { headers });
+  await expect(new Node('b.db', 'a').engine.start()).rejects.toMatchObject({ code: 'SQLITE_FOREIGN_FILE' });
+  const { log: __, ...rest } = JSON.parse(readFileSync(statePath(a.path), 'utf8'));
+  writeFileSync(statePath(a.path), JSON.stringify(rest));
+  const again = new Node('a.db', 'a');
+  await again.engine.start();
+  await again.promote(2);
+  expect((await (await logOf('a')).all()).map(({ logId }) => logId)).toEqual([...Array(ROWS).fill(id), undefined, id]);
+});
+
 test('a new node has the id of the log that it is made from, and goes on with it as primary', async () => {
   const a = await begun('a.db', 'a');
   const next = new Node('b.db', 'a', { managed: true });
