@@ -49,6 +49,11 @@ export const sqliteErrors = defineErrors({
       'log {bucket} no longer has transaction {txid}, which was stored in it: the bucket was made anew, or restored from a backup',
     hint: 'The database on this node is intact; nothing is acknowledged until this is settled. Either bring the bucket back as it was. Or go on from this file: stop all nodes, copy the database, delete the bucket, move the directory <database>-canopy of this node away, start this node first; then move the database files of the others away and start them.',
   },
+  SQLITE_LOG_MIXED: {
+    message:
+      'log {bucket} is unsound: from transaction {txid} on it holds log {log}, before it log {before}, which are two databases',
+    hint: 'Nothing was put together from the two. Restore to a transaction before that one. The next full image of a running primary begins a history that does not need what is mixed: see first that its file is the right one.',
+  },
   SQLITE_STORE_INVALID: {
     message: '{store} is no place for a log: {problem}',
     hint: 'Write nats://host:4222/bucket, or the path of a directory.',

@@ -23,6 +23,7 @@ import type { ReplicaFile } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import { switchToWal } from './file-mode.ts';
 import { inodeOf, readHeaderOf } from './local-file.ts';
+import { knownLog } from './log-identity.ts';
 import type { DatabaseSpec } from './protocol.ts';
 import { writeState } from './state-file.ts';
 import { wrapFileError } from './system-errors.ts';
@@ -67,7 +68,17 @@ export async function promoteReplica(
   const { counter } = file;
   writeState(
     statePath,
-    { role: 'primary', claimed, base, node, inode, counter, stored: true, boot: context.boot },
+    {
+      role: 'primary',
+      claimed,
+      base,
+      node,
+      inode,
+      counter,
+      stored: true,
+      boot: context.boot,
+      ...knownLog(context.log),
+    },
     { flush: true },
   );
   file.close();
@@ -103,7 +114,7 @@ export async function promoteLocal(
   const inode = inodeOf(spec.path);
   const { node } = spec;
   const state = { role: 'primary', claimed, base, node, inode, counter, boot: context.boot } as const;
-  writeState(statePath, state, { flush: true });
+  writeState(statePath, { ...state, ...knownLog(log) }, { flush: true });
   const commit = mode.cursor === undefined ? undefined : await sizeAt(log, base, signal);
   // A WAL that proves something must not be opened and closed before it is pinned: SQLite would empty and remove it.
   if (commit === undefined) {
@@ -125,7 +136,7 @@ export async function promoteLocal(
   const primary = await Primary.open(primaryDeps(context, epoch), start, signal);
   context.onEvent({ type: 'epoch_claimed', position: primary.position, ms: taken() });
   try {
-    writeState(statePath, { ...state, stored: true }, { flush: true });
+    writeState(statePath, { ...state, ...knownLog(log), stored: true }, { flush: true });
     if (commit !== undefined) verifyFile(context);
   } catch (error) {
     await primary.close();

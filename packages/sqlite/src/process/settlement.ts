@@ -28,6 +28,7 @@ import type { WalCursor } from '../wal/reader.ts';
 import { goneOnWith } from './continuation.ts';
 import { switchToRollback } from './file-mode.ts';
 import { inodeOf, inspectFile, type LocalFile, readHeaderOf } from './local-file.ts';
+import { knownLog, recognizeLog } from './log-identity.ts';
 import { isEmptyDatabase } from './promotion.ts';
 import type { DatabaseSpec } from './protocol.ts';
 import { readState, type StandbyState, writeState } from './state-file.ts';
@@ -80,7 +81,7 @@ export class Settlement {
   }
 
   /**
-   * Nobody in this process may have the file open. Throws SQLITE_LOG_BEHIND, SQLITE_NOT_A_DATABASE, SQLITE_DISK_FULL,
+   * Nobody in this process may have the file open. Throws SQLITE_FOREIGN_FILE for a file of another log, SQLITE_LOG_BEHIND, SQLITE_NOT_A_DATABASE, SQLITE_DISK_FULL,
    * SQLITE_DATABASE_BUSY while another program has a file open that must change, and what reading the log throws. With
    * `needed` a standby's copy is not taken as it is but made anew; until that has succeeded it stays.
    */
@@ -88,9 +89,11 @@ export class Settlement {
     const { spec, statePath, log, directory } = this.#deps;
     const signal = this.#signal;
     putBack(spec.path, directory, statePath);
-    const end = (await log.end({ signal }))?.position;
+    const tail = await log.end({ signal });
+    const end = tail?.position;
+    const isOther = await recognizeLog({ path: spec.path, statePath, log }, tail?.entry, signal);
     const local = await inspectFile(spec.path, statePath, log, this.#deps.boot, signal);
-    const known = this.#knownOf(local);
+    const known = isOther ? START : this.#knownOf(local);
     if (known.txid > (end?.txid ?? 0))
       throw sqliteErrors.create('SQLITE_LOG_BEHIND', { path: spec.path, position: known.txid, end: end?.txid ?? 0 });
     if (end === undefined) return { kind: 'local', position: START, cursor: undefined };
@@ -248,9 +251,10 @@ export class Settlement {
   }
 
   #fileOptions(): ReplicaFileOptions {
-    const { spec, env, statePath, boot } = this.#deps;
+    const { spec, env, statePath, boot, log } = this.#deps;
     const { busyTimeoutMs, lockTimeoutMs, flushStandby: flush } = spec.options;
-    return { path: spec.path, statePath, boot, env, busyTimeoutMs, lockTimeoutMs, flush };
+    const known = () => knownLog(log).log;
+    return { path: spec.path, statePath, boot, env, busyTimeoutMs, lockTimeoutMs, flush, log: known };
   }
 }
 
@@ -277,8 +281,11 @@ export async function untilSettled(
 }
 
 /** Notes that the closed rollback-mode file, flushed by SQLite, is a standby's at `position`. */
-export function writeStandbyState(deps: Pick<SettlementDeps, 'spec' | 'statePath' | 'boot'>, position: Position): void {
+export function writeStandbyState(
+  deps: Pick<SettlementDeps, 'spec' | 'statePath' | 'boot' | 'log'>,
+  position: Position,
+): void {
   const counter = readHeaderOf(deps.spec.path)?.counter ?? 0;
-  const at = { from: position, to: position, counterBefore: counter, counterAfter: counter };
+  const at = { from: position, to: position, counterBefore: counter, counterAfter: counter, ...knownLog(deps.log) };
   writeState(deps.statePath, { role: 'standby', ...at, durable: true, boot: deps.boot }, { flush: true });
 }

@@ -186,7 +186,8 @@ export class EntryFeed {
   }
 
   async #push(entry: LogEntry, signal: AbortSignal): Promise<void> {
-    const { env } = this.#deps;
+    const { env, log } = this.#deps;
+    log.meet(entry, this.#tail().txid);
     const last = this.#tail().epoch;
     if (entry.epoch < last && entry.epoch !== 0)
       env.log.warn('log_epoch_fell', { txid: entry.maxTxid, from: last, to: entry.epoch });
