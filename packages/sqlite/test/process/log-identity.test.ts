@@ -172,7 +172,7 @@ test('a copy that follows while its log is made anew applies nothing of the new 
   await add(made, 'q4');
   await copy.has('belongs to log');
   await add(made, 'q5');
-  expect(copy.engine.status()).toMatchObject({ role: 'opening' });
+  expect(copy.engine.status()).toMatchObject({ role: 'failed' });
   await copy.engine.stop();
   expect(bodies(copy.path)).toEqual(['x1', 'x2', 'x3']);
 });
