@@ -31,7 +31,7 @@ import { type MultiMasterConfig, type MultiMasterSettings, resolveMultiMaster } 
 import { PlainReplica } from './plain-replica.ts';
 import { type ConflictStrategy, CRDT_DOCUMENT, type Policy } from './policy.ts';
 import type { ApplyResult, LocalWrite, Replica, ReplicaCounts } from './replica.ts';
-import { absorb, encodeData } from './tagged-values.ts';
+import { absorb, encodeData, requireRecord } from './tagged-values.ts';
 
 export interface WriteOptions {
   /** `local` (default): it is stored here. `log`: the event log has it too, so that it survives the loss of this disk. */
@@ -293,7 +293,7 @@ export class MultiMasterManager {
 
   /** A document whose fields may be values that merge; those are merged with what is there. */
   async writeCRDTDocument(id: string, document: Record<string, unknown>): Promise<WriteResult> {
-    const encoded = encodeData(document);
+    const encoded = encodeData(requireRecord(document));
     const change = (present: Entity | undefined) => absorb(present?.data, encoded) as Record<string, unknown>;
     return this.#change({ entityId: `crdtdoc:${id}`, entityType: CRDT_DOCUMENT, change });
   }
@@ -369,10 +369,7 @@ export class MultiMasterManager {
 
   /** A store and a pipeline of the caller's own may carry more than JSON does. */
   #encode(data: Record<string, unknown>): Record<string, unknown> {
-    if (typeof data !== 'object' || data === null || Array.isArray(data))
-      throw replicationErrors.create('REPLICATED_VALUE_INVALID', {
-        problem: 'an entity is a record; delete() takes one away',
-      });
+    requireRecord(data);
     try {
       return encodeData(data);
     } catch (error) {

@@ -29,6 +29,12 @@ const READERS: ReadonlyMap<string, Reader> = new Map<string, Reader>([
   ['PNCounter', (state, node) => PNCounter.fromJSON(state, node)],
 ]);
 
+/** What an entity may be, or REPLICATED_VALUE_INVALID. */
+export function requireRecord(data: Record<string, unknown>): Record<string, unknown> {
+  if (typeof data === 'object' && data !== null && !Array.isArray(data)) return data;
+  throw invalid('an entity is a record; delete() takes one away');
+}
+
 /** A copy that JSON carries unchanged. Throws REPLICATED_VALUE_INVALID for what it can't. Fields that are undefined are left out. */
 export function encodeData(data: Record<string, unknown>): Record<string, unknown> {
   return encode(data, 0) as Record<string, unknown>;
