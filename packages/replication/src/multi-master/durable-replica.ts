@@ -1,5 +1,5 @@
 /** A master on an event log and an atomic store: the core of it, with its reader, its shipper, and what it tells from time to time. */
-import { type Env, messageOf, TaskGroup } from '@canopy/core';
+import { type Env, messageOf, TaskGroup, withDeadline } from '@canopy/core';
 import type { HybridClockStatus } from '../clock/hybrid-clock.ts';
 import { replicationErrors } from '../errors.ts';
 import type { AtomicStore } from '../ports/atomic-store.ts';
@@ -21,6 +21,7 @@ import { OutboxShipper, topicOf } from './outbox-shipper.ts';
 import type { Policy } from './policy.ts';
 import type { ApplyResult, LocalWrite, Replica, ReplicaCounts } from './replica.ts';
 import { type HashedEntity, hashEntities } from './state-hash.ts';
+import { LOG_TIMEOUT_MS } from './write-options.ts';
 
 const FUTURE_CHECK_MS = 5000;
 const APPEND_TRIES = 5;
@@ -96,8 +97,13 @@ export class DurableReplica implements Replica {
     if (!this.#core.isMember && !this.#asked) await this.#subscribe();
     const { number } = this.#core.write(write);
     this.#shipper.wrote(number);
-    if (write.ack === 'log') await this.#shipper.sent(number);
+    if (write.ack === 'log') await this.#untilInLog(number, write);
     return { queued: this.#subscribed === undefined || this.#shipper.isBlocked };
+  }
+
+  async #untilInLog(number: number, { entityId, timeoutMs = LOG_TIMEOUT_MS }: LocalWrite): Promise<void> {
+    const what = `wait until the log has the write of ${entityId}, which is stored here and will be sent`;
+    await withDeadline(this.#env.clock, what, timeoutMs, this.#shipper.sent(number));
   }
 
   async get(entityId: string): Promise<Entity | null> {

@@ -33,20 +33,8 @@ import { type ConflictStrategy, CRDT_DOCUMENT, type Policy } from './policy.ts';
 import { MasterRebuild, type RebuildOptions } from './rebuild.ts';
 import type { ApplyResult, LocalWrite, Replica } from './replica.ts';
 import type { ClockReport, MultiMasterMetrics, MultiMasterStatus } from './status.ts';
-import { absorb, encodeData } from './tagged-values.ts';
-
-export interface WriteOptions {
-  /** `local` (default): it is stored here. `log`: the event log has it too, so that it survives the loss of this disk. */
-  readonly ack?: 'local' | 'log';
-}
-
-export interface WriteResult {
-  readonly success: true;
-  readonly entityId: string;
-  readonly masterId: string;
-  /** True when the event could not be sent yet. It is kept, and sent as soon as that works. */
-  readonly queued: boolean;
-}
+import { absorb, encodeData, requireRecord } from './tagged-values.ts';
+import { requireWriteOptions, type WriteOptions, type WriteResult } from './write-options.ts';
 
 export class MultiMasterManager {
   readonly #settings: MultiMasterSettings;
@@ -89,6 +77,7 @@ export class MultiMasterManager {
    * of a master that has never joined, and that nobody has subscribed, begins with what `subscribe()` does, and throws what that throws.
    */
   async write(entityId: string, data: Record<string, unknown>, options: WriteOptions = {}): Promise<WriteResult> {
+    requireWriteOptions(options);
     const encoded = this.#encode(data);
     const merges = this.#policy.strategy === 'crdt';
     return this.#change({
@@ -100,6 +89,7 @@ export class MultiMasterManager {
 
   /** Deletes it; as `write` otherwise. A delete is remembered until all masters have seen it. */
   async delete(entityId: string, options: WriteOptions = {}): Promise<WriteResult> {
+    requireWriteOptions(options);
     return this.#change({ entityId, ...options, change: () => null }, 0);
   }
 
@@ -310,7 +300,7 @@ export class MultiMasterManager {
 
   /** A document whose fields may be values that merge; those are merged with what is there. */
   async writeCRDTDocument(id: string, document: Record<string, unknown>): Promise<WriteResult> {
-    const encoded = encodeData(document);
+    const encoded = encodeData(requireRecord(document));
     const change = (present: Entity | undefined) => absorb(present?.data, encoded) as Record<string, unknown>;
     return this.#change({ entityId: `crdtdoc:${id}`, entityType: CRDT_DOCUMENT, change });
   }
@@ -388,10 +378,7 @@ export class MultiMasterManager {
 
   /** A store and a pipeline of the caller's own may carry more than JSON does. */
   #encode(data: Record<string, unknown>): Record<string, unknown> {
-    if (typeof data !== 'object' || data === null || Array.isArray(data))
-      throw replicationErrors.create('REPLICATED_VALUE_INVALID', {
-        problem: 'an entity is a record; delete() takes one away',
-      });
+    requireRecord(data);
     try {
       return encodeData(data);
     } catch (error) {

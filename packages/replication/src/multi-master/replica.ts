@@ -13,6 +13,8 @@ export interface LocalWrite {
   /** `$type` of an entity that is made by this write. Default: that of the data. */
   readonly entityType?: string;
   readonly ack?: 'local' | 'log';
+  /** Of `ack: 'log'`, ms. */
+  readonly timeoutMs?: number;
 }
 
 export interface ApplyResult {

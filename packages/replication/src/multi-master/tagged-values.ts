@@ -4,7 +4,15 @@
  */
 import { isMergeable } from '../crdt/mergeable.ts';
 import { decodeTagged, encodeTagged, readTagged, TAG } from '../crdt/record-codec.ts';
+import { replicationErrors } from '../errors.ts';
 import { isPlainObject } from '../values/canonical.ts';
+
+/** What an entity may be, or REPLICATED_VALUE_INVALID. */
+export function requireRecord(data: Record<string, unknown>): Record<string, unknown> {
+  if (typeof data === 'object' && data !== null && !Array.isArray(data)) return data;
+  const problem = 'an entity is a record; delete() takes one away';
+  throw replicationErrors.create('REPLICATED_VALUE_INVALID', { problem });
+}
 
 /** What JSON carries unchanged. Throws REPLICATED_VALUE_INVALID for what it can't. Fields that are undefined are left out. */
 export function encodeData(data: Record<string, unknown>): Record<string, unknown> {

@@ -441,3 +441,10 @@ it('goes on with an older copy of its store that has written nothing before it r
   await again.write('y', { v: 1 }, { ack: 'log' });
   await same(again, b);
 });
+
+it('refuses a document that is no record', async () => {
+  const a = await joined('a', new MemoryLog('group'));
+  for (const wrong of ['x', [1], 5, null])
+    await expect(a.writeCRDTDocument('d', wrong as never)).rejects.toMatchObject({ code: 'REPLICATED_VALUE_INVALID' });
+  expect(a.getVectorClock().get('a')).toBe(0);
+});
