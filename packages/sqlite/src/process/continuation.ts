@@ -110,7 +110,7 @@ function keptUntil(entries: readonly LogEntry[], txid: number, { options }: Data
   try {
     const [base] = planRestore('', entries, { txid });
     const until = new Date((base?.storedAt ?? 0) + options.retentionMs).toISOString();
-    return `, until ${until} at least, and for as long as fewer than ${options.keepSnapshots} newer snapshots are stored`;
+    return `, until ${until} at least, and after that for as long as fewer than ${options.keepSnapshots} newer snapshots are stored`;
   } catch {
     return ', as near as it is still kept';
   }
