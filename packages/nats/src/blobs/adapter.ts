@@ -21,13 +21,14 @@ import {
 import { Budget, LinkBroken } from '../session/link.ts';
 import { SharedFeed } from '../watch/shared-feed.ts';
 import { type DeletionDeps, deleteInOrder, deleteOne } from './deletion.ts';
-import { downloadChunks } from './download.ts';
+import { downloadChunks, formatMark, parseMark } from './download.ts';
 import { blobFeedSource, decodeEntry, toWatchEvent } from './feed-source.ts';
 import type {
   Blob,
   BlobBucketInfo,
   BlobCallOptions,
   BlobDeleteOptions,
+  BlobGetOptions,
   BlobInfo,
   BlobPutOptions,
   BlobSource,
@@ -129,7 +130,7 @@ export class BlobsAdapter implements Blobs {
     }
   }
 
-  async get(name: string, options: BlobCallOptions = {}): Promise<Blob | undefined> {
+  async get(name: string, options: BlobGetOptions = {}): Promise<Blob | undefined> {
     const operation = `read ${this.bucket}/${name}`;
     const budget = this.#budget(options, TRANSFER_MS);
     const entry = await this.#entry(name, operation, this.#left(budget, operation));
@@ -138,7 +139,19 @@ export class BlobsAdapter implements Blobs {
       const now = await this.#entry(name, operation, { timeoutMs: TIMEOUT_MS, signal: options.signal });
       return now?.info.revision === entry.info.revision;
     };
-    return { info: entry.info, data: downloadChunks(this.#api, this.bucket, entry.meta, budget, isCurrent) };
+    const upload = entry.meta.nuid;
+    const at = options.after && parseMark(options.after.mark, upload);
+    const reached = at && options.after && { ...at, held: options.after.held };
+    let last = at;
+    const onChunk = (chunk: { number: number; seq: number }): void => {
+      last = chunk;
+    };
+    return {
+      info: entry.info,
+      data: downloadChunks(this.#api, this.bucket, entry.meta, budget, isCurrent, reached, onChunk),
+      resumed: reached !== undefined,
+      mark: () => last && formatMark(upload, last),
+    };
   }
 
   async read(

@@ -16,6 +16,26 @@ interface Chunk {
 
 const DIRECT_MS = 2000;
 
+/** Where a reading has got to: behind chunk `number`, which is message `seq`. */
+export interface Reached {
+  readonly number: number;
+  readonly seq: number;
+  readonly held: () => AsyncIterable<Uint8Array>;
+}
+
+/** As text, with the upload that it belongs to. */
+export function formatMark(nuid: string, { number, seq }: { number: number; seq: number }): string {
+  return `${nuid} ${number} ${seq}`;
+}
+
+/** Undefined for what is of another upload. */
+export function parseMark(mark: string, nuid: string): { number: number; seq: number } | undefined {
+  const [of, number, seq] = mark.split(' ');
+  return of === nuid && Number(number) > 0 && Number(seq) > 0
+    ? { number: Number(number), seq: Number(seq) }
+    : undefined;
+}
+
 /** `isCurrent` says whether the entry is still the one that was opened: else BLOB_GONE is thrown, not BLOB_CORRUPT. */
 export async function* downloadChunks(
   api: JetStreamApi,
@@ -23,6 +43,8 @@ export async function* downloadChunks(
   meta: BlobMeta,
   budget: Budget,
   isCurrent: () => Promise<boolean>,
+  reached?: Reached,
+  onChunk: (at: { number: number; seq: number }) => void = () => {},
 ): AsyncGenerator<Uint8Array> {
   const operation = `read ${bucket}/${meta.name}`;
   const hash = createHash('sha256');
@@ -30,15 +52,23 @@ export async function* downloadChunks(
     const code = (await isCurrent()) ? 'BLOB_CORRUPT' : 'BLOB_GONE';
     return natsErrors.create(code, { bucket, name: meta.name });
   };
-  let ahead = meta.chunks > 0 ? readChunk(api, bucket, meta.nuid, 1, operation, budget) : undefined;
   let size = 0;
-  for (let number = 1; ahead !== undefined; number++) {
+  if (reached !== undefined)
+    for await (const piece of reached.held()) {
+      hash.update(piece);
+      size += piece.length;
+    }
+  const first = 1 + (reached?.number ?? 0);
+  const from = 1 + (reached?.seq ?? 0);
+  let ahead = meta.chunks >= first ? readChunk(api, bucket, meta.nuid, from, operation, budget) : undefined;
+  for (let number = first; ahead !== undefined; number++) {
     const chunk = await ahead;
     if (chunk === undefined) throw await fail();
     ahead = number < meta.chunks ? readChunk(api, bucket, meta.nuid, chunk.seq + 1, operation, budget) : undefined;
     ahead?.catch(() => {});
     hash.update(chunk.data);
     size += chunk.data.length;
+    onChunk({ number, seq: chunk.seq });
     yield chunk.data;
   }
   const digest = `SHA-256=${paddedBase64url(hash.digest())}`;

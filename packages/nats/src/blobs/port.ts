@@ -44,6 +44,23 @@ export interface Blob {
   readonly info: BlobInfo;
   /** To be read once, to the end or cancelled with `return()`. Verified against the digest as it is read. */
   readonly data: AsyncIterable<Uint8Array>;
+  /** `data` is only what comes behind `after`: it is of this very object, and the store can go on there. */
+  readonly resumed?: boolean;
+  /** For `after`: behind the last piece of `data` that was handed out. Undefined: reading can only begin anew. */
+  mark?(): string | undefined;
+}
+
+/** A reading that was cut off. */
+export interface BlobReached {
+  /** From `Blob.mark`. */
+  readonly mark: string;
+  /** The bytes before it; they are read once more, because the digest is that of the whole object. */
+  held(): AsyncIterable<Uint8Array>;
+}
+
+export interface BlobGetOptions extends BlobCallOptions {
+  /** Go on there; see `Blob.resumed`. */
+  readonly after?: BlobReached | undefined;
 }
 
 export interface BlobBucketInfo {
@@ -91,7 +108,7 @@ export interface Blobs {
    * when bytes don't match the digest, BLOB_GONE when the object was deleted or replaced meanwhile. At most two chunks
    * (1 MiB each, as we write them) are in memory.
    */
-  get(name: string, options?: BlobCallOptions): Promise<Blob | undefined>;
+  get(name: string, options?: BlobGetOptions): Promise<Blob | undefined>;
   /** The whole object in memory; `maxBytes` (default 64 MiB) bounds it: BLOB_TOO_LARGE. */
   read(
     name: string,

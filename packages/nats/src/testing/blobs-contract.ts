@@ -44,6 +44,36 @@ export function describeBlobsContract(name: string, makeSystem: () => Promise<Co
       expect(await blobs.get('ltx/0/2.ltx')).toBeUndefined();
     });
 
+    test('a reading that was cut off goes on where it was, or begins anew; of another object it begins anew', async () => {
+      const blobs = await fresh();
+      const data = noise(3_500_000);
+      await blobs.put('a', data);
+      const first = await blobs.get('a');
+      const held: Uint8Array[] = [];
+      let mark: string | undefined;
+      for await (const piece of first?.data ?? []) {
+        held.push(Uint8Array.from(piece));
+        mark = first?.mark?.();
+        if (held.length === 2) break;
+      }
+      const after = { mark: mark ?? 'none', held: () => inPieces(Buffer.concat(held), 1000) };
+      const goOn = async (): Promise<{ resumed: boolean; whole: Uint8Array }> => {
+        const second = await blobs.get('a', { after });
+        const resumed = second?.resumed === true;
+        const pieces = resumed ? [...held] : [];
+        for await (const piece of second?.data ?? []) pieces.push(Uint8Array.from(piece));
+        return { resumed, whole: Buffer.concat(pieces) };
+      };
+      expect(Buffer.compare((await goOn()).whole, data)).toBe(0);
+      held[0] = Uint8Array.from(held[0] as Uint8Array, (byte) => byte ^ 1);
+      const spoilt = await goOn().catch((error: { code?: string }) => error.code);
+      expect(typeof spoilt === 'string' ? spoilt : spoilt?.resumed).toBe(mark === undefined ? false : 'BLOB_CORRUPT');
+      await blobs.put('a', data.subarray(1));
+      const other = await goOn();
+      expect(other.resumed).toBe(false);
+      expect(Buffer.compare(other.whole, data.subarray(1))).toBe(0);
+    });
+
     test('createOnly leaves what is there untouched', async () => {
       const blobs = await fresh();
       const other = await sessions().b.blobs(blobs.bucket);

@@ -20,6 +20,7 @@ import { type DecodedLtx, decodeLtx, decodeLtxStream, type LtxStream } from '../
 import { Appender, type AppendInput, transferMs } from './appender.ts';
 import { type FollowOptions, followLog } from './follow.ts';
 import { isOtherLog } from './identity.ts';
+import { getKept } from './kept-download.ts';
 import {
   asEntry,
   entryHeaders,
@@ -203,9 +204,16 @@ export class SegmentLog implements LogView {
     return { entry, bytes, decode };
   }
 
-  /** Opens any object of the log as a stream; undefined when it is not there. See decodeLtxStream for when to trust it. */
-  async open(name: string, options: CallOptions = {}): Promise<{ entry: LogEntry; stream: LtxStream } | undefined> {
-    const blob = await this.#blobs.get(name, { timeoutMs: STREAM_TIMEOUT_MS, ...options });
+  /**
+   * Opens any object of the log as a stream; undefined when it is not there. See decodeLtxStream for when to trust it. `keep`:
+   * a file where what comes is kept, so that the next reading goes on there, see kept-download.ts.
+   */
+  async open(
+    name: string,
+    { keep, ...options }: CallOptions & { keep?: string | undefined } = {},
+  ): Promise<{ entry: LogEntry; stream: LtxStream } | undefined> {
+    const call = { timeoutMs: STREAM_TIMEOUT_MS, ...options };
+    const blob = await (keep === undefined ? this.#blobs.get(name, call) : getKept(this.#blobs, name, keep, call));
     if (blob === undefined) return undefined;
     const entry = asEntry(blob.info);
     const stream = await decodeLtxStream(blob.data, `${this.bucket}/${name}`);

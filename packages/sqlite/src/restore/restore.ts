@@ -6,7 +6,8 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { type Clock, type Env, epoch, hasCode, type Position, systemEnv } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
-import type { LogEntry } from '../log/names.ts';
+import { forgetKept, isKept } from '../log/kept-download.ts';
+import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 import { type EntrySource, type FetchedEntry, readAhead } from '../log/read-ahead.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { requireDestination, sidecars } from './destination.ts';
@@ -41,6 +42,11 @@ export interface RestoreOptions {
   readonly onProgress?: (progress: RestoreProgress) => void;
   /** Last changes to the file before it is synced and appears, by positional writes on `fd`. Must not close it. */
   readonly prepare?: (fd: number, facts: { pageSize: number; commit: number }) => void | Promise<void>;
+  /**
+   * What was fetched of the full image stays beside `dest` (`.fetched`, compressed) when the restore is cut off, and the
+   * next one to the same `dest` goes on there. Takes that much more disk. Default false.
+   */
+  readonly isResumable?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly env?: Env;
 }
@@ -80,12 +86,15 @@ export async function restore(options: RestoreOptions): Promise<Restored> {
   await requireDestination(dest, overwrite);
   const damaged = new Map<string, unknown>();
   for (let attempt = 1; ; attempt++) {
+    const isGoingOn = options.isResumable === true && isKept(keptOf(dest));
     try {
       const done = await restoreOnce(options, dest, damaged);
       return { ...done, ms: clock.monotonic() - started };
     } catch (error) {
       // Objects go while the log is listed and read, each for another one that has what it had: that is in the next listing.
       const hasMoved = hasCode(error, 'SQLITE_LOG_GAP', 'BLOB_GONE');
+      // It may be what was kept that is damaged, by a loss of power: without it, then.
+      if (isGoingOn && attempt < ATTEMPTS && isDamage(error)) continue;
       if (attempt >= ATTEMPTS || !(hasMoved || error instanceof DamagedImage))
         throw error instanceof DamagedImage ? error.cause : error;
       if (error instanceof DamagedImage) damaged.set(error.entry.name, error.cause);
@@ -101,6 +110,10 @@ class DamagedImage extends Error {
     super(`${entry.name} is damaged`, { cause });
     this.entry = entry;
   }
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof DamagedImage || hasCode(error, ...DAMAGE);
 }
 
 /** Without the images known to be damaged. Where that leaves no way, the damage is the reason, not a gap. */
@@ -137,6 +150,7 @@ async function restoreOnce(
     if (options.overwrite) for (const path of sidecars(dest)) await rm(path, { force: true });
     await rename(temporary, dest);
     await syncDirectory(dirname(dest));
+    if (options.isResumable) forgetKept(keptOf(dest));
     const last = plan.at(-1) as LogEntry;
     return {
       position: { epoch: epoch(last.epoch), txid: last.maxTxid },
@@ -148,6 +162,8 @@ async function restoreOnce(
     };
   } catch (error) {
     await assembly.abandon();
+    // What is kept may be what was damaged, or what has filled the disk.
+    if (options.isResumable && (isDamage(error) || hasCode(error, 'SQLITE_DISK_FULL'))) forgetKept(keptOf(dest));
     throw error;
   }
 }
@@ -203,7 +219,9 @@ class Assembly {
   }
 
   async #stream(entry: LogEntry): Promise<void> {
-    const opened = await this.#options.log.open(entry.name, { signal: this.#options.signal });
+    const { log, dest, signal, isResumable } = this.#options;
+    const keep = isResumable && entry.minTxid === 1 ? keptOf(resolve(dest)) : undefined;
+    const opened = await log.open(entry.name, { signal, keep });
     if (opened === undefined) throw this.#vanished(entry);
     const { stream } = opened;
     const file = await this.#open(stream.header.pageSize);
@@ -239,6 +257,11 @@ class Assembly {
       vanished: true,
     });
   }
+}
+
+/** What was fetched of the image that the restore began with. */
+function keptOf(dest: string): string {
+  return `${dest}.fetched`;
 }
 
 async function syncDirectory(path: string): Promise<void> {

@@ -44,6 +44,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<Position> {
     log,
     dest: made,
     overwrite: true,
+    isResumable: true,
     env,
     signal: options.signal,
     onProgress: options.onProgress,

@@ -13,8 +13,10 @@ import {
   type BlobBucketInfo,
   type BlobCallOptions,
   type BlobDeleteOptions,
+  type BlobGetOptions,
   type BlobInfo,
   type BlobPutOptions,
+  type BlobReached,
   type BlobSource,
   type BlobSweep,
   type Blobs,
@@ -78,11 +80,22 @@ export class DirectoryStore implements Blobs {
     }
   }
 
-  async get(name: string, options: BlobCallOptions = {}): Promise<Blob | undefined> {
+  async get(name: string, options: BlobGetOptions = {}): Promise<Blob | undefined> {
     this.#check(name);
-    options.signal?.throwIfAborted();
+    const { signal, after } = options;
+    signal?.throwIfAborted();
     const found = await this.#open(name);
-    return found && { info: found.object.info, data: this.#pieces(found.object, found.file, options.signal) };
+    if (found === undefined) return undefined;
+    const { info } = found.object;
+    const [revision, offset] = (after?.mark ?? '').split(' ').map(Number);
+    const reached = after && revision === info.revision && offset !== undefined ? after : undefined;
+    const read = { at: reached === undefined ? 0 : (offset as number) };
+    return {
+      info,
+      data: this.#pieces(found.object, found.file, signal, read, reached),
+      resumed: reached !== undefined,
+      mark: () => `${info.revision} ${read.at}`,
+    };
   }
 
   async read(
@@ -266,17 +279,26 @@ export class DirectoryStore implements Blobs {
     }
   }
 
-  async *#pieces(object: StoredObject, file: FileHandle, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  /** `read.at` is how far it has got. */
+  async *#pieces(
+    object: StoredObject,
+    file: FileHandle,
+    signal: AbortSignal | undefined,
+    read: { at: number },
+    reached: BlobReached | undefined,
+  ): AsyncGenerator<Uint8Array> {
     const { size, name } = object.info;
     const hash = createHash('sha256');
-    let at = 0;
     try {
+      if (reached !== undefined) for await (const piece of reached.held()) hash.update(piece);
+      let { at } = read;
       while (at < size) {
         signal?.throwIfAborted();
         const piece = new Uint8Array(Math.min(PIECE, size - at));
         const { bytesRead } = await file.read(piece, 0, piece.length, at);
         if (bytesRead === 0) break;
         at += bytesRead;
+        read.at = at;
         const bytes = piece.subarray(0, bytesRead);
         hash.update(bytes);
         const isWhole = at === size && (object.digest === undefined || hash.digest('hex') === object.digest);
