@@ -38,7 +38,7 @@ await runMember(FOLLOWING, async ({ id, session, store, log: pipeline, snapshots
   await manager.start();
   await election.start();
   cleanup.defer(() => election.stop());
-  cleanup.defer(followElection(manager, election, env));
+  cleanup.defer(followElection(manager, election, {}, env));
   return {
     write: async ({ request, ack, timeoutMs }) =>
       manager.write(request as WriteRequest, {

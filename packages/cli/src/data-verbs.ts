@@ -142,9 +142,11 @@ Examples:
   canopy db sync ledger
   canopy db sync ledger --applied 2 --timeout 30s
   canopy db sync --file /var/lib/orders.db
+  canopy db sync --file /var/lib/orders.db --applied 1
 
 Before a risky step: exit code 0 says that whatever was committed before this command survives the loss of the primary.
-Exit code 5: not within --timeout; the message says how many standbys had it.`;
+Exit code 5: not within --timeout; the message says how many standbys had it. --applied needs a log in NATS: copies of a log in
+a directory have no way to say what they have applied (exit code 2).`;
 
 const DIVERGENCE_HELP = `
 Examples:

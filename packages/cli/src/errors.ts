@@ -60,6 +60,11 @@ export const cliErrors = defineErrors({
     hint: 'Start canopy db replicate on it, on this machine and as this user. Of a log itself: canopy db status --store.',
     retryable: true,
   },
+  REPLICATION_SILENT: {
+    message: 'the canopy db replicate or follow of {file} does not answer, though it is there',
+    hint: 'It is stopped (kill -CONT lets it go on), or waits for a disk. Whether the log has what was committed is not known.',
+    retryable: true,
+  },
   REPLICATION_IS_COPY: {
     message: '{file} is a copy here: what is committed is committed elsewhere',
     hint: 'Ask where canopy db replicate runs.',

@@ -84,6 +84,8 @@ const BY_CODE: Readonly<Record<string, number>> = {
   DEADLINE_EXCEEDED: EXIT.timeout,
   TIME_RAN_OUT: EXIT.timeout,
   SQLITE_NOT_APPLIED: EXIT.timeout,
+  SQLITE_PROCESS_SILENT: EXIT.timeout,
+  REPLICATION_SILENT: EXIT.timeout,
   NODE_ID_IN_USE: EXIT.busy,
   PORT_TAKEN: EXIT.busy,
   LISTEN_TAKEN: EXIT.busy,

@@ -112,8 +112,8 @@ export const replicationErrors = defineErrors({
     hint: 'Await subscribe() first: a master without a store must learn which numbers it used before it writes.',
   },
   MASTER_REPLACED: {
-    message: 'master {masterId} lives elsewhere: another store has taken its name',
-    hint: 'Two processes run under one id, or an old copy of the store came back. Stop this one; what it had not sent is in its outbox. One that had not joined yet took nothing over: started again, it takes the name.',
+    message: 'master {masterId} lives elsewhere: {problem}',
+    hint: 'Two processes run under one id, or an old copy of the store came back. Stop this one; getUnsent() lists what it wrote that is in no log. Empty its store, let it join anew, and write that again. One that had not joined yet took nothing over: started again, it takes the name.',
   },
   MASTER_REMOVED: {
     message: 'master {masterId} was taken out of its group while it was away',

@@ -88,6 +88,7 @@ export { type MemoryBeatFault, type MemoryHeartbeatOptions, MemoryHeartbeats } f
 export {
   BusProgressChannel,
   type DistributedLockService,
+  type FollowElectionOptions,
   type FollowerInfo,
   type FollowerProgress,
   type FollowerState,
@@ -145,6 +146,7 @@ export {
   MASTER_WAITING,
   MASTER_WRITES,
   REBUILDS,
+  RECORDS_SKIPPED,
   SUBSCRIBER_EVENTS,
   SUBSCRIBER_LAG,
   SUBSCRIBER_PUSH_DROPPED,

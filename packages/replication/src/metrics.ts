@@ -55,6 +55,13 @@ export const FOLLOWER_GAPS: MetricSpec = {
   labels: ['node'],
 };
 
+/** Each replica counts the same record once, unless it starts behind it from a snapshot. Somebody else writes to the log. */
+export const RECORDS_SKIPPED: MetricSpec = {
+  name: 'replication_records_skipped_total',
+  help: 'Writes in the log that no store could hold, passed over',
+  labels: ['node'],
+};
+
 /** Writes and deletes of this master. */
 export const MASTER_WRITES: MetricSpec = {
   name: 'replication_master_writes_total',

@@ -2,6 +2,7 @@
  * Every name that programs were written against, one table per class: a name that goes breaks them. Additions need no entry here; the tables hold what the guide
  * of the API that this package is compatible with shows, and what its programs are known to call.
  */
+import { readFileSync } from 'node:fs';
 import {
   ConflictResolver,
   CRDTMergeStrategy,
@@ -232,4 +233,12 @@ it('events', () => {
   one.on('gap', heard).on('error', heard).off('error', heard);
   two.on('conflictDetected', heard).on('conflictResolved', heard).on('eventApplied', heard).off('eventApplied', heard);
   expect(one.getRole()).toBe('leader');
+});
+
+it('the README lists every error once', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const [before = '', section = ''] = readme.split('\n## Errors\n');
+  const listed = [...section.matchAll(/`([A-Z_]+)`/g)].map(([, code]) => code as string);
+  expect([...new Set(listed)].sort()).toEqual(Object.keys(replicationErrors.table).sort());
+  expect(before).not.toMatch(/^Errors:/m);
 });

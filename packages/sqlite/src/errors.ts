@@ -8,7 +8,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_PAGE_SIZE_MISMATCH: {
     message: '{object} has pages of {actual} bytes, expected {expected}',
-    hint: 'A database keeps its page size for its whole history in the log. Start a new log (another app name) after changing it.',
+    hint: 'The page size was changed (VACUUM). A primary begins with a full image then, from which restores go on and standbys are made anew; a log that another program has written has to be begun anew.',
   },
   SQLITE_WAL_CHANGED: {
     message: 'the WAL was cut off while it was read (frame at {offset})',
@@ -48,6 +48,11 @@ export const sqliteErrors = defineErrors({
     message:
       'log {bucket} no longer has transaction {txid}, which was stored in it: the bucket was made anew, or restored from a backup',
     hint: 'The database on this node is intact; nothing is acknowledged until this is settled. Either bring the bucket back as it was. Or go on from this file: stop all nodes, copy the database, delete the bucket, move the directory <database>-canopy of this node away, start this node first; then move the database files of the others away and start them.',
+  },
+  SQLITE_LOG_MIXED: {
+    message:
+      'log {bucket} is unsound: from transaction {txid} on it holds log {log}, before it log {before}, which are two databases',
+    hint: 'Nothing was put together from the two. Restore to a transaction before that one. The next full image of a running primary begins a history that does not need what is mixed: see first that its file is the right one.',
   },
   SQLITE_STORE_INVALID: {
     message: '{store} is no place for a log: {problem}',
@@ -140,7 +145,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_REPLICA_MODIFIED: {
     message: '{path} was written by another program although it is a standby copy',
-    hint: 'Only the active node may write. What was written is kept aside and the copy is rebuilt from the log.',
+    hint: 'Only the primary is written to. Where a platform manages the copy, what was written is kept aside and the copy is made anew; canopy db follow and Replica end, and leave the file as it is.',
   },
   SQLITE_EPOCH_STALE: {
     message: 'epoch {epoch} may not take the log: it was last claimed under epoch {claimed}',
@@ -169,6 +174,11 @@ export const sqliteErrors = defineErrors({
     hint: 'It is started again as a standby, unless that was its fourth end in a row: then start the program again once the reason is gone. Its log lines before the end say why it ended.',
     retryable: true,
   },
+  SQLITE_PROCESS_SILENT: {
+    message: 'the database process of {path} (pid {pid}) does not answer',
+    hint: 'It is stopped (kill -CONT lets it go on), waits for a disk, or is at a step that takes long. What is committed stays in the file; it is not known whether the log has it.',
+    retryable: true,
+  },
   SQLITE_SNAPSHOT_NAME: {
     message: '"{id}" cannot be the name of a snapshot',
     hint: 'Use 1 to 100 letters, digits, dots, underscores and hyphens, beginning with a letter or digit.',
@@ -188,7 +198,7 @@ export const sqliteErrors = defineErrors({
   },
   SQLITE_VERIFY_FAILED: {
     message: 'the log {bucket} could not be restored: {problem}',
-    hint: 'The database itself is not affected. Make a snapshot now (it starts a history that does not need the damaged part), then look at the stream behind the bucket.',
+    hint: 'The database itself is not affected. A full image from its file begins a history that does not need the damaged part: a running primary whose own proof fails stores one at once; else start the primary again with a short snapshotInterval (canopy db replicate --snapshot-interval 10s) until this proof succeeds. Then look at the stream behind the bucket.',
   },
   SQLITE_ADMIN_UNKNOWN: {
     message: 'this database knows no request "{op}"',

@@ -1,6 +1,7 @@
 /** SQLite databases copied page by page to standbys through NATS, restorable, promotable in place. */
 export { sqlite } from './database/database.ts';
 export { type ResolvedSqliteOptions, resolveSqliteOptions, type SqliteOptions } from './database/options.ts';
+export { realDatabasePath } from './database/real-path.ts';
 export type { DivergenceFacts } from './divergence/facts.ts';
 export {
   type ChangesPiece,

@@ -1,9 +1,14 @@
 /** Who keeps what was kept aside: the nodes of an app, each its own, or the directory of one file on this machine. */
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
 import type { DivergencePiece, NodeDivergences } from '@canopy/platform';
-import { deleteDivergence, describeDivergences, findDivergence, showDivergence } from '@canopy/sqlite';
+import {
+  deleteDivergence,
+  describeDivergences,
+  findDivergence,
+  realDatabasePath,
+  showDivergence,
+} from '@canopy/sqlite';
 import { type ClusterOptions, withCluster } from '../connect.ts';
 import { cliErrors } from '../errors.ts';
 
@@ -30,7 +35,7 @@ export async function withDivergences<T>(
   options: ClusterOptions,
   work: (source: DivergenceSource) => Promise<T>,
 ): Promise<T> {
-  if ('file' in place) return work(fileSource(resolve(place.file), place.file));
+  if ('file' in place) return work(fileSource(realDatabasePath(place.file), place.file));
   const { app } = place;
   return withCluster(options, ({ databases }) =>
     work({

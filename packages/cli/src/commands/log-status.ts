@@ -29,7 +29,7 @@ export async function fileStatus(file: string, { timeoutMs }: Bound, printer: Pr
 
 /** Pure. */
 export function statusText(status: DatabaseStatus, now: number): string {
-  const { path, role, position, lag, sizeBytes, divergences, warnings = [], problem } = status;
+  const { path, role, position, lag, sizeBytes, divergences, warnings = [], problem, hint } = status;
   const behind =
     lag.tx === undefined
       ? role === 'primary'
@@ -49,7 +49,7 @@ export function statusText(status: DatabaseStatus, now: number): string {
       ['kept aside', divergences.length === 0 ? 'nothing' : divergences.join(', ')],
     ]),
     ...warnings.flatMap(({ message, hint }) => ['', `note: ${message}`, `  → ${hint}`]),
-    ...(problem === undefined ? [] : ['', `! ${problem}`]),
+    ...(problem === undefined ? [] : ['', `! ${problem}`, ...(hint === undefined ? [] : [`  → ${hint}`])]),
   ].join('\n');
 }
 

@@ -28,6 +28,9 @@ export interface ReplicationOptions {
   readonly bound: Bound;
 }
 
+/** How long a status waits for the database process. */
+const STATUS_MS = 2000;
+
 export async function replicateFile(file: string, options: ReplicationOptions, printer: Printer): Promise<number> {
   using interruption = new Interruption();
   await using primary = made('replicate', REPLICATE, options, (given) => {
@@ -81,7 +84,8 @@ function made<T>(
   } catch (error) {
     if (!hasCode(error, 'OPTIONS_INVALID')) throw error;
     const violations = error.fields.violations as readonly { field: string; problem: string }[];
-    const problem = violations.map((one) => `${flagOf(one.field)} ${one.problem}`).join('; ');
+    const nameOf = (field: string): string => (field === 'db' ? 'the path of the database' : flagOf(field));
+    const problem = violations.map((one) => `${nameOf(one.field)} ${one.problem}`).join('; ');
     throw cliErrors.create('USAGE', { command: `npx canopy db ${verb}`, problem }, error);
   }
 }
@@ -99,7 +103,7 @@ async function control(
   printer: Printer,
 ): Promise<AsyncDisposable | undefined> {
   const handle = async (request: ControlRequest, signal: AbortSignal): Promise<unknown> => {
-    if (request.op !== 'sync') return database.status();
+    if (request.op !== 'sync') return database.refresh(Math.min(STATUS_MS, request.timeoutMs));
     if (!(database instanceof Primary)) throw cliErrors.create('REPLICATION_IS_COPY', { file });
     return synced(database, request, signal);
   };
@@ -142,10 +146,12 @@ async function tell(database: Primary | Replica, printer: Printer): Promise<void
   }
 }
 
-/** A start that fails, and what a primary ends of, are told as the verb's error. */
+/** A start that fails, and what a primary or a copy ends of, are told as the verb's error. */
 function isTold(event: DatabaseEvent, database: Primary | Replica, isBegun: boolean): boolean {
   if (event.type !== 'failed') return false;
-  return !isBegun || (database instanceof Primary && endsPrimary(event.error));
+  return (
+    !isBegun || (database instanceof Primary ? endsPrimary(event.error) : hasCode(event.error, 'SQLITE_FOREIGN_FILE'))
+  );
 }
 
 function textOf(event: DatabaseEvent): string | undefined {
@@ -160,6 +166,10 @@ function textOf(event: DatabaseEvent): string | undefined {
       return `what the log does not have is kept in ${event.directory}: canopy db divergence list --file shows it`;
     case 'stalled':
       return `stalled: nothing was applied since ${at(event.position)} for ${formatDuration(event.sinceMs)}, though the log moved`;
+    case 'following_interrupted':
+      return `${event.reason} (it is at ${at(event.position)})`;
+    case 'following_resumed':
+      return `the log is seen again, after ${formatDuration(event.ms)}: the copy goes on from ${at(event.position)}`;
     case 'shipping_interrupted':
       return `NATS is away: what was committed after ${at(event.position)} waits in the file, and goes into the log when it is back`;
     case 'shipping_resumed':

@@ -5,8 +5,9 @@
  */
 import { chmodSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { CanopyError, coreErrors, messageOf, systemClock } from '@canopy/core';
+import { realDatabasePath } from '@canopy/sqlite';
 import { cliErrors } from '../errors.ts';
 
 export interface ControlRequest {
@@ -21,11 +22,13 @@ export type ControlHandler = (request: ControlRequest, signal: AbortSignal) => P
 /** The system cuts longer names of sockets off. */
 const PATH_MAX_BYTES = 100;
 const LINE_MAX = 64 * 1024;
-/** For a connection that sends nothing, and on top of a request's own bound at the client. */
+/** For a connection that sends nothing. */
 const PATIENCE_MS = 5000;
+/** On top of a request's own bound at the client: the other side keeps it, or does not run. */
+const ANSWER_MS = 2000;
 
 export function controlPath(file: string): string {
-  return join(`${resolve(file)}-canopy`, 'control.sock');
+  return join(`${realDatabasePath(file)}-canopy`, 'control.sock');
 }
 
 /** To be called by who has the database. Undefined where the path is too long for a socket: then nobody can ask. */
@@ -93,7 +96,7 @@ function errorJson(error: unknown): object {
   return CanopyError.is(error) ? error.toJSON() : { code: 'UNEXPECTED', message: messageOf(error) };
 }
 
-/** Throws REPLICATION_NOT_RUNNING, and what the other side throws. */
+/** Throws REPLICATION_NOT_RUNNING, REPLICATION_SILENT, and what the other side throws. */
 export async function askControl(file: string, request: ControlRequest): Promise<unknown> {
   const path = controlPath(file);
   const notRunning = (cause?: unknown): Error => cliErrors.create('REPLICATION_NOT_RUNNING', { file }, cause);
@@ -101,7 +104,10 @@ export async function askControl(file: string, request: ControlRequest): Promise
   const line = await new Promise<string | undefined>((done, fail) => {
     const socket = createConnection(path);
     socket.on('error', (error) => fail(notRunning(error)));
-    socket.setTimeout(request.timeoutMs + PATIENCE_MS, () => socket.destroy());
+    socket.setTimeout(request.timeoutMs + ANSWER_MS, () => {
+      fail(cliErrors.create('REPLICATION_SILENT', { file }));
+      socket.destroy();
+    });
     socket.on('close', () => done(undefined));
     readLine(socket, done);
     socket.write(`${JSON.stringify(request)}\n`);

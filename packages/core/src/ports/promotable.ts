@@ -78,6 +78,8 @@ export interface DatabaseStatus {
   readonly divergences: readonly string[];
   /** Why it is `failed` or stalled. */
   readonly problem: string | undefined;
+  /** What to do about the problem. Absent: not known. */
+  readonly hint?: string | undefined;
 }
 
 /** Steps of a promotion, each with its time, for the audit timeline. */
@@ -109,13 +111,29 @@ export type DatabaseEvent =
       readonly bytes: number;
       readonly ms: number;
     }
+  /** A standby: the log is known to hold more than `position`, and nothing was applied for `sinceMs`. */
   | { readonly type: 'stalled'; readonly position: Position; readonly sinceMs: number }
+  /** A standby at `position`: the log can't be seen for `sinceMs` already, because of `reason`, so it may have moved on. */
+  | {
+      readonly type: 'following_interrupted';
+      readonly position: Position;
+      readonly sinceMs: number;
+      readonly reason: string;
+    }
+  /** It is over, after `ms`: the log is seen again. */
+  | { readonly type: 'following_resumed'; readonly position: Position; readonly ms: number }
   /** NATS is away, and what was committed after `position` waits in the file for `sinceMs` already. */
   | { readonly type: 'shipping_interrupted'; readonly position: Position; readonly sinceMs: number }
   /** It is over: `position`, which has waited for `ms`, is in the log, and what came after it follows. */
   | { readonly type: 'shipping_resumed'; readonly position: Position; readonly ms: number }
   /** Not as it should be. The database logs it itself: whoever hears of it here need not. */
-  | { readonly type: 'warning'; readonly code: string; readonly message: string }
+  | {
+      readonly type: 'warning';
+      readonly code: string;
+      readonly message: string;
+      /** What to do about it, where that is known. */
+      readonly hint?: string | undefined;
+    }
   /** The log refused this primary: another epoch owns it. Must be answered by stepping down. */
   | { readonly type: 'fenced'; readonly epoch: Epoch; readonly position: Position }
   | { readonly type: 'failed'; readonly error: Error };

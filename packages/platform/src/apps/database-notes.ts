@@ -30,6 +30,12 @@ export function noteDatabaseEvent(
     case 'stalled':
       log.warn('database_stalled', { position: formatPosition(event.position), sinceMs: event.sinceMs });
       return undefined;
+    case 'following_interrupted':
+      log.warn('database_following_interrupted', { position: formatPosition(event.position), reason: event.reason });
+      return undefined;
+    case 'following_resumed':
+      log.info('database_following_resumed', { position: formatPosition(event.position), ms: event.ms });
+      return undefined;
     case 'shipping_interrupted':
       log.warn('database_shipping_interrupted', { position: formatPosition(event.position), sinceMs: event.sinceMs });
       return undefined;

@@ -113,12 +113,24 @@ export interface ResolvedConfig {
 /** Throws OPTIONS_INVALID. */
 export function resolveConfig(config: LeaderFollowerConfig): ResolvedConfig {
   return resolveOptions('leader-follower manager', config, (reader) => {
-    const has = (value: object | undefined, member: string): boolean =>
-      typeof (value as Record<string, unknown> | undefined)?.[member] === 'function';
     const pipeline = reader.any<FollowerPipeline>('pipeline', { required: true });
     const stateStore = reader.any<StateStore>('stateStore', { required: true });
-    reader.check(has(pipeline, 'send'), 'pipeline', 'must have a function "send"');
-    reader.check(has(stateStore, 'get') && has(stateStore, 'set'), 'stateStore', 'must have functions "get" and "set"');
+    reader.check(has(pipeline, ['send']), 'pipeline', 'must have a function "send"');
+    const port = <T>(field: string, members: readonly string[]): T | undefined => {
+      const value = reader.any<T | undefined>(field);
+      const names = members.map((member) => `"${member}"`).join(' and ');
+      reader.check(value === undefined || has(value, members), field, `must be an object with functions ${names}`);
+      return value;
+    };
+    const storeProblem = 'must have functions "get", "set" and "delete"';
+    reader.check(has(stateStore, ['get', 'set', 'delete']), 'stateStore', storeProblem);
+    const quorumCallback = reader.any<QuorumCallback | undefined>('quorumCallback');
+    const isCallable = quorumCallback === undefined || typeof quorumCallback === 'function';
+    reader.check(isCallable, 'quorumCallback', 'must be a function');
+    const election = reader.any<LeaderElection | undefined>('election');
+    const isElection =
+      election === undefined || (typeof election === 'object' && election !== null && 'leadership' in election);
+    reader.check(isElection, 'election', 'must be an object with "leadership"');
     return {
       nodeId: reader.string('nodeId', { required: true, lengthMax: 256 }),
       role: reader.oneOf('role', ['leader', 'follower'], { required: true }),
@@ -126,16 +138,16 @@ export function resolveConfig(config: LeaderFollowerConfig): ResolvedConfig {
       stateStore,
       namespace: reader.string('namespace', { required: true, lengthMax: 256 }),
       leaderId: reader.optionalString('leaderId'),
-      heartbeatService: reader.any<HeartbeatService | undefined>('heartbeatService'),
+      heartbeatService: port<HeartbeatService>('heartbeatService', ['sendHeartbeat', 'onLeaderStatus']),
       heartbeatIntervalMs: reader.durationMs('heartbeatIntervalMs', { default: 1000, minMs: 1 }),
       heartbeatTimeoutMs: reader.durationMs('heartbeatTimeoutMs', { default: 5000 }),
       maxStalenessMs: reader.durationMs('maxStalenessMs', { default: 30_000 }),
       lastAppliedSequence: reader.integer('lastAppliedSequence', { default: 0, min: 0 }),
       promotionEligible: reader.boolean('promotionEligible', { default: true }),
-      distributedLock: reader.any<DistributedLockService | undefined>('distributedLock'),
-      quorumCallback: reader.any<QuorumCallback | undefined>('quorumCallback'),
+      distributedLock: port<DistributedLockService>('distributedLock', ['tryAcquireLock', 'releaseLock']),
+      quorumCallback,
       lockTimeoutMs: reader.durationMs('lockTimeoutMs', { default: 30_000 }),
-      election: reader.any<LeaderElection | undefined>('election'),
+      election,
       allowUnprovenPromotion: reader.boolean('allowUnprovenPromotion', { default: false }),
       unsafeForcePromotion: reader.boolean('unsafeForcePromotion', { default: false }),
       writeTimeoutMs: reader.durationMs('writeTimeoutMs', { default: 5000, minMs: 50, maxMs: 600_000 }),
@@ -144,9 +156,14 @@ export function resolveConfig(config: LeaderFollowerConfig): ResolvedConfig {
       gapTimeoutMs: reader.durationMs('gapTimeoutMs', { default: 1000, minMs: 1 }),
       applyBatchSize: reader.integer('applyBatchSize', { default: 500, min: 1 }),
       snapshots: reader.object('snapshots', readSnapshots),
-      progress: reader.any<ProgressChannel | undefined>('progress'),
+      progress: port<ProgressChannel>('progress', ['report', 'subscribe']),
     };
   });
+}
+
+function has(value: unknown, members: readonly string[]): boolean {
+  const all = value as Record<string, unknown> | null | undefined;
+  return members.every((member) => typeof all?.[member] === 'function');
 }
 
 function readSnapshots(reader: OptionReader): Required<SnapshotSettings> {
@@ -156,8 +173,14 @@ function readSnapshots(reader: OptionReader): Required<SnapshotSettings> {
     'keepEvents',
     'must be a whole number, at least 0, or false',
   );
+  const store = reader.any<SnapshotStore>('store', { required: true });
+  reader.check(
+    has(store, ['put', 'latest', 'read', 'prune']),
+    'store',
+    'must have functions "put", "latest", "read" and "prune"',
+  );
   return {
-    store: reader.any<SnapshotStore>('store', { required: true }),
+    store,
     take: reader.boolean('take', { default: true }),
     everyEvents: reader.integer('everyEvents', { default: 10_000, min: 1 }),
     everyBytes: reader.integer('everyBytes', { default: 64 * 1024 * 1024, min: 1 }),

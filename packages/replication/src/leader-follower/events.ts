@@ -24,6 +24,8 @@ export interface ManagerEvents {
   readonly roleChanged: { readonly previousRole: ReplicationRole; readonly newRole: ReplicationRole };
   /** `missing`: events that are awaited and asked for again. `trimmed`: they left the log, a snapshot is needed. `lost`: nobody has them. */
   readonly gap: { readonly from: number; readonly to: number; readonly reason: 'missing' | 'trimmed' | 'lost' };
+  /** A write in the log that no store could hold (a key or value that no leader lets in): every replica passes over it. */
+  readonly recordSkipped: { readonly sequence: number; readonly problem: string };
   readonly recoveryComplete: { readonly eventsRecovered: number; readonly recoveryDurationMs: number };
   /** Something went wrong in the background; the replica goes on, or says in its next answers that it can't. */
   readonly error: { readonly error: Error; readonly during: string };

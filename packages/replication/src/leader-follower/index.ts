@@ -7,7 +7,7 @@ export type {
   SnapshotSettings,
 } from './config.ts';
 export type { ManagerEvent, ManagerEvents, ManagerListener } from './events.ts';
-export { followElection, type WatchedElection } from './follow-election.ts';
+export { type FollowElectionOptions, followElection, type WatchedElection } from './follow-election.ts';
 export type { FollowerInfo } from './follower-registry.ts';
 export { LeaderFollowerManager } from './manager.ts';
 export type { NamespaceLock } from './plain/namespace-locks.ts';

@@ -6,6 +6,7 @@ import type { CanopyError, Clock } from '@canopy/core';
 import { replicationErrors } from '../errors.ts';
 import type { LeaderTerm } from '../ports/leadership.ts';
 import type { ResolvedConfig } from './config.ts';
+import { momentOf } from './plain/moment.ts';
 import { type NamespaceLock, namespaceLocks } from './plain/namespace-locks.ts';
 
 export interface Refusal {
@@ -79,7 +80,7 @@ export class LeadershipClaim {
       this.#takeToken(token);
     }
     if (!this.#usesProcessLock) return true;
-    const now = this.#clock.monotonic();
+    const now = momentOf(this.#clock);
     const lock = namespaceLocks.take(namespace, nodeId, now, { timeoutMs: lockTimeoutMs, floor, keep: true });
     if (lock === undefined) return false;
     this.#epoch = Math.max(this.#epoch, lock.epoch);
@@ -127,13 +128,15 @@ export class LeadershipClaim {
   /** Before a write. A promise only where a lock service must be asked. */
   refusal(): Refusal | undefined | Promise<Refusal | undefined> {
     const { nodeId, namespace, distributedLock } = this.#config;
-    if (!this.#held) return { code: 'NOT_LEADER', leaderId: nodeId };
+    // Where something else says who leads, it is certainly not this node.
+    const isKnown = this.#usesProcessLock && this.#config.election === undefined;
+    if (!this.#held) return { code: 'NOT_LEADER', leaderId: isKnown ? nodeId : undefined };
     if (!this.mayLead()) return this.#stale(undefined);
     const lock = this.processLock;
     if (lock?.holder !== undefined && (lock.holder !== nodeId || lock.epoch > this.#epoch))
       return this.#stale(lock.holder);
     if (distributedLock?.getCurrentHolder !== undefined) return this.#askService();
-    if (this.#usesProcessLock) namespaceLocks.refresh(namespace, nodeId, this.#clock.monotonic());
+    if (this.#usesProcessLock) namespaceLocks.refresh(namespace, nodeId, momentOf(this.#clock));
     return undefined;
   }
 
@@ -154,7 +157,7 @@ export class LeadershipClaim {
 
   #takeProcessLock(floor: number, force: boolean): number {
     const { nodeId, namespace, lockTimeoutMs } = this.#config;
-    const now = this.#clock.monotonic();
+    const now = momentOf(this.#clock);
     const lock = namespaceLocks.take(namespace, nodeId, now, { timeoutMs: lockTimeoutMs, floor, force });
     if (lock === undefined) throw this.#lockHeld(namespaceLocks.get(namespace)?.holder);
     return lock.epoch;

@@ -8,6 +8,7 @@ import {
   LEADER_WRITES_REFUSED,
   LEADING,
   REBUILDS,
+  RECORDS_SKIPPED,
 } from '../metrics.ts';
 
 export class ManagerMetrics {
@@ -22,6 +23,7 @@ export class ManagerMetrics {
   readonly #lag: Gauge;
   readonly #leading: Gauge;
   readonly #rebuilds: Counter;
+  readonly #skipped: Counter;
 
   constructor(metrics: Metrics, node: string) {
     this.#labels = { node };
@@ -32,6 +34,7 @@ export class ManagerMetrics {
     this.#lag = metrics.gauge(FOLLOWER_LAG);
     this.#leading = metrics.gauge(LEADING);
     this.#rebuilds = metrics.counter(REBUILDS);
+    this.#skipped = metrics.counter(RECORDS_SKIPPED);
   }
 
   written(): void {
@@ -51,6 +54,10 @@ export class ManagerMetrics {
 
   gap(): void {
     this.#gaps.add(1, this.#labels);
+  }
+
+  skipped(): void {
+    this.#skipped.add(1, this.#labels);
   }
 
   rebuilt(outcome: 'done' | 'failed'): void {

@@ -104,7 +104,10 @@ export class LeaderFollowerManager implements AsyncDisposable {
     await this.#node.promote(false);
   }
 
-  /** Without asking anybody. On a plain pipeline this makes two leaders where one is alive; on a log it deposes the other. */
+  /**
+   * Without asking anybody. On a plain pipeline this makes two leaders where one is alive; on a log it deposes the other. With an `election` in the
+   * configuration writes go on wanting its valid term.
+   */
   async unsafeForcePromote(): Promise<void> {
     await this.#node.promote(true);
   }
@@ -120,7 +123,7 @@ export class LeaderFollowerManager implements AsyncDisposable {
     await this.unsafeForcePromote();
   }
 
-  /** Gives leadership up and follows. Writes under way are answered first. Nothing on a follower. */
+  /** Gives leadership up and follows. Writes under way are answered first. Nothing on a follower. Under `followElection` the term is given up too. */
   async demote(): Promise<void> {
     await this.#node.demote('requested');
   }

@@ -19,7 +19,7 @@ import type { HandedWrite, RebuildOptions, Replica, ReplicaHost } from './replic
 import type { ReplicationRole } from './replication-role.ts';
 import { SequenceWaiters } from './sequence-waiters.ts';
 import type { WriteOptions, WriteRequest, WriteResult } from './write-request.ts';
-import { failureOf, followersOf, validateWrite } from './write-result.ts';
+import { failureOf, followersOf, isRequest, noRequest, validateWrite } from './write-result.ts';
 
 export class LeaderFollowerNode {
   readonly config: ResolvedConfig;
@@ -66,7 +66,8 @@ export class LeaderFollowerNode {
       failed: (error, during) => this.#failed(error, during),
     });
     this.role = role;
-    this.leaderId = leaderId ?? nodeId;
+    // On a plain pipeline a node that was told no leader names itself, as programs expect.
+    this.leaderId = leaderId ?? (this.isLog && role === 'follower' ? undefined : nodeId);
   }
 
   async start(): Promise<void> {
@@ -105,8 +106,10 @@ export class LeaderFollowerNode {
     return this.#closing;
   }
 
-  async write(request: WriteRequest, options: WriteOptions): Promise<WriteResult> {
+  async write(request: WriteRequest, given: WriteOptions): Promise<WriteResult> {
+    const options = given ?? {};
     const timeoutMs = options.timeoutMs ?? this.config.writeTimeoutMs;
+    if (!isRequest(request)) return this.#roleRefusal() ?? this.#answer(noRequest(), { key: '', operation: 'update' });
     try {
       if (this.isLog && this.role === 'leader' && !this.#hasLed && !this.closed) await this.#begin(request, timeoutMs);
       const refused = this.#roleRefusal();
@@ -324,6 +327,11 @@ export class LeaderFollowerNode {
         this.waiters.reached(write.sequence);
       },
       leaderSeen: (leaderId, epoch) => {
+        // Who follows and reads that it leads itself was deposed: who leads now is not known yet.
+        if (leaderId === this.config.nodeId) {
+          if (this.isLog) this.leaderId = undefined;
+          return;
+        }
         const isNew = this.leaderId !== leaderId;
         this.leaderId = leaderId;
         if (isNew) this.listeners.emit('leaderChanged', { leaderId, epoch });
@@ -333,10 +341,15 @@ export class LeaderFollowerNode {
         this.#log.warn('replication_gap', { ...gap });
         this.listeners.emit('gap', gap);
       },
+      skipped: (record) => {
+        this.metrics.skipped();
+        this.#log.warn('replication_record_skipped', { ...record });
+        this.listeners.emit('recordSkipped', record);
+      },
       recovered: (eventsRecovered, recoveryDurationMs) =>
         this.listeners.emit('recoveryComplete', { eventsRecovered, recoveryDurationMs }),
       deposed: (leaderId, epoch) => {
-        this.leaderId = leaderId;
+        this.leaderId = leaderId === this.config.nodeId ? undefined : leaderId;
         this.claim.drop();
         this.#log.warn('replication_deposed', { leader: leaderId, epoch });
         this.#stepDown('another leads');

@@ -11,6 +11,8 @@ export interface ReplicaHost {
   written(write: ManagerEvents['write']): void;
   leaderSeen(leaderId: string, epoch: number): void;
   gap(gap: ManagerEvents['gap']): void;
+  /** A record of the log that no store can hold was passed over. */
+  skipped(record: ManagerEvents['recordSkipped']): void;
   recovered(events: number, ms: number): void;
   /** Another leads now. */
   deposed(leaderId: string | undefined, epoch: number): void;

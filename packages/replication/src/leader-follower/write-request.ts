@@ -4,7 +4,7 @@ export type WriteOperation = 'create' | 'update' | 'delete';
 export interface WriteRequest {
   /** 1 to 1024 bytes of UTF-8. */
   readonly key: string;
-  /** What JSON can carry. Of a delete it may be anything; the key is removed. */
+  /** What JSON can carry, and values that merge; on a log EVENT_INVALID for what would come back as something else. Of a delete it may be anything; the key is removed. */
   readonly value?: unknown;
   readonly operation: WriteOperation;
 }

@@ -10,7 +10,7 @@ import { AntiEntropy } from './anti-entropy.ts';
 import type { ConflictBook } from './conflict-book.ts';
 import { finishEmptying } from './emptying.ts';
 import type { EntityRecord } from './entity-record.ts';
-import type { ClockRecord } from './event.ts';
+import type { ClockRecord, MasterEvent } from './event.ts';
 import type { Listeners } from './listeners.ts';
 import { LogReader } from './log-reader.ts';
 import { MasterCore } from './master-core.ts';
@@ -137,6 +137,10 @@ export class DurableReplica implements Replica {
 
   counts(): ReplicaCounts {
     return { ...this.#core.counts, waiting: this.#core.waiting, unsent: this.#core.unsent };
+  }
+
+  unsent(limit: number): MasterEvent[] {
+    return this.#core.own.unsent(limit);
   }
 
   clockStatus(): HybridClockStatus {
@@ -277,10 +281,14 @@ export class DurableReplica implements Replica {
 
   /** Only a member may send: others would take its events for those of an earlier life. */
   async #ship(signal: AbortSignal): Promise<void> {
-    while (!this.#core.isMember && !signal.aborted && this.#core.failure === undefined) await this.#progress.promise;
+    // And the log tells first whether this store is all that there was of it.
+    const mayShip = (): boolean => this.#core.isMember && this.#reader.hasCaughtUp;
+    while (!mayShip() && !signal.aborted && this.#core.failure === undefined) await this.#progress.promise;
     const ended = new AbortController();
     this.#listeners.on('failed', () => ended.abort(this.#core.failure));
-    if (this.#core.failure === undefined) await this.#shipper.run(AbortSignal.any([signal, ended.signal]));
+    // Also when it has failed by now: whoever waits is told.
+    if (this.#core.failure !== undefined) ended.abort(this.#core.failure);
+    await this.#shipper.run(AbortSignal.any([signal, ended.signal]));
   }
 
   async #report(signal: AbortSignal): Promise<void> {
@@ -289,6 +297,8 @@ export class DurableReplica implements Replica {
       await this.#env.clock.sleep(reportIntervalMs, { signal }).catch(() => {});
       if (signal.aborted || this.#core.failure !== undefined) return;
       try {
+        // What it tells of must be stored here: others forget deletes by it.
+        this.#core.flush();
         const { self } = this.#core;
         const vectorClock = this.#core.order.record();
         const text = JSON.stringify(vectorClock);

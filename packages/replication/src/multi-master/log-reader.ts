@@ -31,12 +31,18 @@ export class LogReader {
   readonly #env: Env;
   readonly #hooks: LogReaderHooks;
   readonly #others: unknown[] = [];
+  #hasCaughtUp = false;
 
   constructor(core: MasterCore, log: EventLog, env: Env, hooks: LogReaderHooks) {
     this.#core = core;
     this.#log = log;
     this.#env = env;
     this.#hooks = hooks;
+  }
+
+  /** Everything that the log had at some moment since the start has been read. */
+  get hasCaughtUp(): boolean {
+    return this.#hasCaughtUp;
   }
 
   /** Until the signal aborts or the master has failed. */
@@ -73,6 +79,7 @@ export class LogReader {
           this.#receive(value);
           collected += 1;
         } else if (value.type === 'caught-up') {
+          this.#hasCaughtUp = true;
           await this.#commit(signal);
           collected = 0;
         } else if (value.type === 'trimmed') {

@@ -15,7 +15,7 @@ import type { SnapshotInfo } from '../ports/snapshot-store.ts';
 import type { Entity } from '../ports/state-store.ts';
 import type { ConflictRecord, HotEntity } from './conflict-book.ts';
 import { DurableReplica } from './durable-replica.ts';
-import { checkEntityId } from './event.ts';
+import { checkEntityId, type MasterEvent } from './event.ts';
 import { Listeners, type MasterEventName, type MasterListener } from './listeners.ts';
 import { MasterMetrics } from './master-metrics.ts';
 import {
@@ -67,10 +67,9 @@ export class MultiMasterManager {
     this.#policy = { strategy, mergeFn };
     this.#listeners = new Listeners(env.log);
     this.#metrics = new MasterMetrics(env.metrics, this.#settings.masterId, this.#listeners, () => this.#replica);
-    const policy = (): Policy => this.#policy;
     this.#replica = durable
-      ? new DurableReplica(this.#settings, policy, this.#listeners, env)
-      : new PlainReplica(this.#settings, policy, this.#listeners, env);
+      ? new DurableReplica(this.#settings, () => this.#policy, this.#listeners, env)
+      : new PlainReplica(this.#settings, () => this.#policy, this.#listeners, env);
   }
 
   /**
@@ -116,8 +115,8 @@ export class MultiMasterManager {
 
   /** For events that come by a way of your own. Never throws for what is no event, or can't be applied: it says so. */
   async applyRemoteEvent(event: unknown): Promise<ApplyResult> {
-    if (this.#closed) return { success: false, error: `master ${this.#settings.masterId} is closed` };
-    if (this.#rebuilding !== undefined) return { success: false, error: 'this master is being rebuilt' };
+    const why = this.#closed ? 'closed' : this.#rebuilding === undefined ? undefined : 'being rebuilt';
+    if (why !== undefined) return { success: false, error: `master ${this.#settings.masterId} is ${why}` };
     return this.#replica.apply(event);
   }
 
@@ -205,17 +204,15 @@ export class MultiMasterManager {
   }
 
   /**
-   * Throws the state of this master away and has it join anew, from the newest snapshot and the log; also one that has failed. What is unsent is sent before.
-   * Until it resolves writes throw MASTER_NOT_JOINED, and reads show less and less, then more and more. Throws RECOVERY_REFUSED for what only this
-   * master may have (see `discard`), MASTER_LOG_TRIMMED, MASTER_NOT_DURABLE: then nothing has changed; and what `subscribe` throws.
+   * Throws the state of this master away and has it join anew, from the newest snapshot and the log; what is unsent is sent before. Until it resolves
+   * writes throw MASTER_NOT_JOINED, and reads are incomplete. Throws RECOVERY_REFUSED (see `discard`), MASTER_LOG_TRIMMED: nothing has changed then.
    */
   async rebuild(options: RebuildOptions = {}): Promise<void> {
     if (this.#rebuilding === undefined) {
       const replica = this.#durable('rebuild()');
       const make = (): DurableReplica => {
-        const made = new DurableReplica(this.#settings, () => this.#policy, this.#listeners, this.#env);
-        this.#replica = made;
-        return made;
+        this.#replica = new DurableReplica(this.#settings, () => this.#policy, this.#listeners, this.#env);
+        return this.#replica as DurableReplica;
       };
       this.#rebuilding = new MasterRebuild(this.#settings, this.#recovery, this.#env, replica, make);
       this.#rebuilding.begin(options, (outcome) => {
@@ -320,6 +317,14 @@ export class MultiMasterManager {
 
   async getCRDTDocument(id: string): Promise<Record<string, unknown> | null> {
     return (await this.getEntity(`crdtdoc:${id}`))?.data ?? null;
+  }
+
+  /**
+   * What was written here and has not come back from the log, oldest first; at most `limit` (default 1000). Also of a master that has failed, so
+   * that it can be saved before its store is emptied. Throws MASTER_NOT_DURABLE without a log.
+   */
+  getUnsent(limit = 1000): MasterEvent[] {
+    return this.#durable('getUnsent()').unsent(limit);
   }
 
   /**

@@ -21,6 +21,7 @@ import { isMemberEvent, type MemberEvent, Members } from './members.ts';
 import { OpenConflicts } from './open-conflicts.ts';
 import type { MultiMasterSettings } from './options.ts';
 import { Outbox } from './outbox.ts';
+import { OwnEvents } from './own-events.ts';
 import { judgeLife } from './own-life.ts';
 import { entityOf, isOpen, type Policy, show } from './policy.ts';
 import { type ApplyResult, type LocalWrite, typeOf } from './replica.ts';
@@ -30,6 +31,7 @@ import { StoredWaiting } from './stored-waiting.ts';
 import { forgetDeletes } from './tombstones.ts';
 
 const EVENT_BYTES_MAX = 900 * 1024;
+const TAKEN = 'another store has taken its name';
 
 export class MasterCore {
   readonly state: DurableState;
@@ -47,11 +49,14 @@ export class MasterCore {
   /** Why this master can't go on. */
   failure: Error | undefined;
   onFailure: (() => void) | undefined;
+  /** The log has numbers of this master, under this life, that this store has given to others, or has not given. */
+  isOldCopy = false;
   /** An event of this life came back from the log, and counts; `andBefore`: so do all before it. */
   onReadBack: ((number: number, andBefore?: boolean) => void) | undefined;
   /** When held events may take effect, ms from the time it was set; undefined: none is held. */
   heldForMs: number | undefined;
   readonly #waiting: StoredWaiting;
+  readonly own = new OwnEvents(this);
   readonly #open: OpenConflicts;
   readonly #told = new Set<string>();
   readonly #settings: MultiMasterSettings;
@@ -146,11 +151,12 @@ export class MasterCore {
     if (sequence <= this.position) return;
     try {
       if (isMemberEvent(event)) this.#member(event, { sequence, storedAt });
-      else for (const each of unpacked(event)) this.apply(each);
+      else for (const each of unpacked(event)) if (!this.isOldCopy) this.apply(each);
     } catch (error) {
       this.#invalid(error);
     }
-    this.position = sequence;
+    // Who uses such a store again shall find it out again.
+    if (!this.isOldCopy) this.position = sequence;
   }
 
   /** An event of a master, by whatever way it came. */
@@ -166,7 +172,8 @@ export class MasterCore {
       this.counts.duplicates += 1;
       return { success: true };
     }
-    if (author === this.#settings.masterId) this.#own(change);
+    if (author === this.#settings.masterId && !this.own.came(change))
+      return { success: false, error: 'the store is an older copy of itself' };
     const readiness = this.order.judge(author, clock);
     if (readiness === 'duplicate') {
       this.counts.duplicates += 1;
@@ -251,7 +258,7 @@ export class MasterCore {
     const { masterId } = this.#settings;
     if (this.self === undefined || this.self.joinedAt === 0) return;
     const verdict = judgeLife(this.self, this.members.get(masterId));
-    if (verdict === 'replaced') this.fail(replicationErrors.create('MASTER_REPLACED', { masterId }));
+    if (verdict === 'replaced') this.fail(replicationErrors.create('MASTER_REPLACED', { masterId, problem: TAKEN }));
     if (verdict === 'removed') this.fail(replicationErrors.create('MASTER_REMOVED', { masterId }));
   }
 
@@ -261,7 +268,7 @@ export class MasterCore {
     for (const author of this.#waiting.authors)
       for (const number of this.#waiting.forgetSeen(author, this.order.seen(author)))
         if (author === masterId) this.onReadBack?.(number);
-    this.onReadBack?.(seen[masterId] ?? 0, true);
+    this.own.passed(seen[masterId] ?? 0);
     const known = this.members.get(masterId);
     if (this.self === undefined || this.self.joinedAt > 0) this.checkMembership();
     else if (known?.incarnation === this.self.incarnation) this.#announced(this.self, known.joinedAt ?? this.position);
@@ -288,6 +295,7 @@ export class MasterCore {
     for (const { space, key, value } of changesOf(entityId, before, settlement))
       this.state.set(space as 'entities', key, value);
     this.order.deliver(author, number);
+    this.own.delivered(change);
     takeOver(this.clock, change);
     this.counts.eventsApplied += 1;
     if (this.#told.size > 0) this.#told.delete(`${author} ${number}`);
@@ -326,6 +334,7 @@ export class MasterCore {
   #member(event: MemberEvent, at: Pick<LogEvent, 'sequence' | 'storedAt'>): void {
     const { masterId } = event;
     const before = this.members.get(masterId);
+    if (event.type === 'report' && masterId === this.#settings.masterId) this.own.reported(event);
     this.members.apply(event, at);
     const after = this.members.get(masterId);
     if (after?.incarnation !== before?.incarnation || (before?.active && !after?.active))
@@ -353,16 +362,7 @@ export class MasterCore {
     this.self = counts ? { ...self, joinedAt, counter: this.order.seen(masterId) } : { ...self, incarnation: '' };
     this.state.set('meta', 'self', this.self);
     if (counts) this.checkMembership();
-    else this.fail(replicationErrors.create('MASTER_REPLACED', { masterId }));
-  }
-
-  /** The log has it, as an event that counts. Two lives under one id must not both be believed. */
-  #own({ number, wallMs, counter, incarnation, author }: Change): void {
-    if (incarnation !== this.self?.incarnation) return;
-    this.onReadBack?.(number);
-    const mine = this.outbox.timeOf(number);
-    if (mine !== undefined && mine !== hlcText(wallMs, counter, author))
-      this.fail(replicationErrors.create('MASTER_REPLACED', { masterId: author }));
+    else this.fail(replicationErrors.create('MASTER_REPLACED', { masterId, problem: TAKEN }));
   }
 
   #invalid(error: unknown): ApplyResult {

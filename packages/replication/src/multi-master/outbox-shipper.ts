@@ -1,7 +1,8 @@
 /**
- * Takes a master's events from its outbox to the log, in order, and takes them off the outbox once the log has them. Those that wait go
- * together. The message id is made of the master's numbers, so an append whose answer was lost is mostly known to the log; what gets into it
- * twice, also in other company, is dropped by its readers.
+ * Takes a master's events from its outbox to the log, in order. They stay in the outbox until they came back from the log: only that tells that
+ * the log has this event under this number. Those that wait go together. The message id is made of the master's numbers and times, so an append
+ * whose answer was lost is mostly known to the log, and another event under the same number is not taken for it; what gets into the log twice,
+ * also in other company, is dropped by its readers.
  */
 import { backoffMs, type Env, hasCode, messageOf } from '@canopy/core';
 import type { EventLog, Json } from '../ports/event-log.ts';
@@ -35,6 +36,9 @@ export class OutboxShipper {
   /** Where the life that `#confirmed` is of was announced. */
   #joinedAt: number;
   readonly #ahead = new Set<number>();
+  /** Up to here the log has acknowledged all of this process, and these behind it. */
+  #cursor: number;
+  readonly #taken = new Set<number>();
   /** The log takes no packs: a server with a small limit. */
   #single = false;
 
@@ -45,6 +49,7 @@ export class OutboxShipper {
     this.#onBlocked = onBlocked;
     const [first] = core.state.first<MasterEvent>('outbox', 1);
     this.#confirmed = first === undefined ? (core.self?.counter ?? 0) : Number(first[0]) - 1;
+    this.#cursor = this.#confirmed;
     this.#joinedAt = core.self?.joinedAt ?? 0;
     core.onReadBack = (number, andBefore) => this.#readBack(number, andBefore);
   }
@@ -60,7 +65,9 @@ export class OutboxShipper {
     if (joinedAt !== this.#joinedAt) {
       this.#joinedAt = joinedAt;
       this.#confirmed = number - 1;
+      this.#cursor = number - 1;
       this.#ahead.clear();
+      this.#taken.clear();
     }
     this.wake();
   }
@@ -81,10 +88,11 @@ export class OutboxShipper {
   async run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) {
-        if (this.#core.unsent === 0) {
+        const batch = this.#unshipped();
+        if (batch.length === 0) {
           await this.#nextWake(signal);
           for (let turn = 0; turn < WAKING_TURNS; turn++) await undefined;
-        } else if (!(await this.#ship(signal))) {
+        } else if (!(await this.#ship(batch, signal))) {
           const pauseMs = backoffMs(this.#failures - 1, RETRY, this.#env.random);
           await this.#env.clock.sleep(pauseMs, { signal }).catch(() => {});
         }
@@ -95,25 +103,22 @@ export class OutboxShipper {
     }
   }
 
-  async #ship(signal: AbortSignal): Promise<boolean> {
-    const { state, outbox } = this.#core;
-    const batch = outbox.batch(WINDOW);
-    if (batch.length === 0) {
-      // Somebody emptied the store under us: there is nothing left to send.
-      this.#core.unsent = state.count('outbox');
-      return this.#core.unsent === 0 || this.#blocked(new Error('the outbox can not be read'));
-    }
+  #unshipped(): NumberedEvent[] {
+    if (this.#core.unsent === 0) return [];
+    return this.#core.outbox
+      .after(this.#cursor, WINDOW)
+      .filter(({ number }) => !this.#taken.has(number) && number > this.#confirmed && !this.#ahead.has(number));
+  }
+
+  async #ship(batch: readonly NumberedEvent[], signal: AbortSignal): Promise<boolean> {
+    this.#core.outbox.sending(batch);
     const packs = packsOf(batch, { single: this.#single });
     const results = await Promise.allSettled(packs.map((pack) => this.#append(pack, signal)));
     if (signal.aborted) return true;
     const taken = packs.filter((_, index) => results[index]?.status === 'fulfilled').flat();
     const failed = results.find((result) => result.status === 'rejected');
-    try {
-      if (taken.length > 0) outbox.taken(taken.map(({ number }) => number));
-      this.#core.unsent -= taken.length;
-    } catch (error) {
-      return this.#blocked(error);
-    }
+    for (const { number } of taken) if (number > this.#cursor) this.#taken.add(number);
+    while (this.#taken.delete(this.#cursor + 1)) this.#cursor += 1;
     if (failed !== undefined) {
       if (this.#single || !hasCode(failed.reason, 'EVENT_INVALID')) return this.#blocked(failed.reason);
       this.#single = true;
@@ -127,9 +132,10 @@ export class OutboxShipper {
     const [first, last] = [pack[0] as NumberedEvent, pack.at(-1) as NumberedEvent];
     const { masterId, incarnation = this.#core.self?.incarnation } = first.event;
     const numbers = pack.length === 1 ? `${first.number}` : `${first.number}-${last.number}`;
+    const times = pack.length === 1 ? first.event.hlc : `${first.event.hlc}.${last.event.hlc}`;
     await this.#log.append(packed(masterId, pack) as unknown as Json, {
       topic: topicOf(masterId),
-      messageId: `${masterId}.${incarnation}.${numbers}`,
+      messageId: `${masterId}.${incarnation}.${numbers}.${times}`,
       signal,
     });
   }
@@ -145,6 +151,7 @@ export class OutboxShipper {
     if (andBefore) {
       for (const each of this.#ahead) if (each <= number) this.#ahead.delete(each);
       this.#confirmed = Math.max(this.#confirmed, number);
+      this.#cursor = Math.max(this.#cursor, number);
     } else if (number > this.#confirmed) this.#ahead.add(number);
     while (this.#ahead.delete(this.#confirmed + 1)) this.#confirmed += 1;
     this.#waiters = this.#waiters.filter((waiter) => {

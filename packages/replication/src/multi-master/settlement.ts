@@ -19,7 +19,10 @@ export interface Settlement {
 }
 
 export interface SettleOptions {
-  /** What the store shows: `mergeFn` is called with it and the newcomer, in order of arrival. Else with all rivals, in order of time. */
+  /**
+   * What the store shows. Where it is one version, `mergeFn` is called with it and the newcomer: what is local comes first. Else with all versions,
+   * in order of time: of what was merged before, a part may have been replaced since.
+   */
   readonly current?: Entity | undefined;
 }
 
@@ -43,6 +46,7 @@ export function settle(
       strategy === 'custom' &&
       mergeFn !== undefined &&
       rivals.length > 0 &&
+      before?.versions.length === 1 &&
       current !== undefined &&
       incoming !== undefined
     )

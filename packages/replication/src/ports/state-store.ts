@@ -44,7 +44,14 @@ export interface DurableStateStore extends StateStore {
    * once; the end of the reading, also an early one, lets go of what the snapshot holds.
    */
   snapshot(): StateSnapshot;
+  /**
+   * The same state, with values that are given and taken as `encodeRecord` makes them. Without it values that merge are restored
+   * before they come here, where their kind is known.
+   */
+  readonly encoded?: EncodedState;
 }
+
+export type EncodedState = Pick<DurableStateStore, 'apply' | 'replace' | 'snapshot'>;
 
 export interface StateSnapshot {
   readonly position: ReplicaPosition;

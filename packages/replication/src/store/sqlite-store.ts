@@ -106,14 +106,11 @@ export class SqliteStore implements SpaceStore {
     try {
       this.#database.exec('BEGIN IMMEDIATE');
       for (const move of moves) this.#spaces.move(move);
-      const texts = changes.map((change) => this.#carryOut(change));
+      const done: [space: string, key: string, text: string | undefined][] = [];
+      for (const change of changes) done.push([change.space, change.key, this.#carryOut(change)]);
       this.#database.exec('COMMIT');
       if (moves.length > 0) this.#texts.clear();
-      if (!this.#texts.isEmpty)
-        for (let i = 0; i < changes.length; i++) {
-          const { space, key } = changes[i] as StoreChange;
-          this.#texts.committed(space, key, texts[i] ?? null);
-        }
+      if (!this.#texts.isEmpty) for (const [space, key, text] of done) this.#texts.committed(space, key, text ?? null);
     } catch (error) {
       this.#rollBack();
       throw storeFailure(this.path, error);

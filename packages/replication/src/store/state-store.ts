@@ -7,7 +7,13 @@ import { decodeRecord, encodeRecord } from '../crdt/record-codec.ts';
 import { replicationErrors } from '../errors.ts';
 import type { AtomicStoreView, SpaceStore, StoreChange } from '../ports/atomic-store.ts';
 import type { Json } from '../ports/event-log.ts';
-import type { DurableStateStore, ReplicaPosition, StateChange, StateSnapshot } from '../ports/state-store.ts';
+import type {
+  DurableStateStore,
+  EncodedState,
+  ReplicaPosition,
+  StateChange,
+  StateSnapshot,
+} from '../ports/state-store.ts';
 import { storeInputInvalid } from './store-key.ts';
 
 /** Entries of one batch: of a commit while a snapshot arrives, and of what `snapshot` gives. */
@@ -30,12 +36,22 @@ export function stateStore(atomic: SpaceStore, options: StateStoreOptions = {}):
   return new AtomicStateStore(atomic, options);
 }
 
+type Encode = (value: unknown) => Json;
+
+const asItIs = (value: unknown): Json => value as Json;
+
 export class AtomicStateStore implements DurableStateStore {
   readonly #atomic: SpaceStore;
   readonly #nodeId: string | undefined;
   readonly #name: string;
   readonly #incoming: string;
   readonly #meta: string;
+  /** Values here are JSON, and are kept and given as they are. */
+  readonly encoded: EncodedState = {
+    apply: (changes, position) => this.#apply(changes, position, asItIs),
+    replace: (entries, position) => this.#replace(entries, position, asItIs),
+    snapshot: () => this.#snapshot(asItIs),
+  };
   #isReplacing = false;
 
   constructor(atomic: SpaceStore, { name = 'state', nodeId }: StateStoreOptions = {}) {
@@ -70,7 +86,8 @@ export class AtomicStateStore implements DurableStateStore {
   /** All entries in memory, in the order of their keys; `snapshot` gives them in batches. */
   getAll(): Map<string, unknown> {
     const all = new Map<string, unknown>();
-    for (const batch of this.#batches(this.#atomic)) for (const { key, value } of batch) all.set(key, value);
+    for (const batch of this.#batches(this.#atomic, (json) => this.#decoded(json)))
+      for (const { key, value } of batch) all.set(key, value);
     return all;
   }
 
@@ -88,9 +105,7 @@ export class AtomicStateStore implements DurableStateStore {
   }
 
   apply(changes: readonly StateChange[], position: ReplicaPosition): void {
-    const all = changes.map((change) => this.#change(this.#name, change));
-    all.push(this.#positionChange(position));
-    this.#atomic.commit(all);
+    this.#apply(changes, position, encodeRecord);
   }
 
   /**
@@ -98,6 +113,24 @@ export class AtomicStateStore implements DurableStateStore {
    * Changes made meanwhile are lost with what they changed. Throws STATE_STORE_FAILED while another one is under way.
    */
   async replace(entries: AsyncIterable<readonly StateChange[]>, position: ReplicaPosition): Promise<void> {
+    await this.#replace(entries, position, encodeRecord);
+  }
+
+  snapshot(): StateSnapshot {
+    return this.#snapshot((json) => this.#decoded(json));
+  }
+
+  #apply(changes: readonly StateChange[], position: ReplicaPosition, encode: Encode): void {
+    const all = changes.map((change) => this.#change(this.#name, change, encode));
+    all.push(this.#positionChange(position));
+    this.#atomic.commit(all);
+  }
+
+  async #replace(
+    entries: AsyncIterable<readonly StateChange[]>,
+    position: ReplicaPosition,
+    encode: Encode,
+  ): Promise<void> {
     if (this.#isReplacing)
       throw replicationErrors.create('STATE_STORE_FAILED', {
         store: this.#name,
@@ -109,7 +142,7 @@ export class AtomicStateStore implements DurableStateStore {
       this.#dropIncoming();
       for await (const batch of entries)
         for (let i = 0; i < batch.length; i += BATCH)
-          this.#atomic.commit(batch.slice(i, i + BATCH).map((entry) => this.#change(this.#incoming, entry)));
+          this.#atomic.commit(batch.slice(i, i + BATCH).map((entry) => this.#change(this.#incoming, entry, encode)));
       this.#atomic.commit([change], [this.#move()]);
     } catch (error) {
       this.#dropQuietly();
@@ -119,29 +152,29 @@ export class AtomicStateStore implements DurableStateStore {
     }
   }
 
-  snapshot(): StateSnapshot {
+  #snapshot(decode: (json: Json) => unknown): StateSnapshot {
     const view = this.#atomic.snapshot();
     try {
       const position = positionIn(view, this.#meta);
-      return { position, entries: once(this.#batches(view), () => view.close()), close: () => view.close() };
+      return { position, entries: once(this.#batches(view, decode), () => view.close()), close: () => view.close() };
     } catch (error) {
       view.close();
       throw error;
     }
   }
 
-  *#batches(view: AtomicStoreView): Generator<readonly StateChange[]> {
+  *#batches(view: AtomicStoreView, decode: (json: Json) => unknown): Generator<readonly StateChange[]> {
     for (let after: string | undefined; ; ) {
       const rows = view.scan(this.#name, { limit: BATCH, ...(after === undefined ? {} : { after }) });
       if (rows.length === 0) return;
       after = rows[rows.length - 1]?.[0];
-      yield rows.map(([key, value]) => ({ key, value: this.#decoded(value) }));
+      yield rows.map(([key, value]) => ({ key, value: decode(value) }));
       if (rows.length < BATCH) return;
     }
   }
 
-  #change(space: string, { key, value }: StateChange): StoreChange {
-    return { space, key, value: value === undefined ? undefined : encodeRecord(value) };
+  #change(space: string, { key, value }: StateChange, encode: Encode = encodeRecord): StoreChange {
+    return { space, key, value: value === undefined ? undefined : encode(value) };
   }
 
   #decoded(json: Json | undefined): unknown {

@@ -250,6 +250,21 @@ describe('a follower', () => {
     expect(follower.isStale()).toBe(false);
   });
 
+  it('is stale, and may take the lock, when only the wall clock went on; not when it went back', async () => {
+    const leader = leaderNode();
+    await leader.start();
+    const follower = followerNode({ quorumCallback: agrees });
+    await follower.start();
+    await put(leader, 'a');
+    vi.setSystemTime(Date.now() - 60_000);
+    expect(follower.isStale()).toBe(false);
+    await expect(follower.promote()).rejects.toMatchObject({ code: 'LEADER_LOCK_HELD' });
+    vi.setSystemTime(Date.now() + 60_000 + 31_000);
+    expect(follower.isStale()).toBe(true);
+    await follower.promote();
+    expect(await put(leader, 'b')).toMatchObject({ errorCode: 'STALE_LEADER', leaderId: 'follower-1' });
+  });
+
   it('hears of a failed leader, and reads go on', async () => {
     const heart = new Heart();
     const follower = followerNode({ heartbeatService: heart });

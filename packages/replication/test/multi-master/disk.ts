@@ -41,6 +41,14 @@ export class Disk {
     };
   }
 
+  /** What it has now, on another disk. */
+  copy(): Disk {
+    const copy = new Disk();
+    for (const [name, entries] of this.spaces) copy.spaces.set(name, new Map(entries));
+    copy.commits = this.commits;
+    return copy;
+  }
+
   get<T>(name: string, key: string): T | undefined {
     const text = this.spaces.get(name)?.get(key);
     return text === undefined ? undefined : (JSON.parse(text) as T);

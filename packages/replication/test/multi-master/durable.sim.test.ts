@@ -48,6 +48,15 @@ it.for(['lww', 'manual'] as const)('converge while masters come, go and take sna
     expect(reports.filter(({ counts }) => (counts[what] ?? 0) > 0).length, what).toBeGreaterThan(SCHEDULES / 20);
 });
 
+it('lose nothing silently where stores come back as older copies of themselves', async ({ annotate }) => {
+  const reports = await run(Math.ceil(SCHEDULES / 2), { restoring: true });
+  expect(reports.filter(({ violations }) => violations.length > 0)).toEqual([]);
+  const sum = (what: string) => reports.reduce((total, { counts }) => total + (counts[what] ?? 0), 0);
+  await annotate(`${sum('restored')} restored, ${sum('oldCopies')} stopped`);
+  expect(sum('restored')).toBeGreaterThan(SCHEDULES / 4);
+  expect(sum('oldCopies')).toBeGreaterThan(0);
+});
+
 it('repeat exactly from their seed', async () => {
   expect(await simulate({ seed: 3 })).toEqual(await simulate({ seed: 3 }));
 });

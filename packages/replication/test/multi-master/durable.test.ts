@@ -387,3 +387,57 @@ it('lets what it held take effect in time, however much else comes from the log'
     expect(await a.read('x')).not.toBeNull();
   });
 });
+
+const failedOf = (master: MultiMasterManager): string[] => {
+  const failed: string[] = [];
+  master.on('failed', ({ error }) => failed.push((error as Error & { code: string }).code));
+  return failed;
+};
+
+it('stops, and tells what is in no log, when its store is an older copy of itself that gave its numbers again', async () => {
+  const log = new MemoryLog('group');
+  const disk = new Disk();
+  const first = await joined('a', log, disk);
+  const b = await joined('b', log);
+  await first.write('x', { v: 1 }, { ack: 'log' });
+  const backup = disk.copy();
+  for (let i = 0; i < 5; i++) await first.write(`new${i}`, { i }, { ack: 'log' });
+  await first.close();
+  const again = make('a', log, backup);
+  const failed = failedOf(again);
+  // At once, as a program does that does not wait, and may be cut off.
+  const sent = expect(again.write('y', { v: 'kept' }, { ack: 'log' })).rejects.toMatchObject({
+    code: 'MASTER_REPLACED',
+  });
+  await again.subscribe();
+  await sent;
+  await until(() => expect(failed).toEqual(['MASTER_REPLACED']));
+  expect(again.getUnsent().map(({ entityId, data }) => [entityId, data])).toEqual([['y', { v: 'kept' }]]);
+  await expect(again.write('z', {})).rejects.toThrow(/older copy of itself.*1 events/);
+  const rescued = again.getUnsent();
+  await again.close();
+  // It is the same for whoever starts it again.
+  const once = make('a', log, backup);
+  const failedOnce = failedOf(once);
+  await once.subscribe();
+  await until(() => expect(failedOnce).toEqual(['MASTER_REPLACED']));
+  const anew = await joined('a', log);
+  for (const { entityId, data } of rescued) await anew.write(entityId, data, { ack: 'log' });
+  await same(anew, b);
+  expect([await b.read('y'), await b.read('new4')]).toMatchObject([{ data: { v: 'kept' } }, { data: { i: 4 } }]);
+});
+
+it('goes on with an older copy of its store that has written nothing before it read the log', async () => {
+  const log = new MemoryLog('group');
+  const disk = new Disk();
+  const first = await joined('a', log, disk);
+  const b = await joined('b', log);
+  await first.write('x', { v: 1 }, { ack: 'log' });
+  const backup = disk.copy();
+  for (let i = 0; i < 5; i++) await first.write(`new${i}`, { i }, { ack: 'log' });
+  await first.close();
+  const again = await joined('a', log, backup);
+  await until(() => expect(again.getVectorClock().get('a')).toBe(6));
+  await again.write('y', { v: 1 }, { ack: 'log' });
+  await same(again, b);
+});

@@ -16,15 +16,19 @@ test('an event has its time while it is in the outbox, sent or not, and none aft
   const outbox = new Outbox(state);
   const times = (...numbers: number[]): unknown[] => numbers.map((number) => outbox.timeOf(number));
   for (const number of [1, 2, 3, 4, 5]) state.flush([outbox.added(number, event(number))]);
-  expect(outbox.batch(3).map(({ number }) => number)).toEqual([1, 2, 3]);
+  outbox.sending(outbox.after(0, 3));
+  expect(outbox.after(1, 3).map(({ number }) => number)).toEqual([2, 3, 4]);
   expect(times(0, 1, 3, 4, 6)).toEqual([undefined, '1-x', '3-x', '4-x', undefined]);
-  // One in the middle was not taken.
-  outbox.taken([1, 3]);
+  // One in the middle did not come back.
+  outbox.takeOff(1);
+  outbox.takeOff(3);
   expect(times(1, 2, 3, 5)).toEqual([undefined, '2-x', undefined, '5-x']);
-  expect(outbox.batch(3).map(({ number }) => number)).toEqual([2, 4, 5]);
-  outbox.taken([2, 4, 5]);
+  state.flush([]);
+  expect(outbox.after(0, 3).map(({ number }) => number)).toEqual([2, 4, 5]);
+  for (const number of [2, 4, 5]) outbox.takeOff(number);
+  state.flush([]);
   expect(times(2, 4, 5, 6)).toEqual([undefined, undefined, undefined, undefined]);
-  expect(outbox.batch(3)).toEqual([]);
+  expect(outbox.after(0, 3)).toEqual([]);
   // A later life goes on where the log stands.
   state.flush([outbox.added(4, event(4, 'y'))]);
   expect(times(3, 4, 5)).toEqual([undefined, '4-y', undefined]);

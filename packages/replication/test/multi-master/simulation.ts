@@ -27,6 +27,8 @@ export interface SimulationOptions {
   readonly patient?: boolean;
   /** Masters take snapshots and trim the log, leave and come back, and compare their states often. Default: no. */
   readonly changing?: boolean;
+  /** Stores come back as older copies of themselves. Default: no. */
+  readonly restoring?: boolean;
   /** Changes commits: a planted mistake. */
   readonly tamper?: Disk['tamper'];
 }
@@ -41,6 +43,10 @@ interface Node {
   readonly id: string;
   readonly clock: NodeClock;
   disk: Disk;
+  /** What its disk had once. */
+  backup: Disk | undefined;
+  /** Its disk is an older copy. */
+  restored: boolean;
   life: number;
   alive: boolean;
   /** On its way out of the group, and back in. */
@@ -92,6 +98,9 @@ class Simulation {
   readonly #written = new Map<string, MasterEvent[]>();
   readonly #acknowledged: { readonly event: MasterEvent; readonly disk: Disk; readonly inLog: boolean }[] = [];
   readonly #dead = new Set<string>();
+  /** Disks of masters that stopped as older copies, and what those told to be in no log. */
+  readonly #stopped = new Set<Disk>();
+  readonly #told = new Set<string>();
   #calm = false;
 
   constructor(options: SimulationOptions) {
@@ -105,6 +114,8 @@ class Simulation {
       id: `m${i}`,
       clock: new NodeClock(this.#clock),
       disk: new Disk(),
+      backup: undefined,
+      restored: false,
       life: 0,
       alive: false,
       leaving: false,
@@ -134,6 +145,7 @@ class Simulation {
   async #act(): Promise<void> {
     const node = this.#nodes[this.#random.int(this.#nodes.length)] as Node;
     if (this.#options.changing === true && node.alive && this.#random.int(100) < 6) return this.#change(node);
+    if (this.#options.restoring === true && this.#random.int(100) < 8) return this.#restore(node);
     const dice = this.#random.int(100);
     if (!node.alive) {
       if (dice < 50 && !node.leaving) this.#start(node);
@@ -153,6 +165,21 @@ class Simulation {
     }
   }
 
+  /** Keeps what the disk has, or brings back what was kept. */
+  #restore(node: Node): void {
+    if (node.leaving) return;
+    if (node.backup === undefined) {
+      node.backup = node.disk.copy();
+      return;
+    }
+    if (node.alive) this.#die(node, false);
+    node.disk = node.backup;
+    node.backup = undefined;
+    node.restored = true;
+    this.#count('restored');
+    this.#start(node);
+  }
+
   #change(node: Node): void {
     const { master } = node;
     const dice = this.#random.int(4);
@@ -167,6 +194,7 @@ class Simulation {
     if (dice < 3) return;
     node.alive = false;
     node.leaving = true;
+    node.backup = undefined;
     node.master = undefined;
     const left = master?.leave().then(
       () => this.#count('left'),
@@ -180,6 +208,9 @@ class Simulation {
   async #write(node: Node, writer: Pick<Node, 'master' | 'disk' | 'seen'> | undefined): Promise<void> {
     if (writer?.master === undefined) return;
     const { master, disk, seen } = writer;
+    // A write would wait for that, and time stands still meanwhile.
+    if ((disk.get<{ joinedAt: number }>('meta', 'self')?.joinedAt ?? 0) === 0) return;
+    if ([...(disk.spaces.get('waiting')?.keys() ?? [])].some((key) => key.startsWith(`${node.id} `))) return;
     const id = ENTITIES[this.#random.int(ENTITIES.length)] as string;
     const burst = 1 + this.#random.int(4);
     for (let i = 0; i < burst; i++) {
@@ -201,7 +232,7 @@ class Simulation {
         () => event !== undefined && ack === 'log' && this.#acknowledged.push({ event, disk, inLog: true }),
         () => {},
       );
-      if (ack === 'local') await done;
+      if (ack === 'local') await Promise.race([done, settle()]);
     }
   }
 
@@ -258,6 +289,16 @@ class Simulation {
     const { life, disk } = node;
     // A former life stops when it learns of the present one.
     if (!node.alive || node.master !== master) return;
+    if (node.restored && error.message.includes('older copy')) {
+      this.#count('oldCopies');
+      this.#stopped.add(disk);
+      for (const event of master.getUnsent()) this.#told.add(keyOf(event));
+      await this.#clock.sleep(300);
+      if (!node.alive || node.life !== life) return;
+      this.#die(node, true);
+      this.#start(node);
+      return;
+    }
     if ((disk.get<{ joinedAt: number }>('meta', 'self')?.joinedAt ?? 0) > 0) {
       this.#violations.add(`${node.id} stopped, though it was the last that was started: ${error.message}`);
       return;
@@ -291,6 +332,8 @@ class Simulation {
     this.#count('deaths');
     if (!withDisk) return;
     node.disk = new Disk();
+    node.backup = undefined;
+    node.restored = false;
     this.#count('disksLost');
   }
 
@@ -301,6 +344,8 @@ class Simulation {
     void former?.master.close().catch(() => {});
     node.former = { master, disk, seen };
     node.disk = new Disk();
+    node.backup = undefined;
+    node.restored = false;
     this.#count('givenUp');
     this.#start(node);
   }
@@ -364,7 +409,8 @@ class Simulation {
     if (new Set(pending).size !== 1) this.#violations.add(`pending conflicts differ: ${pending.join(' | ')}`);
     const accepted = this.#accepted();
     for (const { event, disk, inLog } of this.#acknowledged) {
-      if (!inLog && !this.#nodes.some((node) => node.disk === disk)) continue;
+      if (!inLog && !this.#stopped.has(disk) && !this.#nodes.some((node) => node.disk === disk)) continue;
+      if (!inLog && this.#told.has(keyOf(event))) continue;
       if (!accepted.has(keyOf(event))) this.#violations.add(`lost: ${keyOf(event)}`);
     }
     if ((this.#options.strategy ?? 'lww') === 'lww') await this.#compareWithOracle([...accepted.values()]);

@@ -16,8 +16,8 @@ const LINGER_MS = 30_000;
 export interface AppliedWaitDeps {
   readonly bus: Bus;
   readonly log: LogIdentity;
-  /** Names our own node, which never counts. */
-  readonly spec: { readonly node: string };
+  /** Names our own file, which never counts. */
+  readonly spec: { readonly node: string; readonly path: string };
   readonly env: Env;
 }
 
@@ -42,7 +42,8 @@ export class AppliedWait {
 
   constructor(deps: AppliedWaitDeps) {
     this.#deps = deps;
-    this.#board = new AppliedBoard(deps.log, deps.spec.node);
+    const { node, path: copy } = deps.spec;
+    this.#board = new AppliedBoard(deps.log, { node, copy });
   }
 
   /**

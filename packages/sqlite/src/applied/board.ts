@@ -1,15 +1,20 @@
 /**
- * Who has applied what, as a primary sees it: of each node the newest report. Invariants: a report counts only for the
- * very log and the very epoch of the primary that waits, and only when it came after the waiting began: so each node
+ * Who has applied what, as a primary sees it: of each copy the newest report. A copy is a file of a node: without a platform
+ * several may be on one machine, under one name. Invariants: a report counts only for the
+ * very log and the very epoch of the primary that waits, and only when it came after the waiting began: so each copy
  * that is counted was alive and had it then. Pure.
  */
 import { formatPosition, type Position } from '@canopy/core';
 import { type AppliedReport, decodeReport, type LogIdentity } from './subjects.ts';
 
-/** Nodes remembered; past it the one that was silent for longest is forgotten. */
-const NODES_MAX = 1024;
+/** Copies remembered; past it the one that was silent for longest is forgotten. */
+const COPIES_MAX = 1024;
+
+/** A report that names no file is of the one copy of its node. */
+type Copy = Pick<AppliedReport, 'node' | 'copy'>;
 
 interface Heard {
+  readonly copy: Copy;
   readonly position: Position;
   /** Number of the report, over all nodes. */
   readonly at: number;
@@ -17,12 +22,13 @@ interface Heard {
 
 export class AppliedBoard {
   readonly #log: LogIdentity;
-  readonly #self: string;
-  readonly #nodes = new Map<string, Heard>();
+  readonly #self: Copy;
+  /** By node and file. */
+  readonly #copies = new Map<string, Heard>();
   #reports = 0;
 
-  /** `self` is the primary's own node, which never counts. */
-  constructor(log: LogIdentity, self: string) {
+  /** `self` is the primary's own file, which never counts. */
+  constructor(log: LogIdentity, self: Copy) {
     this.#log = log;
     this.#self = self;
   }
@@ -36,29 +42,39 @@ export class AppliedBoard {
   hear(message: Uint8Array): boolean {
     const report = decodeReport(message);
     if (report === undefined || !this.#concerns(report)) return false;
-    this.#nodes.delete(report.node);
-    this.#nodes.set(report.node, { position: report.position, at: ++this.#reports });
-    const oldest = this.#nodes.keys().next().value;
-    if (this.#nodes.size > NODES_MAX && oldest !== undefined) this.#nodes.delete(oldest);
+    const { node, copy, position } = report;
+    const key = `${node}\0${copy ?? ''}`;
+    this.#copies.delete(key);
+    this.#copies.set(key, { copy: { node, copy }, position, at: ++this.#reports });
+    const oldest = this.#copies.keys().next().value;
+    if (this.#copies.size > COPIES_MAX && oldest !== undefined) this.#copies.delete(oldest);
     return true;
   }
 
-  /** Nodes that have said since `mark` that they have `position`, written under its epoch. */
+  /** Who has said since `mark` to have `position`, written under its epoch: names of nodes, with the file where that is not enough. */
   have(position: Position, mark: number): string[] {
-    const nodes: string[] = [];
-    for (const [node, heard] of this.#nodes)
+    const have: string[] = [];
+    for (const heard of this.#copies.values())
       if (heard.at > mark && heard.position.epoch === position.epoch && heard.position.txid >= position.txid)
-        nodes.push(node);
-    return nodes.sort();
+        have.push(this.#nameOf(heard.copy));
+    return have.sort();
   }
 
   /** What each node said last, for people: `b at 3.00000000000000ff`. Of other epochs too. */
   describe(): string {
-    const shown = [...this.#nodes].map(([node, { position }]) => `${node} at ${formatPosition(position)}`);
+    const shown = [...this.#copies.values()].map(
+      ({ copy, position }) => `${this.#nameOf(copy)} at ${formatPosition(position)}`,
+    );
     return shown.length === 0 ? 'no standby has answered' : shown.sort().slice(0, 20).join(', ');
   }
 
-  #concerns({ bucket, createdAt, node }: AppliedReport): boolean {
-    return bucket === this.#log.bucket && createdAt === this.#log.createdAt && node !== this.#self;
+  #nameOf({ node, copy }: Copy): string {
+    const others = [...this.#copies.values()].some((heard) => heard.copy.node === node && heard.copy.copy !== copy);
+    return copy !== undefined && (others || node === this.#self.node) ? `${node} (${copy})` : node;
+  }
+
+  #concerns({ bucket, createdAt, node, copy }: AppliedReport): boolean {
+    const isOurs = node === this.#self.node && (copy === undefined || copy === this.#self.copy);
+    return bucket === this.#log.bucket && createdAt === this.#log.createdAt && !isOurs;
   }
 }

@@ -12,6 +12,8 @@ export interface ReporterDeps {
   readonly bus: Bus;
   readonly log: LogIdentity;
   readonly node: string;
+  /** Path of its file. */
+  readonly copy: string;
   readonly env: Env;
   /** What the file contains. */
   position(): Position;
@@ -39,10 +41,11 @@ export class AppliedReporter {
 
   /** To be called after each batch. What can't be sent is not an error: it is asked for again. */
   tell(): void {
-    const { bus, log, node, env } = this.#deps;
+    const { bus, log, node, copy, env } = this.#deps;
     try {
       const { bucket, createdAt } = log;
-      bus.publish(reportSubject(bucket), encodeReport({ node, bucket, createdAt, position: this.#deps.position() }));
+      const position = this.#deps.position();
+      bus.publish(reportSubject(bucket), encodeReport({ node, copy, bucket, createdAt, position }));
     } catch (error) {
       env.log.debug('applied_not_told', { reason: messageOf(error) });
     }

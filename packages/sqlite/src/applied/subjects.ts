@@ -12,6 +12,8 @@ export interface LogIdentity {
 
 export interface AppliedReport extends LogIdentity {
   readonly node: string;
+  /** Path of its file: one node may have several copies. Absent from those of earlier versions. */
+  readonly copy?: string | undefined;
   readonly position: Position;
 }
 
@@ -38,9 +40,9 @@ export function decodeReport(bytes: Uint8Array): AppliedReport | undefined {
     return undefined;
   }
   if (data === null || typeof data !== 'object') return undefined;
-  const { node, bucket, createdAt } = data;
+  const { node, copy, bucket, createdAt } = data;
   const position = parsePosition(String(data.position));
   if (typeof node !== 'string' || node === '' || position === undefined) return undefined;
   if (typeof bucket !== 'string' || typeof createdAt !== 'number') return undefined;
-  return { node, bucket, createdAt, position };
+  return { node, bucket, createdAt, position, ...(typeof copy === 'string' && { copy }) };
 }

@@ -2,7 +2,7 @@
  * One database in its process as the parent sees it: opened once the process is known to the guard, called by number,
  * ended within a bound. Invariant: every call settles, if by nothing else then by the process's end.
  */
-import type { DatabaseEvent, DatabaseStatus, Env, Position, ProcessGuard } from '@canopy/core';
+import type { DatabaseEvent, DatabaseStatus, Env, Position, ProcessGuard, Timer } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import {
   type CallMethod,
@@ -25,6 +25,12 @@ export interface ChildHooks {
   onEvent(event: DatabaseEvent): void;
   /** The process ended without having been asked to. */
   onDeath(error: Error): void;
+}
+
+interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onShipped?: ((position: Position) => void) | undefined;
+  readonly patienceMs?: number | undefined;
 }
 
 interface PendingCall {
@@ -78,21 +84,33 @@ export class DatabaseChild {
     return this.#process.pid;
   }
 
-  /** Rejects with the process's error, or SQLITE_PROCESS_DIED. An abort is passed on; the answer is still awaited. */
-  call(
-    method: CallMethod,
-    argument: unknown,
-    options: { signal?: AbortSignal | undefined; onShipped?: ((position: Position) => void) | undefined } = {},
-  ): Promise<unknown> {
+  /**
+   * Rejects with the process's error, or SQLITE_PROCESS_DIED. An abort is passed on; the answer is still awaited, for
+   * `patienceMs` where that is given: then SQLITE_PROCESS_SILENT.
+   */
+  call(method: CallMethod, argument: unknown, options: CallOptions = {}): Promise<unknown> {
     if (this.#isGone) return Promise.reject(this.#died('it is gone'));
-    const { signal, onShipped } = options;
+    const { signal, onShipped, patienceMs } = options;
     const id = this.#nextCall++;
-    const onAbort = (): void => this.#send({ type: 'abort', id, reason: String(signal?.reason) });
+    let patience: Timer | undefined;
+    const onAbort = (): void => {
+      this.#send({ type: 'abort', id, reason: String(signal?.reason) });
+      if (patienceMs !== undefined) patience = this.#env.clock.timer(patienceMs, () => this.#giveUp(id));
+    };
     const result = new Promise<unknown>((resolve, reject) => this.#calls.set(id, { resolve, reject, onShipped }));
     this.#send({ type: 'call', id, method, argument });
     if (signal?.aborted) onAbort();
     else signal?.addEventListener('abort', onAbort, { once: true });
-    return result.finally(() => signal?.removeEventListener('abort', onAbort));
+    return result.finally(() => {
+      signal?.removeEventListener('abort', onAbort);
+      patience?.cancel();
+    });
+  }
+
+  #giveUp(id: number): void {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    call?.reject(sqliteErrors.create('SQLITE_PROCESS_SILENT', { path: this.#spec.path, pid: this.pid }));
   }
 
   /**

@@ -3,17 +3,19 @@
  * done by a process of its own (or one that several databases share), so that the application's event loop is never blocked
  * and no stray close() in this process can drop SQLite's locks. When that process dies it is reported (`failed`) and started again as a standby.
  */
-import { resolve } from 'node:path';
 import {
   type AdminRequest,
   type BootstrapProgress,
   Broadcast,
   backoffMs,
+  type CanopyError,
   type DatabaseContext,
   type DatabaseEvent,
+  type DatabaseLag,
   type DatabaseProvider,
   type DatabaseStatus,
   type Epoch,
+  hasCode,
   type Position,
   type Promotable,
   type PromoteOptions,
@@ -26,11 +28,16 @@ import type { DatabaseSpec } from '../process/protocol.ts';
 import { unknownAfter, unshippedAfter } from '../process/unshipped.ts';
 import { restoreInChild } from '../restore/child.ts';
 import { type RestoreReport, readRestoreOrder } from '../restore/request.ts';
+import { requireCallOptions, requirePosition } from './call-checks.ts';
 import { DatabaseChild } from './child.ts';
 import { resolveSqliteOptions, type SqliteOptions } from './options.ts';
+import { realDatabasePath } from './real-path.ts';
 
+/** Once a call was taken back, how long its answer is still awaited where nothing depends on it. */
+const ANSWER_MS = 500;
 /** Grace of stop(): shipping the last commits and leaving the file in order. */
 const STOP_GRACE_MS = 5000;
+const UNKNOWN: DatabaseLag = { tx: undefined, ms: undefined, bytes: undefined };
 /** For the start of which somebody thinks no more: what hangs, hangs for as long as NATS may take. */
 const ABORT_MS = 300;
 const RESTART = { initialMs: 200, maxMs: 5000 };
@@ -49,7 +56,7 @@ export function sqlite(path: string, options: SqliteOptions = {}): DatabaseProvi
     open: (context) =>
       new SqliteDatabase(
         {
-          path: resolve(path),
+          path: realDatabasePath(path),
           platform: context.platform,
           app: context.app,
           node: context.node,
@@ -76,6 +83,10 @@ export class SqliteDatabase implements Promotable {
   readonly #givenUp = Promise.withResolvers<Error>();
   #status: DatabaseStatus;
   #bootstrap: BootstrapProgress | undefined;
+  /** The process was asked, and has not said a word since. */
+  #silence: CanopyError | undefined;
+  /** Of the last warning that knew what to do. */
+  #advice: { readonly message: string; readonly hint: string } | undefined;
 
   constructor(spec: DatabaseSpec, context: Pick<DatabaseContext, 'env' | 'guard'>) {
     this.#spec = spec;
@@ -105,12 +116,16 @@ export class SqliteDatabase implements Promotable {
   }
 
   async sync(options: SyncOptions = {}): Promise<Position> {
+    requireCallOptions('sync()', options);
     const { signal, durability } = options;
-    return (await this.#running().call('sync', { durability }, { signal })) as Position;
+    const call = { signal, patienceMs: ANSWER_MS };
+    return (await this.#running().call('sync', { durability }, call)) as Position;
   }
 
   async waitFor(position: Position, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    await this.#running().call('waitFor', position, { signal: options.signal });
+    requirePosition('waitFor()', position);
+    requireCallOptions('waitFor()', options);
+    await this.#running().call('waitFor', position, { signal: options.signal, patienceMs: ANSWER_MS });
   }
 
   /** See process/admin.ts; and `restore {id | txid | timestamp, dest, overwrite?, check?, onProgress?}`, which needs no role. */
@@ -129,7 +144,25 @@ export class SqliteDatabase implements Promotable {
   }
 
   status(): DatabaseStatus {
-    return this.#bootstrap === undefined ? this.#status : { ...this.#status, bootstrap: this.#bootstrap };
+    const bootstrap = this.#bootstrap && { bootstrap: this.#bootstrap };
+    const { message: problem, hint } = this.#silence ?? {};
+    if (problem !== undefined) return { ...this.#status, ...bootstrap, lag: UNKNOWN, problem, hint };
+    const advice = this.#advice?.message === this.#status.problem ? { hint: this.#advice?.hint } : undefined;
+    return { ...this.#status, ...bootstrap, ...advice };
+  }
+
+  /** The status as it is now. A process that does not answer within the bound is the status's problem until it does. */
+  async refresh(timeoutMs: number): Promise<DatabaseStatus> {
+    const limit = new AbortController();
+    const timer = this.#context.env.clock.timer(timeoutMs, () => limit.abort());
+    try {
+      await this.#child?.call('ping', undefined, { signal: limit.signal, patienceMs: 0 });
+    } catch (error) {
+      if (hasCode(error, 'SQLITE_PROCESS_SILENT')) this.#silence = error;
+    } finally {
+      timer.cancel();
+    }
+    return this.status();
   }
 
   /** The present role first, then events as they happen. */
@@ -147,6 +180,7 @@ export class SqliteDatabase implements Promotable {
     if (wasPrimary && isClosed === false && problem !== unshippedAfter(position))
       this.#status = { ...this.#status, problem: unknownAfter(position) };
     this.#child = undefined;
+    this.#silence = undefined;
     if (this.#status.role !== 'closed') {
       this.#status = { ...this.#status, role: 'closed' };
       this.#events.send({ type: 'role_changed', role: 'closed', position: this.#status.position });
@@ -159,9 +193,12 @@ export class SqliteDatabase implements Promotable {
     const child = await DatabaseChild.spawn(this.#spec, this.#context.env, this.#context.guard, {
       onStatus: (status) => {
         this.#status = status;
+        this.#silence = undefined;
       },
       onEvent: (event) => {
         this.#noteBootstrap(event);
+        if (event.type === 'warning')
+          this.#advice = event.hint === undefined ? undefined : { ...event, hint: event.hint };
         this.#logWarning(event);
         this.#events.send(event);
       },
@@ -215,6 +252,7 @@ export class SqliteDatabase implements Promotable {
   #onDeath(error: Error): void {
     this.#child = undefined;
     this.#bootstrap = undefined;
+    this.#silence = undefined;
     this.#setFailed(error);
     const { clock, random, log } = this.#context.env;
     if (clock.monotonic() - this.#startedAt > RESTART_WINDOW_MS) this.#restarts = 0;
@@ -254,7 +292,7 @@ function closedStatus(path: string): DatabaseStatus {
     path,
     position: START,
     logEnd: undefined,
-    lag: { tx: undefined, ms: undefined, bytes: undefined },
+    lag: UNKNOWN,
     sizeBytes: undefined,
     lastSnapshotAt: undefined,
     lastVerifiedAt: undefined,

@@ -45,9 +45,12 @@ export async function compact(
     const data = encodeLtxStream(header, politely(mergePages(streams, header), deps.clock, signal), deps.pageEncoding);
     // As the last input: who looks for the end of its own work finds it here when the single entries are gone.
     const { epoch, node, walEnd } = last;
-    const facts = { epoch, node: node ?? deps.node, walEnd, timestamp: header.timestamp, note: noteOf(deps) };
+    const logId = plan.inputs.findLast((input) => input.logId !== undefined)?.logId;
+    const facts = { epoch, node: node ?? deps.node, walEnd, timestamp: header.timestamp, note: noteOf(deps), logId };
     const { level, minTxid, maxTxid, replaces: replace = false } = plan;
-    const entry = await log.putMerged({ level, minTxid, maxTxid, ...facts, data }, { signal, replace });
+    // The image that it begins with, and whatever was changed or added since.
+    const isImage = plan.inputs[0]?.kind === 'snapshot';
+    const entry = await log.putMerged({ level, minTxid, maxTxid, ...facts, isImage, data }, { signal, replace });
     return await proveOwn(deps, entry, signal);
   } catch (error) {
     if (hasCode(error, 'BLOB_GONE') || (hasCode(error, 'SQLITE_LOG_GAP') && error.fields.vanished === true))

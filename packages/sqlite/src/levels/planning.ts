@@ -3,6 +3,7 @@
  * written within one stretch of the wall clock (a multiple of the level's interval), once that stretch is over. So two
  * who plan from the same log choose the same names, and find each other's outputs instead of adding to them. Pure.
  */
+import { findSeam } from '../log/identity.ts';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 
 /** More inputs than this, or more bytes, make several outputs: what one step costs is bounded. */
@@ -79,17 +80,20 @@ function nextRun(entries: readonly LogEntry[], level: number, end: number, image
 /**
  * The inputs of the first stretch, when it is over. A clock that was set back stays in the stretch before. An output never
  * reaches from one primary's entries into another's: where they part is where a former primary finds what it still shares
- * with the log, so that point must stay reachable.
+ * with the log, so that point must stay reachable; nor from one log's into another's. Nor does it reach over a full image:
+ * that stays a place to begin at, and its pages may be of another size than those before it.
  */
 function dueGroup(run: readonly LogEntry[], intervalMs: number, now: number): readonly LogEntry[] {
   const [first] = run;
   if (first === undefined) return [];
   const stretch = stretchOf(first, intervalMs);
+  const seam = findSeam(run)?.entry;
   let bytes = 0;
   for (const [i, entry] of run.entries()) {
     bytes += entry.size;
     const isOther = stretchOf(entry, intervalMs) > stretch || entry.epoch !== first.epoch || entry.node !== first.node;
-    if (isOther || i >= INPUTS_MAX || (bytes > BYTES_MAX && i > 0)) return run.slice(0, i);
+    const isBase = i > 0 && entry.kind === 'snapshot';
+    if (isOther || isBase || entry === seam || i >= INPUTS_MAX || (bytes > BYTES_MAX && i > 0)) return run.slice(0, i);
   }
   return now >= (stretch + 1) * intervalMs ? run : [];
 }

@@ -4,11 +4,12 @@
  * `trim` may have freed names while a primary slept, the append looks again before it believes its success.
  */
 import { createHash } from 'node:crypto';
-import { assert, type Epoch, epoch, hasCode, type Logger } from '@canopy/core';
+import { assert, type Epoch, epoch, hasCode, type Logger, type Random } from '@canopy/core';
 import type { Blobs } from '@canopy/nats';
 import { sqliteErrors } from '../errors.ts';
 import { peekLtxHeader } from '../ltx/decoder.ts';
 import type { LtxHeader } from '../ltx/header.ts';
+import { isOtherLog, newLogId } from './identity.ts';
 import { asEntry, type EntryKind, entryHeaders, type LogEntry, segmentName, type WalChain } from './names.ts';
 import type { CallOptions, LogView } from './view.ts';
 
@@ -25,6 +26,9 @@ const REFUSALS = [
   'NATS_STORAGE_FULL',
   'NATS_PERMISSION',
   'SQLITE_IMAGE_MOVED',
+  'SQLITE_LOG_MIXED',
+  // Of a store that is a directory: without its row in the index nothing is there, and a row that had no room is not.
+  'SQLITE_DISK_FULL',
 ] as const;
 const STREAM_TIMEOUT_MS = 60 * 60_000;
 /** So far before the newest entry the log goes back at least: the newest 16 are never trimmed, and one may just be added. */
@@ -56,11 +60,15 @@ export class Appender {
   readonly #log: LogView;
   readonly #blobs: Blobs;
   readonly #logger: Logger;
+  readonly #random: Random;
+  /** For a log that has none; the same at every try. */
+  #newId: string | undefined;
 
-  constructor(log: LogView, blobs: Blobs, logger: Logger) {
+  constructor(log: LogView, blobs: Blobs, logger: Logger, random: Random) {
     this.#log = log;
     this.#blobs = blobs;
     this.#logger = logger;
+    this.#random = random;
   }
 
   /** `tail`: the newest entry as last known. See SegmentLog.append. */
@@ -87,12 +95,13 @@ export class Appender {
         chain: input.walChain,
       },
       note: input.note,
+      logId: this.#idBehind(before),
     });
     // Beside the put, so that it costs no time. It is one of two proofs, see #guard; a failure of it is awaited there.
     const seen = before === undefined || !isSmall(bytes) ? undefined : this.#isThere(before, options);
     seen?.catch(() => {});
     try {
-      const entry = await this.#putSegment(input, sha256, headers, options);
+      const entry = await this.#putSegment(input, before, sha256, headers, options);
       await this.#guard(before, entry, input, seen, options);
       return entry;
     } catch (error) {
@@ -102,7 +111,14 @@ export class Appender {
     }
   }
 
-  /** The entry that this one follows; refuses to make a hole or to write under a lower epoch. */
+  /** A log's id comes from its first entry. Where the entry before has none, from what is known of the log besides. */
+  #idBehind(before: LogEntry | undefined): string {
+    const known = before === undefined ? undefined : (before.logId ?? this.#log.id);
+    this.#newId ??= known === undefined ? newLogId(this.#random) : undefined;
+    return known ?? (this.#newId as string);
+  }
+
+  /** The entry that this one follows; refuses to make a hole, to write under a lower epoch or behind another log. */
   async #predecessor(
     input: AppendInput,
     tail: LogEntry | undefined,
@@ -117,12 +133,13 @@ export class Appender {
       const from = (end?.maxTxid ?? 0) + 1;
       throw this.#gap(from, txid - 1, `transaction ${txid} would leave a hole`);
     }
-    if (known.epoch > input.epoch) throw this.#fenced(input, known);
+    if (known.epoch > input.epoch || isOtherLog(known.logId, this.#log.id)) throw this.#fenced(input, known);
     return known;
   }
 
   async #putSegment(
     input: AppendInput,
+    before: LogEntry | undefined,
     sha256: Buffer | undefined,
     headers: Record<string, string>,
     options: CallOptions,
@@ -147,7 +164,9 @@ export class Appender {
         throw this.#unknown(input.txid, error);
       }
       const ours = there.epoch === input.epoch && there.node === input.node && there.digest === sha256?.toString('hex');
-      if (!ours) throw this.#fenced(input, there);
+      const isOther = before !== undefined && isOtherLog(there.logId, headers['Canopy-Log']);
+      if (isOther && (await this.#isThere(before, options))) throw this.#mixed(there, headers['Canopy-Log']);
+      if (!ours || isOther) throw this.#fenced(input, there);
       return there;
     }
   }
@@ -181,7 +200,8 @@ export class Appender {
       if (isThere && (await joining) !== undefined) return;
     }
     const end = await this.#log.listEnd(options);
-    const movedOn = end !== undefined && end.maxTxid > entry.maxTxid;
+    const isStray = isThere && isOtherLog(end?.logId, entry.logId);
+    const movedOn = end !== undefined && end.maxTxid > entry.maxTxid && !isStray;
     if ((before === undefined || isThere) && !movedOn) return;
     // Somebody may have begun the log anew up to here, under an epoch of its own: that is a successor too.
     const instead = before === undefined ? undefined : await this.#log.entry(before.maxTxid, options);
@@ -189,7 +209,7 @@ export class Appender {
     this.#logger.warn('append_withdrawn', { bucket: this.#log.bucket, txid: entry.maxTxid, end: end?.maxTxid ?? 0 });
     if (movedOn) throw this.#fenced(input, end);
     if (instead !== undefined && instead.epoch > input.epoch) throw this.#fenced(input, instead);
-    throw sqliteErrors.create('SQLITE_LOG_LOST', { bucket: this.#log.bucket, txid: before?.maxTxid ?? 0 });
+    throw this.#lost(before?.maxTxid ?? 0);
   }
 
   /** The very entry, not another under its name. A bucket may have been copied, so the revision says nothing. */
@@ -200,11 +220,14 @@ export class Appender {
       now.epoch === before.epoch &&
       now.node === before.node &&
       now.digest === before.digest &&
+      !isOtherLog(now.logId, before.logId) &&
       now.timestamp === before.timestamp
     );
   }
 
+  /** Of another log it is no successor: this one was made anew. */
   #fenced(input: AppendInput, by: LogEntry | undefined): Error {
+    if (isOtherLog(by?.logId, this.#log.id)) return this.#lost(Math.max(1, input.txid - 1));
     return sqliteErrors.create('SQLITE_FENCED', {
       bucket: this.#log.bucket,
       txid: input.txid,
@@ -214,6 +237,15 @@ export class Appender {
       takenNode: by?.node ?? 'another program',
       takenTxid: by?.maxTxid ?? input.txid,
     });
+  }
+
+  /** Somebody whose own log this once was: it finds that out and takes its entry away, unless it is killed just then. */
+  #mixed({ maxTxid: txid, logId }: LogEntry, own: string | undefined): Error {
+    return sqliteErrors.create('SQLITE_LOG_MIXED', { bucket: this.#log.bucket, txid, log: logId, before: own });
+  }
+
+  #lost(txid: number): Error {
+    return sqliteErrors.create('SQLITE_LOG_LOST', { bucket: this.#log.bucket, txid });
   }
 
   #unknown(txid: number, cause: unknown): Error {

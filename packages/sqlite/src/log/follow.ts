@@ -6,6 +6,7 @@
 import { type Clock, hasCode, type Logger, messageOf } from '@canopy/core';
 import type { Blobs, BlobWatchEvent } from '@canopy/nats';
 import { sqliteErrors } from '../errors.ts';
+import { isOtherLog } from './identity.ts';
 import { entryOf, type LogEntry, SEGMENTS } from './names.ts';
 import type { CallOptions, LogView } from './view.ts';
 
@@ -68,6 +69,8 @@ class Follower {
   /** The highest transaction seen anywhere: while it is not reached, the next name must exist. */
   #seen = 0;
   #synced = false;
+  /** An entry of another log was seen. */
+  #strange = false;
   #watch: AsyncIterator<BlobWatchEvent> | undefined;
   #asked = false;
   #arrived: Arrived | undefined;
@@ -109,6 +112,7 @@ class Follower {
       this.#onSeen();
       if (event.type === 'put') this.#note(entryOf(event.blob));
     }
+    if (this.#strange) await this.#attempt(() => this.#requireOurs());
   }
 
   async close(): Promise<void> {
@@ -118,8 +122,34 @@ class Follower {
 
   #note(entry: LogEntry | undefined): void {
     if (entry === undefined || entry.level !== 0 || entry.minTxid !== entry.maxTxid) return;
+    if (!this.#isOurs(entry)) return;
     this.#seen = Math.max(this.#seen, entry.maxTxid);
     if (entry.maxTxid >= this.#next && entry.maxTxid < this.#next + AHEAD_MAX) this.#ahead.set(entry.maxTxid, entry);
+  }
+
+  /** An entry of another log is none for us; why it is there is looked at. */
+  #isOurs(entry: LogEntry): boolean {
+    const { log } = this.#sources;
+    if (entry.maxTxid < this.#next - 1) return true;
+    this.#strange = isOtherLog(entry.logId, log.id);
+    if (!this.#strange) log.meet(entry, this.#next - 1);
+    return !this.#strange;
+  }
+
+  /**
+   * Whether this is still our log though there is an entry of another in it: a primary that does not know yet that its log was made
+   * anew puts one and takes it away again. Where what the caller has last is another's, or nothing of ours is left, it is that log.
+   */
+  async #requireOurs(): Promise<void> {
+    const { log } = this.#sources;
+    const options = { signal: this.#signal };
+    this.#strange = false;
+    const own = this.#next - 1;
+    const place = own === 0 ? undefined : await log.entry(own, options);
+    if (place !== undefined) return log.meet(place, own);
+    const entries = await log.entries(1, options);
+    if (entries.some(({ logId }) => logId === log.id)) return;
+    throw sqliteErrors.create('SQLITE_LOG_LOST', { bucket: log.bucket, txid: Math.max(1, own) });
   }
 
   /** The next watch event, `silent` after a time without one, `ended` when the watch broke off. */
@@ -174,8 +204,9 @@ class Follower {
     const { log } = this.#sources;
     const options = { signal: this.#signal };
     const entry = await log.entry(this.#next, options);
-    if (entry !== undefined) return this.#note(entry);
+    if (entry !== undefined && this.#isOurs(entry)) return this.#note(entry);
     const before = this.#next === 1 ? undefined : await log.entry(this.#next - 1, options);
+    if (before !== undefined) log.meet(before, this.#next - 1);
     if (before !== undefined && this.#seen < this.#next) return;
     const first = (await log.entries(this.#next, options))[0];
     if (first === undefined) {

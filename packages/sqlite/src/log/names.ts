@@ -4,13 +4,17 @@
  */
 import { assert, type Epoch, epoch, formatTxid, parseTxid } from '@canopy/core';
 import type { BlobInfo } from '@canopy/nats';
+import { parseLogId } from './identity.ts';
 
 export const ROOT = 'ltx/';
 export const SEGMENTS = 'ltx/0/';
 export const SNAPSHOT_LEVEL = 9;
 export const SNAPSHOTS = 'ltx/9/';
 
-/** `claim`: written by a new primary to take the log; `commit`: transactions; `snapshot`: a full image. */
+/**
+ * `claim`: written by a new primary to take the log; `commit`: transactions; `snapshot`: it has every page, so a restore may
+ * begin with it, whatever its level. Also a claim that is a full image is a `snapshot`, and what begins with one.
+ */
 export type EntryKind = 'claim' | 'commit' | 'snapshot';
 
 export interface LogName {
@@ -40,6 +44,8 @@ export interface LogEntry extends LogName {
   readonly walEnd: WalEnd | undefined;
   /** As given by the writer's `note`: free text that travels with the entry. */
   readonly note: string | undefined;
+  /** Which log it was written into; undefined: its writer did not know. */
+  readonly logId?: string | undefined;
 }
 
 export interface WalEnd {
@@ -84,6 +90,7 @@ export interface EntryFacts {
   readonly digest: string | undefined;
   readonly walEnd: WalEnd | undefined;
   readonly note: string | undefined;
+  readonly logId?: string | undefined;
 }
 
 export function entryHeaders(facts: EntryFacts): Record<string, string> {
@@ -99,6 +106,7 @@ export function entryHeaders(facts: EntryFacts): Record<string, string> {
   if (facts.walEnd?.chain !== undefined)
     headers['Canopy-Wal-Chain'] = `${facts.walEnd.chain.checksum1} ${facts.walEnd.chain.checksum2}`;
   if (facts.note !== undefined) headers['Canopy-Note'] = facts.note;
+  if (facts.logId !== undefined) headers['Canopy-Log'] = facts.logId;
   return headers;
 }
 
@@ -124,6 +132,7 @@ export function entryOf(blob: BlobInfo): LogEntry | undefined {
     digest: headers['Canopy-Digest'],
     walEnd: walEndOf(headers['Canopy-Wal-End'], headers['Canopy-Wal-Chain']),
     note: headers['Canopy-Note'],
+    logId: parseLogId(headers['Canopy-Log']),
   };
 }
 

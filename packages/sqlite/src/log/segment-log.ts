@@ -2,13 +2,24 @@
  * A database's log in an object bucket, laid out as Litestream lays it out. Level 0 holds one object per transaction,
  * put create-only and strictly in order: whoever finds its transaction taken is no longer primary (see Appender).
  */
-import { assert, type Clock, type Epoch, hasCode, type Logger, type Position, silentLogger } from '@canopy/core';
+import {
+  assert,
+  type Clock,
+  type Epoch,
+  hasCode,
+  type Logger,
+  type Position,
+  type Random,
+  silentLogger,
+  systemEnv,
+} from '@canopy/core';
 import type { BlobSource, Blobs } from '@canopy/nats';
 import { sqliteErrors } from '../errors.ts';
 import { type RetentionOptions, type RetentionResult, trimLog } from '../levels/retention.ts';
 import { type DecodedLtx, decodeLtx, decodeLtxStream, type LtxStream } from '../ltx/decoder.ts';
 import { Appender, type AppendInput, transferMs } from './appender.ts';
 import { type FollowOptions, followLog } from './follow.ts';
+import { isOtherLog } from './identity.ts';
 import { getKept } from './kept-download.ts';
 import {
   asEntry,
@@ -40,6 +51,8 @@ export interface SegmentLogOptions {
   readonly log?: Logger;
   /** When the bucket was made, Unix ms: tells it from another one of its name. Default 0: not known. */
   readonly createdAt?: number;
+  /** For the id of a log that is begun. Default: the system's. */
+  readonly random?: Random;
 }
 
 export interface SnapshotInput {
@@ -60,6 +73,10 @@ export interface MergedInput extends Omit<SnapshotInput, 'txid'> {
   readonly maxTxid: number;
   /** Where in its writer's WAL the last transaction ends. */
   readonly walEnd?: WalEnd | undefined;
+  /** It has every page. Default: where it begins with the first transaction. */
+  readonly isImage?: boolean;
+  /** Default: what is known of the log. */
+  readonly logId?: string | undefined;
 }
 
 export interface LogEnd {
@@ -91,6 +108,7 @@ export class SegmentLog implements LogView {
   readonly #clock: Clock;
   readonly #log: Logger;
   #tail: LogEntry | undefined;
+  #id: string | undefined;
   readonly #appender: Appender;
   #appending = false;
 
@@ -100,22 +118,45 @@ export class SegmentLog implements LogView {
     this.#log = options.log ?? silentLogger;
     this.bucket = options.blobs.bucket;
     this.createdAt = options.createdAt ?? 0;
-    this.#appender = new Appender(this, this.#blobs, this.#log);
+    this.#appender = new Appender(this, this.#blobs, this.#log, options.random ?? systemEnv().random);
+  }
+
+  /** Which log this is, as far as known: told by `hold`, else by the first entry that is appended or followed. */
+  get id(): string | undefined {
+    return this.#id;
+  }
+
+  /** From now on this is the log `id`, and entries of another are refused; undefined: the next entry tells. */
+  hold(id: string | undefined): void {
+    this.#id = id;
+  }
+
+  /** For an entry that carries on from transaction `after`, or is it: throws SQLITE_LOG_LOST when it is of another log. */
+  meet(entry: LogEntry, after: number): void {
+    if (isOtherLog(entry.logId, this.#id))
+      throw sqliteErrors.create('SQLITE_LOG_LOST', { bucket: this.bucket, txid: Math.max(1, after) });
+    this.#id ??= entry.logId;
+  }
+
+  /** The id as the log's newest entries have it, by listing them; undefined when none has one. */
+  async findId(options: CallOptions = {}): Promise<string | undefined> {
+    return (await this.all(options)).findLast(({ logId }) => logId !== undefined)?.logId;
   }
 
   /**
    * Adds one transaction; resolves when it is stored on a quorum. One call at a time. Calling again with the same bytes
    * is safe and succeeds if they are there. Throws SQLITE_FENCED (fields takenEpoch, takenNode, takenTxid) when another
-   * wrote it or a higher epoch has the log; SQLITE_LOG_LOST when what this log had stored is not there any more (the bucket
+   * wrote it or a higher epoch has the log; SQLITE_LOG_LOST when what this log had stored is not there any more, or another log is (the bucket
    * was made anew or restored from a backup): nothing of the entry stays then; SQLITE_LOG_GAP when the transaction before it is not there;
    * SQLITE_APPEND_UNKNOWN when the outcome is not known: then call again with the very same bytes until it is. Other
-   * errors: nothing was stored.
+   * errors: nothing was stored; SQLITE_LOG_MIXED while an entry of another log is in the way.
    */
   async append(input: AppendInput, options: CallOptions = {}): Promise<LogEntry> {
     assert(!this.#appending, 'two appends to one log at a time');
     this.#appending = true;
     try {
       this.#tail = await this.#appender.append(input, this.#tail, options);
+      this.#id = this.#tail.logId ?? this.#id;
       return this.#tail;
     } finally {
       this.#appending = false;
@@ -251,8 +292,11 @@ export class SegmentLog implements LogView {
     return spans;
   }
 
-  /** Stores a full image (level 9). One that is there already for the transaction stays and is returned. */
-  async putSnapshot(input: SnapshotInput, options: CallOptions & { timeoutMs?: number } = {}): Promise<LogEntry> {
+  /** Stores a full image (level 9). See `putMerged` for one that is there already for the transaction. */
+  async putSnapshot(
+    input: SnapshotInput,
+    options: CallOptions & { timeoutMs?: number; replace?: boolean } = {},
+  ): Promise<LogEntry> {
     return this.putMerged({ ...input, level: SNAPSHOT_LEVEL, minTxid: 1, maxTxid: input.txid }, options);
   }
 
@@ -266,8 +310,9 @@ export class SegmentLog implements LogView {
   ): Promise<LogEntry> {
     const { replace = false, ...call } = options;
     const name = formatName(input);
-    const kind = input.minTxid === 1 ? 'snapshot' : 'commit';
-    const headers = entryHeaders({ ...input, kind, digest: undefined, walEnd: input.walEnd, note: input.note });
+    const kind = input.isImage === true || input.minTxid === 1 ? 'snapshot' : 'commit';
+    const { walEnd, note, logId = this.#id } = input;
+    const headers = entryHeaders({ ...input, kind, digest: undefined, walEnd, note, logId });
     try {
       const put = { createOnly: !replace, headers, timeoutMs: STREAM_TIMEOUT_MS, ...call };
       return asEntry(await this.#blobs.put(name, input.data, put));
@@ -294,7 +339,7 @@ export class SegmentLog implements LogView {
   /**
    * Entries after a transaction, each once, in order and without gaps, as they are stored; for ever, until the signal
    * aborts (then it just ends). Survives interruptions. Throws SQLITE_LOG_GAP when the next one was trimmed away: start
-   * again from a snapshot; SQLITE_LOG_LOST when the log ends before what the caller has; BLOB_BUCKET_MISSING when the bucket is gone.
+   * again from a snapshot; SQLITE_LOG_LOST when the log ends before what the caller has, or is another one; BLOB_BUCKET_MISSING when the bucket is gone.
    */
   follow(after: number, options: FollowOptions = {}): AsyncIterable<LogEntry> {
     return followLog({ log: this, blobs: this.#blobs, clock: this.#clock, logger: this.#log }, after, options);

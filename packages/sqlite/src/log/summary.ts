@@ -4,6 +4,7 @@
  */
 import { formatTxid, messageOf, type Position } from '@canopy/core';
 import { planRestore } from '../restore/plan.ts';
+import { findSeam } from './identity.ts';
 import { type LogEntry, SNAPSHOT_LEVEL } from './names.ts';
 
 /** Holes that are told one by one; more are counted. */
@@ -43,6 +44,7 @@ export function summarizeLog(bucket: string, entries: readonly LogEntry[], prove
     snapshot: images.findLast(({ level }) => level === SNAPSHOT_LEVEL) ?? images.at(-1),
     levels: levelsOf(entries),
     problems: [
+      ...mixProblem(entries),
       ...restoreProblem(bucket, entries),
       ...holeProblems(entries),
       ...epochProblem(entries),
@@ -124,6 +126,20 @@ function isCovered(merged: readonly LogEntry[], from: number, to: number): boole
   let reached = from - 1;
   for (const { minTxid, maxTxid } of merged) if (minTxid <= reached + 1) reached = Math.max(reached, maxTxid);
   return reached >= to;
+}
+
+/** Two databases were shipped into one log: whatever was put together from both is none. */
+function mixProblem(entries: readonly LogEntry[]): LogProblem[] {
+  const seam = findSeam(entries);
+  if (seam === undefined) return [];
+  const { minTxid, logId, node } = seam.entry;
+  return [
+    {
+      problem: `two logs are mixed: transaction ${formatTxid(minTxid)} (node ${node}) is of log ${logId}, what is before it of log ${seam.before}`,
+      action:
+        'restore to a transaction before it, and see who writes here; a full image that the right primary stores ends it once the older entries are gone',
+    },
+  ];
 }
 
 /** Who is fenced stops: a lower epoch behind a higher one was put by something that does not keep to that. */

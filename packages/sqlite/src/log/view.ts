@@ -7,6 +7,10 @@ export interface CallOptions {
 
 export interface LogView {
   readonly bucket: string;
+  /** Which log this is; undefined: not known yet. */
+  readonly id: string | undefined;
+  /** Throws SQLITE_LOG_LOST for an entry of another log; `after` is the last transaction of this one. */
+  meet(entry: LogEntry, after: number): void;
   entry(txid: number, options?: CallOptions): Promise<LogEntry | undefined>;
   entries(from?: number, options?: CallOptions): Promise<LogEntry[]>;
   listEnd(options?: CallOptions): Promise<LogEntry | undefined>;

@@ -28,4 +28,6 @@ export interface PrimaryStart {
   readonly commit: number;
   /** The log is ours already, or is to be taken with what the WAL has after the cursor, or with a full image. */
   readonly claim: 'done' | 'frames' | 'image';
+  /** A full image of its own is to follow at once: the log before the claim can't be gone on with. */
+  readonly imageSoon?: boolean;
 }

@@ -63,6 +63,7 @@ export class Primary {
     this.#commit = start.commit;
     this.#storedEnd = start.cursor;
     this.#snapshots = new SnapshotKeeper(deps, start.position.txid);
+    if (start.imageSoon) this.#snapshots.hurry();
     this.#tasks = new TaskGroup((error, task) => this.#fail(error, task));
     this.#wakeUp = new WakeUp(deps.env, deps.options.pollIntervalMs, () => this.#pressure.press(WAL_CAUSE.held));
     this.#live = new LiveDatabase(deps, start);
@@ -110,6 +111,12 @@ export class Primary {
   get problem(): string | undefined {
     const full = this.#live.isDiskFull ? DISK_FULL : undefined;
     return this.#ended?.message ?? this.#sender.problem ?? full ?? this.#pressure.problem ?? this.keeper.problem;
+  }
+
+  /** Stores a full image of its own as soon as it can: what the log has may not be readable. */
+  imageSoon(): void {
+    this.#snapshots.hurry();
+    this.#wakeUp.now();
   }
 
   get lastSnapshotAt(): number | undefined {
@@ -197,7 +204,7 @@ export class Primary {
   async #claim(how: 'frames' | 'image', signal: AbortSignal): Promise<void> {
     const step = this.#live.next();
     if (how === 'frames' && step.type === 'frames') this.#prepareFrames(step.batch, 'claim');
-    else await this.#prepareImage('claim', signal);
+    else await this.#prepareImage(signal);
     await this.#put(signal);
   }
 
@@ -237,7 +244,7 @@ export class Primary {
       }
       if (step.type === 'lost') {
         this.#deps.onEvent({ type: 'warning', code: 'WAL_LOST', message: `${step.reason}; sending a full image` });
-        await this.#prepareImage('commit', signal);
+        await this.#prepareImage(signal);
       } else if (step.type === 'frames') this.#prepareFrames(step.batch, 'commit');
       if (step.type !== 'nothing') {
         this.#wakeUp.found();
@@ -279,14 +286,14 @@ export class Primary {
   }
 
   /** The whole database as one entry. Writers wait only until its end is pinned. */
-  async #prepareImage(kind: 'claim' | 'commit', signal: AbortSignal): Promise<void> {
+  async #prepareImage(signal: AbortSignal): Promise<void> {
     const image = await this.#live.freeze(signal);
     const txid = this.#position.txid + 1;
     const whole = { ...image, end: this.#live.cursor };
     const encoded = encodeImage(txid, this.#deps.env.clock.wall(), whole, this.#live.readers);
     const bytes = checkedAtEnd(encoded, () => this.#live.source(image).check());
     this.#lost = undefined;
-    this.#pending = { txid, kind, bytes, commit: image.commit, more: false, end: whole.end };
+    this.#pending = { txid, kind: 'snapshot', bytes, commit: image.commit, more: false, end: whole.end };
   }
 
   /** Puts the prepared entry; the one that follows it may be prepared afterwards. Throws SQLITE_FENCED. */

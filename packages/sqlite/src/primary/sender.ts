@@ -23,7 +23,13 @@ import { type Obstacle, UnansweredPut } from './unanswered-put.ts';
 const RETRY = { initialMs: 50, maxMs: 2000 };
 const AWAY = 'NATS is away: what is committed waits in the file, and goes into the log when it is back';
 /** The log can't take anything until somebody acts. */
-const REFUSALS = ['BLOB_BUCKET_MISSING', 'BUCKET_FULL', 'NATS_STORAGE_FULL', 'NATS_PERMISSION'] as const;
+const REFUSALS = [
+  'BLOB_BUCKET_MISSING',
+  'BUCKET_FULL',
+  'NATS_STORAGE_FULL',
+  'NATS_PERMISSION',
+  'SQLITE_DISK_FULL',
+] as const;
 
 export interface SenderDeps {
   readonly env: Env;
@@ -95,9 +101,10 @@ export class Sender {
   #failed(error: unknown, attempt: number): void {
     const { pressure, onEvent, onChange, onRefused } = this.#deps;
     // Whether a directory has it is known well enough where its disk is full; what to do is what counts.
-    const reason =
-      hasCode(error, 'SQLITE_APPEND_UNKNOWN') && hasCode(error.cause, 'SQLITE_DISK_FULL') ? error.cause : error;
+    const isFull = hasCode(error, 'SQLITE_APPEND_UNKNOWN') && hasCode(error.cause, 'SQLITE_DISK_FULL');
+    const reason = isFull ? (error as CanopyError).cause : error;
     this.#problem = `the log does not take transactions: ${messageOf(reason)}`;
+    if (hasCode(reason, 'SQLITE_DISK_FULL')) this.#problem += '; free some space there, then it goes on by itself';
     // Nothing may be checkpointed meanwhile: it is the disk that fills.
     pressure.press(WAL_CAUSE.unshipped);
     if (pressure.problem !== undefined) this.#problem += `; ${pressure.problem}`;
@@ -106,7 +113,9 @@ export class Sender {
     // What an attempt says that NATS has left in the air is no news.
     if (attempt !== 1 || this.#isTold) return;
     const code = CanopyError.is(reason) ? reason.code : 'SHIP_FAILED';
-    onEvent({ type: 'warning', code, message: this.#problem });
+    // Of the others it is for the one who calls, which is us.
+    const hint = hasCode(reason, ...REFUSALS) ? reason.hint : undefined;
+    onEvent({ type: 'warning', code, message: this.#problem, hint });
   }
 
   #watch(): Disposable {

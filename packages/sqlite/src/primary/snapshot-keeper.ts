@@ -37,6 +37,11 @@ export class SnapshotKeeper {
     return this.#lastStoredAt;
   }
 
+  /** The next is due at once. */
+  hurry(): void {
+    this.#schedule.hurry();
+  }
+
   entryStored(bytes: number): void {
     this.#schedule.stored(bytes);
   }
@@ -69,10 +74,12 @@ export class SnapshotKeeper {
     const { pageEncoding } = this.#deps.options;
     const startedAt = env.clock.monotonic();
     this.#isStoring = true;
+    // What is there for this very position may be what the one that is wanted is to stand in for.
+    const replace = this.#schedule.isWanted;
     this.#schedule.begun(position.txid);
     try {
       const timestamp = env.clock.wall();
-      const what = { log, epoch, node, txid: position.txid, timestamp, pageEncoding };
+      const what = { log, epoch, node, txid: position.txid, timestamp, pageEncoding, replace };
       const entry = await createSnapshot({ ...what, source, check: () => source.check(), signal });
       this.#lastStoredAt = entry.storedAt;
       const ms = env.clock.monotonic() - startedAt;

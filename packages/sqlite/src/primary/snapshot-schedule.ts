@@ -22,6 +22,7 @@ export class SnapshotSchedule {
   #txid: number;
   #bytes = 0;
   #dueAt: number;
+  #isWanted = false;
 
   constructor({ clock, intervalMs, txid }: SnapshotScheduleOptions) {
     this.#clock = clock;
@@ -44,14 +45,26 @@ export class SnapshotSchedule {
     this.#bytes += bytes;
   }
 
+  /** Whether one was asked for that is not begun yet. */
+  get isWanted(): boolean {
+    return this.#isWanted;
+  }
+
+  /** One is wanted now, whatever there is. */
+  hurry(): void {
+    this.#isWanted = true;
+  }
+
   /** An image of this transaction is being stored. */
   begun(txid: number): void {
+    this.#isWanted = false;
     this.#txid = txid;
     this.#bytes = 0;
     this.#dueAt = this.#clock.monotonic() + this.#intervalMs;
   }
 
   isDue(now: { readonly txid: number; readonly sizeBytes: number }): boolean {
+    if (this.#isWanted) return true;
     const entries = now.txid - this.#txid;
     if (entries <= 0) return false;
     if (this.#clock.monotonic() >= this.#dueAt) return true;

@@ -19,7 +19,7 @@ const REFUSED_MS = 30_000;
  */
 export async function endPrimary(
   primary: Primary,
-  deps: Pick<SettlementDeps, 'env' | 'spec' | 'statePath' | 'boot'>,
+  deps: Pick<SettlementDeps, 'env' | 'spec' | 'statePath' | 'boot' | 'log'>,
   onShipped: ((position: Position) => void) | undefined,
 ): Promise<boolean> {
   if (deps.spec.unmanaged) return leaveLive(primary, deps);

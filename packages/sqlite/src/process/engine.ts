@@ -7,7 +7,6 @@
 import { join } from 'node:path';
 import {
   type AdminRequest,
-  CanopyError,
   type DatabaseEvent,
   type DatabaseRole,
   type DatabaseStatus,
@@ -32,7 +31,7 @@ import { followWith } from './following.ts';
 import { closeMode, drainMode, flushMode, type Mode, positionOf, sizeOf, waitLocal } from './mode.ts';
 import { type OpeningDeps, openDatabase } from './opening.ts';
 import { hearAbort, promoteLocal, promoteReplica } from './promotion.ts';
-import { describeDatabase, notReady, wrongRole } from './report.ts';
+import { codeOf, describeDatabase, hintOf, notReady, wrongRole } from './report.ts';
 import { type Rebuild, rebuildFor, Settlement, type SettlementDeps, untilSettled } from './settlement.ts';
 import { bootId } from './state-file.ts';
 import { Turns } from './turns.ts';
@@ -261,8 +260,7 @@ export class DatabaseEngine {
     const opened = await openDatabase(deps, signal);
     this.#lock = opened.lock;
     const { session, log } = opened;
-    this.#session = session;
-    this.#log = log;
+    [this.#session, this.#log] = [session, log];
     this.#appliedWait = session && new AppliedWait({ ...this.#deps, bus: session.bus, log });
     this.#divergences = opened.divergences;
     this.#lastSnapshotAt = opened.lastSnapshotAt;
@@ -304,7 +302,7 @@ export class DatabaseEngine {
   /** A standby that can't go on as it is begins anew from what is on the disk, until it follows or is stopped. */
   #again(of: Follower | Mode, error: Error | undefined): void {
     const current = (): boolean => this.#mode === of || (this.#mode.kind === 'replica' && this.#mode.follower === of);
-    if (error !== undefined) this.#warn(CanopyError.is(error) ? error.code : 'FOLLOWING_ENDED', error.message);
+    if (error !== undefined) this.#warn(codeOf(error, 'FOLLOWING_ENDED'), error.message, hintOf(error));
     // A promotion that is under way fails of the same and begins anew itself.
     if (this.#role !== 'standby' || !current()) return;
     this.#problem = error?.message ?? 'the log went on under another epoch';
@@ -336,7 +334,7 @@ export class DatabaseEngine {
         await this.#leaveMode();
         this.#problem = messageOf(error);
         this.#deps.onStatus();
-        if (isNews) this.#warn(CanopyError.is(error) ? error.code : 'FOLLOWING_FAILED', this.#problem);
+        if (isNews) this.#warn(codeOf(error, 'FOLLOWING_FAILED'), this.#problem, hintOf(error));
       },
     });
   }
@@ -378,6 +376,7 @@ export class DatabaseEngine {
       directory: this.#directory,
       statePath: this.#statePath,
       boot: this.#boot,
+      onWarning: (warning) => this.#upkeep?.tell(warning),
       onEvent: (event) => {
         if (event.type === 'divergence_kept') this.#divergences = [...this.#divergences, event.directory];
         this.#deps.onEvent(event);
@@ -394,7 +393,7 @@ export class DatabaseEngine {
     this.#deps.onEvent({ type: 'role_changed', role, position: this.#at() });
   }
 
-  #warn(code: string, message: string): void {
-    this.#deps.onEvent({ type: 'warning', code, message });
+  #warn(code: string, message: string, hint?: string): void {
+    this.#deps.onEvent({ type: 'warning', code, message, hint });
   }
 }

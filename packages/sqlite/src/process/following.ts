@@ -8,7 +8,7 @@ import type { ReplicaFile } from '../standby/replica-file.ts';
 import type { DatabaseSpec } from './protocol.ts';
 
 export interface FollowingDeps {
-  readonly spec: Pick<DatabaseSpec, 'node' | 'options'>;
+  readonly spec: Pick<DatabaseSpec, 'node' | 'path' | 'options'>;
   readonly env: Env;
   readonly log: SegmentLog;
   readonly directory: string;
@@ -23,7 +23,9 @@ export function followWith(deps: FollowingDeps, file: ReplicaFile, end: Position
   const { spec, env, log, directory, session, onEvent, onStatus } = deps;
   const position = (): Position => file.position;
   const reporter =
-    session === undefined ? undefined : new AppliedReporter({ bus: session.bus, log, node: spec.node, env, position });
+    session && new AppliedReporter({ bus: session.bus, log, node: spec.node, copy: spec.path, env, position });
+  const isConnected = session && ((): boolean => session.status().connected);
   const { stallAfterMs } = spec.options;
-  return new Follower({ file, log, env, directory, stallAfterMs, onEvent, onChange: onStatus, reporter }, end);
+  const told = { onEvent, onChange: onStatus, reporter };
+  return new Follower({ file, log, env, directory, stallAfterMs, isConnected, ...told }, end);
 }

@@ -11,6 +11,7 @@ import type { SegmentLog } from '../log/segment-log.ts';
 import { type FileHeader, HEADER_SIZE, readFileHeader } from '../standby/page-one.ts';
 import { FRAME_HEADER_SIZE, parseWalHeader, WAL_HEADER_SIZE, type WalHeader } from '../wal/header.ts';
 import { startOf, type WalCursor, WalReader } from '../wal/reader.ts';
+import { type Continuation, continuationOf } from './continuation.ts';
 import { type CleanLeave, type PrimaryState, readState, type StandbyState } from './state-file.ts';
 import { wrapFileError } from './system-errors.ts';
 
@@ -30,6 +31,8 @@ export type LocalFile =
       readonly movedOn: boolean;
       /** The machine went down since: it may also have fewer. `position` is the last that the WAL still reaches, if any. */
       readonly mayHaveLost?: boolean;
+      /** Of the file as it is, where the log has not moved on: see continuation.ts. */
+      readonly continuation?: Continuation;
     };
 
 /** The header of the file at `path`; undefined when there is none or it is empty. Throws SQLITE_NOT_A_DATABASE. */
@@ -75,8 +78,14 @@ export async function inspectFile(
   const found = inspectFormer(path, header, state, entries);
   // Its WAL may have lost what is in the log: gone on with, the file would take that back.
   const mayHaveLost = state.boot === undefined ? false : state.boot === '' || state.boot !== boot;
-  if (found.kind !== 'unproven' || !mayHaveLost) return found;
-  return { ...found, position: lastReached(path, state, entries) ?? found.position, mayHaveLost };
+  if (found.kind !== 'unproven') return found;
+  const isCompared = !mayHaveLost && !found.movedOn;
+  const continuation = isCompared ? await continuationOf(path, log, found.position, signal) : undefined;
+  if (mayHaveLost || continuation === 'behind') {
+    const position = lastReached(path, state, entries) ?? found.position;
+    return { ...found, position, mayHaveLost: true, ...(continuation && { continuation }) };
+  }
+  return continuation === undefined ? found : { ...found, continuation };
 }
 
 /**

@@ -69,7 +69,7 @@ async function openBucket(
   const blobs = mayMake ? await session.ensureBlobs(bucket, wanted) : await session.blobs(bucket);
   keepKnown(blobs);
   const info = await blobs.bucketInfo({ signal });
-  const log = new SegmentLog({ blobs, clock: env.clock, log: env.log, createdAt: info.createdAt });
+  const log = new SegmentLog({ ...env, blobs, createdAt: info.createdAt });
   return { log, findings: checkBucket(info) };
 }
 
@@ -87,7 +87,7 @@ function keepKnown(blobs: Blobs): void {
 function openDirectory({ store }: DatabaseSpec, env: Env, mayMake: boolean): OpenedLog {
   assert(store?.kind === 'directory', 'a log without NATS is in a directory');
   const blobs = DirectoryStore.open({ path: store.path, env, make: mayMake ? {} : undefined });
-  return { log: new SegmentLog({ blobs, clock: env.clock, log: env.log }), findings: [] };
+  return { log: new SegmentLog({ ...env, blobs }), findings: [] };
 }
 
 export interface OpenedDatabase {

@@ -23,6 +23,7 @@ import type { ReplicaFile } from '../standby/replica-file.ts';
 import type { WalCursor } from '../wal/reader.ts';
 import { switchToWal } from './file-mode.ts';
 import { inodeOf, readHeaderOf } from './local-file.ts';
+import { knownLog } from './log-identity.ts';
 import type { DatabaseSpec } from './protocol.ts';
 import { writeState } from './state-file.ts';
 import { wrapFileError } from './system-errors.ts';
@@ -67,7 +68,17 @@ export async function promoteReplica(
   const { counter } = file;
   writeState(
     statePath,
-    { role: 'primary', claimed, base, node, inode, counter, stored: true, boot: context.boot },
+    {
+      role: 'primary',
+      claimed,
+      base,
+      node,
+      inode,
+      counter,
+      stored: true,
+      boot: context.boot,
+      ...knownLog(context.log),
+    },
     { flush: true },
   );
   file.close();
@@ -103,7 +114,7 @@ export async function promoteLocal(
   const inode = inodeOf(spec.path);
   const { node } = spec;
   const state = { role: 'primary', claimed, base, node, inode, counter, boot: context.boot } as const;
-  writeState(statePath, state, { flush: true });
+  writeState(statePath, { ...state, ...knownLog(log) }, { flush: true });
   const commit = mode.cursor === undefined ? undefined : await sizeAt(log, base, signal);
   // A WAL that proves something must not be opened and closed before it is pinned: SQLite would empty and remove it.
   if (commit === undefined) {
@@ -111,6 +122,7 @@ export async function promoteLocal(
     verifyFile(context);
   }
   const claimBy = commit === undefined ? 'image' : 'frames';
+  const imageSoon = commit === undefined && (await hasOtherPages(context, base, signal));
   const cursor = commit === undefined ? undefined : mode.cursor;
   const taken = stopwatch(env);
   const start = {
@@ -119,11 +131,12 @@ export async function promoteLocal(
     restartable: cursor === undefined,
     commit: commit ?? 0,
     claim: claimBy,
+    imageSoon,
   } as const;
   const primary = await Primary.open(primaryDeps(context, epoch), start, signal);
   context.onEvent({ type: 'epoch_claimed', position: primary.position, ms: taken() });
   try {
-    writeState(statePath, { ...state, stored: true }, { flush: true });
+    writeState(statePath, { ...state, ...knownLog(log), stored: true }, { flush: true });
     if (commit !== undefined) verifyFile(context);
   } catch (error) {
     await primary.close();
@@ -278,6 +291,27 @@ async function sizeAt(log: SegmentLog, position: Position, signal: AbortSignal):
   if (position.txid === 0) return undefined;
   const segment = await log.read(position.txid, { signal, maxBytes: QUICK_CHECK_MAX_BYTES }).catch(() => undefined);
   return segment?.ltx.header.commit;
+}
+
+/**
+ * Whether the pages are of another size than the log's at `base`. The claim, a full image, is where restores begin then;
+ * Litestream's begin with one of the level of images alone.
+ */
+async function hasOtherPages(
+  { spec, log, onEvent }: PromotionContext,
+  base: Position,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const size = readHeaderOf(spec.path)?.pageSize;
+  const entry = base.txid === 0 ? undefined : await log.entry(base.txid, { signal });
+  const opened = entry && (await log.open(entry.name, { signal }).catch(() => undefined));
+  if (opened === undefined || size === undefined) return false;
+  const before = opened.stream.header.pageSize;
+  await opened.stream.close();
+  if (before === size) return false;
+  const message = `the pages of ${spec.path} are of ${size} bytes now, those in the log of ${before}: it goes on with a full image, and standbys are made anew from it; what it had up to transaction ${base.txid} stays as it is`;
+  onEvent({ type: 'warning', code: 'PAGE_SIZE_CHANGED', message });
+  return true;
 }
 
 function primaryDeps(context: PromotionContext, epoch: Epoch): PrimaryDeps {

@@ -38,7 +38,7 @@ export type StoreSpec =
   | { readonly kind: 'nats'; readonly bucket: string }
   | { readonly kind: 'directory'; readonly path: string };
 
-export type CallMethod = 'start' | 'promote' | 'demote' | 'sync' | 'waitFor' | 'admin' | 'stop';
+export type CallMethod = 'start' | 'promote' | 'demote' | 'sync' | 'waitFor' | 'admin' | 'ping' | 'stop';
 
 /** A process may serve several databases: every message, in both directions, names the one that it is about. */
 export interface Addressed<M> {

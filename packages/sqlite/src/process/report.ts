@@ -1,5 +1,5 @@
 /** What is told of a database: put together from memory, at any moment, and only what is known. */
-import type { DatabaseRole, DatabaseStatus, Position } from '@canopy/core';
+import { CanopyError, type DatabaseRole, type DatabaseStatus, type Position } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { lagOf, logEndOf, type Mode, positionOf, problemOf, sizeOf } from './mode.ts';
 import type { Upkeep } from './upkeep.ts';
@@ -37,6 +37,15 @@ export function describeDatabase(facts: DatabaseFacts): DatabaseStatus {
     divergences: facts.divergences,
     problem: facts.problem ?? problemOf(mode) ?? facts.upkeep?.problem,
   };
+}
+
+export function codeOf(error: unknown, otherwise: string): string {
+  return CanopyError.is(error) ? error.code : otherwise;
+}
+
+/** What to do about it, where that is known. */
+export function hintOf(error: unknown): string | undefined {
+  return CanopyError.is(error) ? error.hint : undefined;
 }
 
 /** A call that only a primary answers. */

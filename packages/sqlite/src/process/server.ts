@@ -69,6 +69,8 @@ export class EngineServer {
       return engine.demote({ onShipped: (position) => this.#send({ type: 'shipped', id, position }) });
     if (method === 'sync') return engine.sync({ ...(argument as Pick<SyncOptions, 'durability'> | undefined), signal });
     if (method === 'waitFor') return engine.waitFor(argument as Position, { signal });
+    // The status goes before every answer.
+    if (method === 'ping') return undefined;
     if (method === 'admin') return engine.admin(argument as AdminRequest, { signal });
     return engine.stop();
   }

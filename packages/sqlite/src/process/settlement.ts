@@ -3,7 +3,17 @@
  * where it was a primary's and all of it is in the log, waits untouched where it begins or is ahead of the log, and is
  * rebuilt from the log otherwise, after everything in it that the log has not was kept aside.
  */
-import { backoffMs, type DatabaseEvent, type Env, hasCode, messageOf, type Position, START } from '@canopy/core';
+import {
+  backoffMs,
+  type DatabaseEvent,
+  type DatabaseWarning,
+  type Env,
+  formatPosition,
+  hasCode,
+  messageOf,
+  type Position,
+  START,
+} from '@canopy/core';
 import { keepDivergence } from '../divergence/keep.ts';
 import { sqliteErrors } from '../errors.ts';
 import type { LogEntry } from '../log/names.ts';
@@ -15,8 +25,10 @@ import { planBridge } from '../standby/bridge.ts';
 import { ReplicaFile, type ReplicaFileOptions } from '../standby/replica-file.ts';
 import { isUnflushed, locateReplica } from '../standby/replica-state.ts';
 import type { WalCursor } from '../wal/reader.ts';
+import { goneOnWith } from './continuation.ts';
 import { switchToRollback } from './file-mode.ts';
 import { inodeOf, inspectFile, type LocalFile, readHeaderOf } from './local-file.ts';
+import { knownLog, recognizeLog } from './log-identity.ts';
 import { isEmptyDatabase } from './promotion.ts';
 import type { DatabaseSpec } from './protocol.ts';
 import { readState, type StandbyState, writeState } from './state-file.ts';
@@ -34,6 +46,8 @@ export interface SettlementDeps {
   readonly statePath: string;
   readonly boot: string;
   onEvent(event: DatabaseEvent): void;
+  /** What the status is to say as well. */
+  onWarning?(warning: DatabaseWarning): void;
 }
 
 export type Settled =
@@ -67,7 +81,7 @@ export class Settlement {
   }
 
   /**
-   * Nobody in this process may have the file open. Throws SQLITE_LOG_BEHIND, SQLITE_NOT_A_DATABASE, SQLITE_DISK_FULL,
+   * Nobody in this process may have the file open. Throws SQLITE_FOREIGN_FILE for a file of another log, SQLITE_LOG_BEHIND, SQLITE_NOT_A_DATABASE, SQLITE_DISK_FULL,
    * SQLITE_DATABASE_BUSY while another program has a file open that must change, and what reading the log throws. With
    * `needed` a standby's copy is not taken as it is but made anew; until that has succeeded it stays.
    */
@@ -75,9 +89,11 @@ export class Settlement {
     const { spec, statePath, log, directory } = this.#deps;
     const signal = this.#signal;
     putBack(spec.path, directory, statePath);
-    const end = (await log.end({ signal }))?.position;
+    const tail = await log.end({ signal });
+    const end = tail?.position;
+    const isOther = await recognizeLog({ path: spec.path, statePath, log }, tail?.entry, signal);
     const local = await inspectFile(spec.path, statePath, log, this.#deps.boot, signal);
-    const known = this.#knownOf(local);
+    const known = isOther ? START : this.#knownOf(local);
     if (known.txid > (end?.txid ?? 0))
       throw sqliteErrors.create('SQLITE_LOG_BEHIND', { path: spec.path, position: known.txid, end: end?.txid ?? 0 });
     if (end === undefined) return { kind: 'local', position: START, cursor: undefined };
@@ -87,8 +103,26 @@ export class Settlement {
     if (local.kind === 'foreign') return isEmptyDatabase(spec.path) ? this.#rebuild(end) : this.#diverge(START, end);
     if (local.movedOn) return this.#diverge(local.position, end);
     // Gone on with, it might take back what the log has acknowledged: also where nobody manages the programs that use it.
-    if (local.kind === 'unproven' && local.mayHaveLost === true) return this.#diverge(local.position, end, true);
+    if (local.kind === 'unproven' && local.mayHaveLost === true) {
+      if (local.continuation === 'behind') this.#tellBehind(end);
+      return this.#diverge(local.position, end, true);
+    }
+    if (local.kind === 'unproven' && local.continuation !== 'has') await this.#tellUnproven(local.position);
     return { kind: 'local', position: local.position, cursor: local.kind === 'ahead' ? local.cursor : undefined };
+  }
+
+  #tellBehind(end: Position): void {
+    const { path } = this.#deps.spec;
+    const message = `${path} does not have all that the log has up to ${formatPosition(end)}, and nobody has written to it since: its -wal file was removed or cut, or an older file was put in its place; it is brought to the log's end, and what it has besides is kept aside`;
+    this.#deps.onEvent({ type: 'warning', code: 'FILE_BEHIND_LOG', message });
+  }
+
+  /** Told again by the status for as long as this process lives. */
+  async #tellUnproven(at: Position): Promise<void> {
+    const { spec, log } = this.#deps;
+    const warning = await goneOnWith(spec, log, at, this.#signal);
+    this.#deps.onWarning?.(warning);
+    this.#deps.onEvent({ type: 'warning', code: warning.code, message: `${warning.message}. ${warning.hint}` });
   }
 
   /** What the log must have, because it was stored there: also where the file is gone. */
@@ -217,13 +251,14 @@ export class Settlement {
   }
 
   #fileOptions(): ReplicaFileOptions {
-    const { spec, env, statePath, boot } = this.#deps;
+    const { spec, env, statePath, boot, log } = this.#deps;
     const { busyTimeoutMs, lockTimeoutMs, flushStandby: flush } = spec.options;
-    return { path: spec.path, statePath, boot, env, busyTimeoutMs, lockTimeoutMs, flush };
+    const known = () => knownLog(log).log;
+    return { path: spec.path, statePath, boot, env, busyTimeoutMs, lockTimeoutMs, flush, log: known };
   }
 }
 
-/** Tries until it succeeds, or the signal aborts. `failed` hears of each failure, and whether it is another than the last. */
+/** Tries until it succeeds, or the signal aborts; throws SQLITE_FOREIGN_FILE. `failed` hears of each failure, and whether it is another than the last. */
 export async function untilSettled(
   env: Env,
   signal: AbortSignal,
@@ -235,6 +270,8 @@ export async function untilSettled(
       return await attempts.settle();
     } catch (error) {
       signal.throwIfAborted();
+      // Nobody manages the file, so nobody moves it: that does not pass by itself.
+      if (hasCode(error, 'SQLITE_FOREIGN_FILE')) throw error;
       const reason = messageOf(error);
       await attempts.failed(error, told !== reason);
       told = reason;
@@ -244,8 +281,11 @@ export async function untilSettled(
 }
 
 /** Notes that the closed rollback-mode file, flushed by SQLite, is a standby's at `position`. */
-export function writeStandbyState(deps: Pick<SettlementDeps, 'spec' | 'statePath' | 'boot'>, position: Position): void {
+export function writeStandbyState(
+  deps: Pick<SettlementDeps, 'spec' | 'statePath' | 'boot' | 'log'>,
+  position: Position,
+): void {
   const counter = readHeaderOf(deps.spec.path)?.counter ?? 0;
-  const at = { from: position, to: position, counterBefore: counter, counterAfter: counter };
+  const at = { from: position, to: position, counterBefore: counter, counterAfter: counter, ...knownLog(deps.log) };
   writeState(deps.statePath, { role: 'standby', ...at, durable: true, boot: deps.boot }, { flush: true });
 }

@@ -7,10 +7,18 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatPosition, type Position, parsePosition } from '@canopy/core';
+import { parseLogId } from '../log/identity.ts';
 import type { WalCursor } from '../wal/reader.ts';
 
 /** What a disk writes whole or not at all. */
 const SECTOR = 512;
+
+/** The log that a file is of. */
+export interface KnownLog {
+  readonly id: string;
+  /** The bucket or directory in which it was last. */
+  readonly store?: string | undefined;
+}
 
 export interface StandbyState {
   readonly role: 'standby';
@@ -23,6 +31,7 @@ export interface StandbyState {
   readonly durable: boolean;
   /** The machine's boot during which this was written. */
   readonly boot: string;
+  readonly log?: KnownLog;
 }
 
 export interface PrimaryState {
@@ -43,6 +52,7 @@ export interface PrimaryState {
   readonly boot?: string;
   /** How the file was left by a primary that had shipped everything and did not switch it back. */
   readonly clean?: CleanLeave;
+  readonly log?: KnownLog;
 }
 
 /**
@@ -81,6 +91,7 @@ export function decodeState(text: string): FileState | undefined {
     return undefined;
   }
   if (data === null || typeof data !== 'object') return undefined;
+  const log = logOf(data.log);
   if (data.role === 'primary') {
     const claimed = parsePosition(String(data.claimed));
     const base = parsePosition(String(data.base));
@@ -94,6 +105,7 @@ export function decodeState(text: string): FileState | undefined {
       ...(data.stored === true ? { stored: true } : {}),
       ...(typeof data.boot === 'string' ? { boot: data.boot } : {}),
       ...(clean === undefined ? {} : { clean }),
+      ...log,
     };
   }
   const from = parsePosition(String(data.from));
@@ -108,7 +120,15 @@ export function decodeState(text: string): FileState | undefined {
     counterAfter: data.counterAfter,
     durable: data.durable === true,
     boot: String(data.boot ?? ''),
+    ...log,
   };
+}
+
+function logOf(data: unknown): { log?: KnownLog } {
+  const { id, store } = (data ?? {}) as Record<string, unknown>;
+  const known = parseLogId(id);
+  if (known === undefined) return {};
+  return { log: typeof store === 'string' ? { id: known, store } : { id: known } };
 }
 
 function cleanOf(data: unknown): CleanLeave | undefined {
@@ -125,7 +145,11 @@ export function encodeState(state: FileState): string {
       ? { ...state, claimed: formatPosition(state.claimed), base: formatPosition(state.base) }
       : { ...state, from: formatPosition(state.from), to: formatPosition(state.to) };
   const text = JSON.stringify({ version: 1, ...shown });
-  return state.role === 'standby' ? `${text.padEnd(SECTOR - 1)}\n` : `${text}\n`;
+  if (state.role !== 'standby') return `${text}\n`;
+  // The store is for people; that the record fits a sector is what keeps it whole.
+  if (Buffer.byteLength(text) >= SECTOR && state.log?.store !== undefined)
+    return encodeState({ ...state, log: { id: state.log.id } });
+  return `${text}${' '.repeat(Math.max(0, SECTOR - 1 - Buffer.byteLength(text)))}\n`;
 }
 
 /** Replaces the record. With `flush` it survives the machine's death, else only the process's. */

@@ -4,12 +4,13 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AdminRequest, DatabaseEvent, DatabaseWarning, Env } from '@canopy/core';
+import { type AdminRequest, type DatabaseEvent, type DatabaseWarning, type Env, hasCode } from '@canopy/core';
 import type { Blobs } from '@canopy/nats';
 import type { BucketFinding } from '../levels/bucket-check.ts';
 import { settingsOf } from '../levels/settings.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { proveInChild } from '../verify/child.ts';
+import type { Proof } from '../verify/scratch-restore.ts';
 import { Verifier } from '../verify/verifier.ts';
 import { administer, NAMED } from './admin.ts';
 import type { Mode } from './mode.ts';
@@ -42,6 +43,7 @@ export class Upkeep {
   readonly #opened: UpkeepLog;
   readonly #verifier: Verifier;
   readonly #running: Promise<void>;
+  readonly #told = new Map<string, DatabaseWarning>();
 
   /** Begins at once. */
   constructor(deps: UpkeepDeps, opened: UpkeepLog) {
@@ -60,7 +62,7 @@ export class Upkeep {
       node: spec.node,
       intervalMs: spec.options.verifyIntervalMs,
       role: () => ROLES[deps.mode().kind],
-      prove: (signal) => proveInChild({ spec, scratch }, signal),
+      prove: (signal) => this.#prove(scratch, signal),
       onEvent: (event) => deps.onEvent(event),
       onChange: () => deps.onStatus(),
     });
@@ -82,7 +84,13 @@ export class Upkeep {
   }
 
   get warnings(): readonly DatabaseWarning[] {
-    return this.#findings.map(({ code, message, hint }) => ({ code, message, hint }));
+    return [...this.#told.values(), ...this.#findings].map(({ code, message, hint }) => ({ code, message, hint }));
+  }
+
+  /** Is among the warnings from now on; the last of a code counts. */
+  tell(warning: DatabaseWarning): void {
+    this.#told.set(warning.code, warning);
+    this.#deps.onStatus();
   }
 
   /** See AdminRequest and admin.ts. */
@@ -94,6 +102,17 @@ export class Upkeep {
     const verifier = this.#verifier;
     const forgetDivergence = (kept: string): void => this.#deps.forgetDivergence(kept);
     return administer({ spec, env, directory, log, snapshots, mode, verifier, forgetDivergence }, request, stopped);
+  }
+
+  /** A primary has what a damaged log lacks: an image from its file begins a history that does not need the damaged part. */
+  async #prove(scratch: string, signal: AbortSignal): Promise<Proof> {
+    try {
+      return await proveInChild({ spec: this.#deps.spec, scratch }, signal);
+    } catch (error) {
+      const mode = this.#deps.mode();
+      if (mode.kind === 'primary' && hasCode(error, 'SQLITE_VERIFY_FAILED')) mode.primary.imageSoon();
+      throw error;
+    }
   }
 
   /** Ends the proof that is under way, too. */

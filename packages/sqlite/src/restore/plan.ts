@@ -1,10 +1,11 @@
 /**
  * Which objects of a log, in which order, make up a database: the newest full image that may be used, then whatever
- * carries on from it in the fewest steps. The rules are Litestream's, so that both restore the same bytes from one
- * bucket. Pure.
+ * carries on from it in the fewest steps. Beside the images of their own level, which are all that Litestream begins with,
+ * those among the transactions count too: where both can restore, they restore the same bytes. Pure.
  */
 import { epoch, formatPosition, formatTxid } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
+import { findSeam } from '../log/identity.ts';
 import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
 
 /** Neighbours of a point that are tried when it can't be reached itself. */
@@ -22,7 +23,7 @@ export type RestoreTarget =
  * The entries to apply, in order; the first is a full image or begins with one. Throws SQLITE_LOG_EMPTY,
  * SQLITE_LOG_GAP where history is missing (a prefix is never restored silently), SQLITE_TARGET_UNREACHABLE: single
  * transactions are merged after a while, and between two ends of what was merged nothing can be reached; SQLITE_POSITION_UNKNOWN
- * where the log has the transaction from another epoch. A moment gives the last state that is kept and was written strictly
+ * where the log has the transaction from another epoch; SQLITE_LOG_MIXED where two logs would be put together. A moment gives the last state that is kept and was written strictly
  * before it.
  */
 export function planRestore(bucket: string, entries: readonly LogEntry[], target?: RestoreTarget): LogEntry[] {
@@ -33,7 +34,16 @@ export function planRestore(bucket: string, entries: readonly LogEntry[], target
     throw gap(bucket, reached + 1, beyond.minTxid - 1);
   checkTarget(bucket, entries, reached, target);
   requireEpoch(bucket, entries, target);
+  requireOneLog(bucket, plan);
   return plan;
+}
+
+/** Pages of one database on top of another's would pass for a sound file where nobody looks at every row. */
+function requireOneLog(bucket: string, plan: readonly LogEntry[]): void {
+  const seam = findSeam(plan);
+  if (seam === undefined) return;
+  const { entry, before } = seam;
+  throw sqliteErrors.create('SQLITE_LOG_MIXED', { bucket, txid: entry.minTxid, log: String(entry.logId), before });
 }
 
 /** Epoch 0 is no epoch: another program wrote that, and left none. */
@@ -56,7 +66,7 @@ interface Chain {
 function chain(entries: readonly LogEntry[], target: RestoreTarget | undefined): Chain {
   const usable = entries.filter((entry) => within(entry, target));
   const snapshot = usable
-    .filter((entry) => entry.level === SNAPSHOT_LEVEL)
+    .filter(isBase)
     .reduce<LogEntry | undefined>((best, entry) => (best && best.maxTxid >= entry.maxTxid ? best : entry), undefined);
   const plan = snapshot === undefined ? [] : [snapshot];
   const steps = usable.filter((entry) => entry.level !== SNAPSHOT_LEVEL).sort((a, b) => a.minTxid - b.minTxid);
@@ -71,6 +81,14 @@ function chain(entries: readonly LogEntry[], target: RestoreTarget | undefined):
     current = best.maxTxid;
   }
   return { plan, reached: current, beyond: steps[at] };
+}
+
+/**
+ * A full image by itself, or one that a primary has put among its transactions because it could not prove what it had, or its
+ * pages had become of another size: what is before it is not needed.
+ */
+function isBase({ level, minTxid, kind }: LogEntry): boolean {
+  return level === SNAPSHOT_LEVEL || (kind === 'snapshot' && minTxid > 1);
 }
 
 function isCovered(entries: readonly LogEntry[], txid: number): boolean {

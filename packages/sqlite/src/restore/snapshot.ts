@@ -18,6 +18,8 @@ export interface CreateSnapshotOptions {
   readonly note?: string | undefined;
   /** Default block. */
   readonly pageEncoding?: PageEncoding;
+  /** One that is there already for the position goes: it may be damaged. Default false: it is kept. */
+  readonly replace?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Called once every page was read and before anything can be seen in the log: what it throws keeps the image out of it. */
   readonly check?: (() => void) | undefined;
@@ -26,11 +28,11 @@ export interface CreateSnapshotOptions {
 }
 
 /**
- * Stores the database as it stands as a level-9 object; one that is there already for the position is kept. Memory: a few
- * MiB plus 4 bytes a page.
+ * Stores the database as it stands as a level-9 object; see `replace` where there is one for the position. Memory: a few MiB plus
+ * 4 bytes a page.
  */
 export async function createSnapshot(options: CreateSnapshotOptions): Promise<LogEntry> {
-  const { log, source, txid, signal } = options;
+  const { log, source, txid, replace = false, signal } = options;
   const header = {
     pageSize: source.pageSize,
     commit: source.pageCount,
@@ -59,5 +61,5 @@ export async function createSnapshot(options: CreateSnapshotOptions): Promise<Lo
     }
     options.check?.();
   }
-  return log.putSnapshot({ ...options, data: data() }, { signal });
+  return log.putSnapshot({ ...options, data: data() }, { signal, replace });
 }

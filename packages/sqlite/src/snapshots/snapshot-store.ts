@@ -15,6 +15,7 @@ import type { FetchedEntry, FetchOptions } from '../log/read-ahead.ts';
 import { type DecodedLtx, decodeLtx, decodeLtxStream, type LtxStream } from '../ltx/decoder.ts';
 import { encodeLtxStream } from '../ltx/encoder.ts';
 import type { PageEncoding } from '../ltx/header.ts';
+import { requireRestoreOptions } from '../restore/options.ts';
 import { planRestore, type RestoreTarget } from '../restore/plan.ts';
 import { type Restored, type RestoreOptions, type RestoreSource, restore } from '../restore/restore.ts';
 import { requireUnused } from '../restore/unused-file.ts';
@@ -112,10 +113,11 @@ export class SnapshotStore {
   }
 
   /**
-   * As `restore` of a log. Throws SQLITE_SNAPSHOT_MISSING and what restore throws; with `overwrite` SQLITE_IN_USE and
+   * As `restore` of a log. Throws OPTIONS_INVALID, SQLITE_SNAPSHOT_MISSING and what restore throws; with `overwrite` SQLITE_IN_USE and
    * SQLITE_DATABASE_BUSY where a program has the file open, as far as that can be seen.
    */
   async restore(id: string, options: Omit<RestoreOptions, 'log' | 'target'>): Promise<Restored> {
+    requireRestoreOptions(options);
     if (options.overwrite === true) await requireUnused(resolve(options.dest), options.env);
     const { blob, snapshot } = await this.#require(id, options);
     return restore({ ...options, log: new SnapshotSource(this.#blobs, blob, snapshot) });
@@ -131,7 +133,9 @@ export class SnapshotStore {
       onProgress?.({ doneBytes, totalBytes });
     };
     await using inputs = new MergeInputs({ log, scratch: join(scratch, 'snapshot'), signal, onInput });
-    const { header, streams } = await inputs.load(plan);
+    const { header: merged, streams } = await inputs.load(plan);
+    // The plan begins with every page, from whichever transaction on.
+    const header = { ...merged, minTxid: 1 };
     const last = plan.at(-1) as LogEntry;
     const createdAt = this.#env.clock.wall();
     const id = options.name ?? defaultSnapshotId(createdAt, header.maxTxid);

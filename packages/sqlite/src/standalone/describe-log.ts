@@ -1,6 +1,7 @@
 /** What a log says about itself, for people who have its address and nothing else. */
 import type { DatabaseWarning, Env } from '@canopy/core';
 import type { Blobs } from '@canopy/nats';
+import { requireCallOptions } from '../database/call-checks.ts';
 import { sqliteErrors } from '../errors.ts';
 import { findingsIn } from '../levels/settings.ts';
 import type { LogEntry } from '../log/names.ts';
@@ -34,6 +35,7 @@ export async function describeLog(options: {
   readonly signal?: AbortSignal | undefined;
   readonly env?: Env | undefined;
 }): Promise<LogDescription> {
+  requireCallOptions('describeLog()', options);
   const { signal, env } = options;
   const { label } = parseStore(options.store);
   const { log, close } = await openLog(options.store, { env, signal });

@@ -4,13 +4,13 @@
  */
 import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
 import {
   type DatabaseEvent,
   type Epoch,
   epoch,
   hasCode,
   messageOf,
+  optionsInvalid,
   type Position,
   type SyncOptions,
   systemEnv,
@@ -46,15 +46,16 @@ export class Primary extends UnmanagedDatabase {
   readonly #node: string;
   readonly #stopped = new AbortController();
   #keeping: Promise<void> | undefined;
-  readonly #path: string;
   readonly #mayCreate: boolean;
   #fenced: Error | undefined;
   #failure: Error | undefined;
 
-  /** Throws OPTIONS_INVALID, SQLITE_STORE_INVALID. No I/O. */
-  constructor({ create = false, ...options }: PrimaryOptions) {
-    super(options);
-    this.#path = resolve(options.db);
+  /** Throws OPTIONS_INVALID, SQLITE_STORE_INVALID. No I/O but a look where symbolic links lead. */
+  constructor(given: PrimaryOptions) {
+    const { create = false, ...options } = given ?? {};
+    if (typeof create !== 'boolean')
+      throw optionsInvalid('Primary', [{ field: 'create', problem: 'must be true or false' }]);
+    super('Primary', options);
     this.#mayCreate = create;
     this.#log = (options.env ?? systemEnv()).log;
     this.#label = parseStore(options.store).label;
@@ -80,11 +81,15 @@ export class Primary extends UnmanagedDatabase {
    * SQLITE_FOREIGN_FILE when file and log are not of one history, SQLITE_FENCED when another primary is just starting,
    * SQLITE_IN_USE, SQLITE_DATABASE_BUSY, BLOB_BUCKET_MISSING when a log that was there is gone, NATS_*; then nothing runs.
    */
-  async start(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
-    const signal = options.signal ?? new AbortController().signal;
-    if (!this.#mayCreate && (statSync(this.#path, { throwIfNoEntry: false })?.size ?? 0) === 0)
-      throw sqliteErrors.create('SQLITE_FILE_MISSING', { path: this.#path });
-    await requirePlace(this.#path);
+  start(options: { signal?: AbortSignal | undefined } = {}): Promise<Position> {
+    return this.startOnce(options, () => this.#start(options.signal ?? new AbortController().signal));
+  }
+
+  async #start(signal: AbortSignal): Promise<Position> {
+    const { path } = this.status();
+    if (!this.#mayCreate && (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0)
+      throw sqliteErrors.create('SQLITE_FILE_MISSING', { path });
+    await requirePlace(path);
     try {
       await this.database.start({ signal });
       const position = await this.#take(signal);

@@ -1,6 +1,5 @@
 /** Keeps a copy of a database up to date from its log; any program may read the copy meanwhile. */
-import { resolve } from 'node:path';
-import type { DatabaseLag, Position } from '@canopy/core';
+import { type DatabaseLag, hasCode, type Position } from '@canopy/core';
 import { requirePlace } from '../restore/destination.ts';
 import { UnmanagedDatabase, type UnmanagedOptions } from './unmanaged-database.ts';
 
@@ -16,28 +15,47 @@ export interface ReplicaOptions extends UnmanagedOptions {}
  * primary: stop the replica and start a `Primary` on the same file and store.
  */
 export class Replica extends UnmanagedDatabase {
-  readonly #path: string;
+  readonly #stopped = new AbortController();
+  #keeping: Promise<void> | undefined;
+  #failure: Error | undefined;
 
-  /** Throws OPTIONS_INVALID, SQLITE_STORE_INVALID. No I/O. */
+  /** Throws OPTIONS_INVALID, SQLITE_STORE_INVALID. No I/O but a look where symbolic links lead. */
   constructor(options: ReplicaOptions) {
-    super(options, { mustExist: true });
-    this.#path = resolve(options.db);
+    super('Replica', options, { mustExist: true });
+  }
+
+  /** Why it has stopped by itself; undefined while it runs, and when it was stopped. */
+  override get failure(): Error | undefined {
+    return this.#failure ?? super.failure;
   }
 
   /**
    * Resolves when the copy follows; the first time it is made from the newest snapshot and what follows it (events
    * `bootstrap_progress`). Throws SQLITE_DESTINATION_INVALID and SQLITE_UNWRITABLE where no
    * copy can be at the path, SQLITE_FOREIGN_FILE when another database lies there, SQLITE_IN_USE,
-   * SQLITE_DISK_FULL, BLOB_BUCKET_MISSING when there is no log, NATS_*; then nothing runs.
+   * SQLITE_DISK_FULL, BLOB_BUCKET_MISSING when there is no log, NATS_*; then nothing runs. Later it stops by itself
+   * (`failure`: SQLITE_FOREIGN_FILE) when another program has written to the copy, and leaves the file as it is.
    */
-  async start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    await requirePlace(this.#path);
+  start(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    return this.startOnce(options, () => this.#start(options));
+  }
+
+  async #start(options: { signal?: AbortSignal | undefined }): Promise<void> {
+    await requirePlace(this.status().path);
     try {
       await this.database.start(options);
+      this.#keeping ??= this.#keep();
     } catch (error) {
       await this.stop();
       throw error;
     }
+  }
+
+  /** Idempotent. The copy stays as it is, for whoever reads it. */
+  override async stop(): Promise<void> {
+    this.#stopped.abort();
+    await super.stop();
+    await this.#keeping;
   }
 
   /** What the copy holds. */
@@ -53,5 +71,15 @@ export class Replica extends UnmanagedDatabase {
   /** Resolves once the copy holds `position`; rejects with the signal's reason. */
   waitFor(position: Position, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     return this.database.waitFor(position, options);
+  }
+
+  async #keep(): Promise<void> {
+    const { signal } = this.#stopped;
+    for await (const event of this.database.watch({ signal })) {
+      if (event.type !== 'failed' || !hasCode(event.error, 'SQLITE_FOREIGN_FILE')) continue;
+      this.#failure = event.error;
+      break;
+    }
+    if (!signal.aborted) await super.stop();
   }
 }

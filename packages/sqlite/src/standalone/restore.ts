@@ -1,6 +1,7 @@
 /** `restore` for people who have an address of a log rather than a log. */
 import { resolve } from 'node:path';
 import { requirePlace } from '../restore/destination.ts';
+import { requireRestoreOptions } from '../restore/options.ts';
 import { type RestoreOptions as LogRestoreOptions, type Restored, restore as restoreLog } from '../restore/restore.ts';
 import { requireUnused } from '../restore/unused-file.ts';
 import { openLog, type StoreOption } from './store-option.ts';
@@ -13,10 +14,11 @@ export type RestoreOptions =
     });
 
 /**
- * Restores the database to `dest`; see the options. Throws as the log's own `restore`, what opening the store throws, and with
+ * Restores the database to `dest`; see the options. Throws OPTIONS_INVALID, as the log's own `restore`, what opening the store throws, and with
  * `overwrite` SQLITE_IN_USE and SQLITE_DATABASE_BUSY where a program has the file open, as far as that can be seen.
  */
 export async function restore(options: RestoreOptions): Promise<Restored> {
+  requireRestoreOptions(options);
   const dest = resolve(options.dest);
   await requirePlace(dest);
   if (options.overwrite === true) await requireUnused(dest, options.env);

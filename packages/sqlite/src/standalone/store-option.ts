@@ -52,13 +52,17 @@ function natsUrl(text: string): StorePlace {
 }
 
 function bucketAt(given: unknown, connection: ConnectionSpec, bucket: string): StorePlace {
-  if (!BUCKET.test(bucket)) throw invalid(given, 'a bucket has letters, digits, _ and - in its name');
+  if (!connection.servers.every((server) => typeof server === 'string' && server !== ''))
+    throw invalid(given, 'a server is a text such as nats://host:4222');
+  if (typeof bucket !== 'string' || !BUCKET.test(bucket))
+    throw invalid(given, 'a bucket has letters, digits, _ and - in its name');
   return { store: { kind: 'nats', bucket }, connection, label: `bucket ${bucket}` };
 }
 
 function directory(given: string): StorePlace {
-  const path = given?.startsWith('file://') ? given.slice('file://'.length) : given;
-  if (typeof path !== 'string' || path === '') throw invalid(given, 'it names no directory');
+  if (typeof given !== 'string') throw invalid(given, 'it names no directory');
+  const path = given.startsWith('file://') ? given.slice('file://'.length) : given;
+  if (path === '' || path.includes('\0')) throw invalid(given, 'it names no directory');
   if (/^\w+:\/\//.test(path)) throw invalid(given, 'only nats://, tls:// and file:// are known');
   return {
     store: { kind: 'directory', path: resolve(path) },

@@ -2,7 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CanopyError, type Env, messageOf, systemEnv } from '@canopy/core';
+import { CanopyError, type Env, messageOf, optionsInvalid, systemEnv } from '@canopy/core';
+import { requireCallOptions } from '../database/call-checks.ts';
 import { sqliteErrors } from '../errors.ts';
 import { wrapFileError } from '../process/system-errors.ts';
 import { proveInChild } from '../verify/child.ts';
@@ -28,7 +29,11 @@ export interface VerifyOptions {
  * SQLITE_STORE_INVALID, BLOB_BUCKET_MISSING, NATS_* and the signal's reason, which prove nothing. Then nothing is noted.
  */
 export async function verify(options: VerifyOptions): Promise<Verified> {
+  requireCallOptions('verify()', options);
   const { store, scratch = tmpdir(), node = hostname(), env = systemEnv() } = options;
+  for (const [field, value] of Object.entries({ scratch, node }))
+    if (typeof value !== 'string' || value === '')
+      throw optionsInvalid('verify()', [{ field, problem: 'must be a non-empty text' }]);
   const signal = options.signal ?? new AbortController().signal;
   const { label } = parseStore(store);
   const { log, close } = await openLog(store, { env, signal });

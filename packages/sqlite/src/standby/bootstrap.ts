@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import type { Env, Position } from '@canopy/core';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { readHeaderOf } from '../process/local-file.ts';
+import { knownLog } from '../process/log-identity.ts';
 import { flushDirectory, readState, writeState } from '../process/state-file.ts';
 import { type RestoreProgress, restore } from '../restore/restore.ts';
 
@@ -39,7 +40,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<Position> {
   // A counter by chance: no reader that has the old file's pages cached may take the new file for the old one.
   const counter = 1 + env.random.int(2 ** 31);
   const mode = (statSync(path, { throwIfNoEntry: false })?.mode ?? FILE_MODE) & 0o777;
-  const { position } = await restore({
+  const { position, entry } = await restore({
     log,
     dest: made,
     overwrite: true,
@@ -49,6 +50,8 @@ export async function bootstrap(options: BootstrapOptions): Promise<Position> {
     onProgress: options.onProgress,
     prepare: (fd) => stamp(fd, counter),
   });
+  // What it was made from is what it follows.
+  if (entry.logId !== undefined) log.hold(entry.logId);
   chmodSync(made, mode);
   const aside = asideOf(directory);
   moveAside(path, aside);
@@ -58,6 +61,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<Position> {
     to: position,
     counterBefore: counter,
     counterAfter: counter,
+    ...knownLog(log),
   } as const;
   writeState(statePath, { ...state, durable: true, boot }, { flush: true });
   await rename(made, path);

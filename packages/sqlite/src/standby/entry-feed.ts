@@ -6,14 +6,15 @@ import { abortable, type DatabaseLag, type Env, hasCode, messageOf, type Positio
 import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { planBridge } from './bridge.ts';
+import { SIGHT_MS } from './log-sight.ts';
 
 /** Entries known but not yet applied; past it the log is not read on. */
 const QUEUE_MAX = 8192;
 /** Bridges in a row whose files were gone when they were fetched. */
 const BRIDGES_MAX = 5;
 const RETRY_MS = 1000;
-/** The log is asked every two seconds: without an answer for this long nobody knows where it ends. */
-const SIGHT_MS = 6000;
+/** Before the second bridge in a row; twice as long before each one after it. */
+const RESTART_MS = 250;
 
 export interface EntryFeedDeps {
   readonly log: SegmentLog;
@@ -60,10 +61,9 @@ export class EntryFeed {
     return this.#logEnd;
   }
 
-  /** How long nothing was heard of the log, though it is asked every two seconds; 0 up to a few of them. */
-  get unseenMs(): number {
-    const ms = this.#deps.env.clock.monotonic() - this.#seenAt;
-    return ms > SIGHT_MS ? ms : 0;
+  /** When something was heard of the log last, which is asked every two seconds. Monotonic ms. */
+  get seenAt(): number {
+    return this.#seenAt;
   }
 
   get length(): number {
@@ -73,7 +73,8 @@ export class EntryFeed {
   /** What is unknown is undefined, never 0. */
   lag(): DatabaseLag {
     const end = this.#logEnd;
-    if (end === undefined || this.unseenMs > 0) return { tx: undefined, ms: undefined, bytes: undefined };
+    if (end === undefined || this.#deps.env.clock.monotonic() - this.#seenAt > SIGHT_MS)
+      return { tx: undefined, ms: undefined, bytes: undefined };
     const tx = Math.max(0, end.txid - this.#deps.applied().txid);
     if (tx === 0) return { tx, ms: 0, bytes: 0 };
     const oldest = this.#queue[0];
@@ -107,11 +108,14 @@ export class EntryFeed {
   }
 
   /**
-   * What is queued can't be fetched any more: reading begins again behind the file, which must not change meanwhile.
-   * False: that was tried often enough.
+   * What is queued can't be fetched any more: reading begins again behind the file, which must not change meanwhile. At once
+   * the first time; then with pauses, because what is told of the log may be older than the log, for as long as a connection
+   * takes to deliver what has happened. False: that was tried often enough.
    */
-  restart(): boolean {
-    if (this.#bridges++ >= BRIDGES_MAX) return false;
+  async restart(signal: AbortSignal): Promise<boolean> {
+    const before = this.#bridges++;
+    if (before >= BRIDGES_MAX) return false;
+    if (before > 0) await this.#deps.env.clock.sleep(RESTART_MS * 2 ** (before - 1), { signal });
     this.#queue.length = 0;
     this.#drained();
     this.#round.abort(new DOMException('begun again', 'AbortError'));
@@ -149,7 +153,11 @@ export class EntryFeed {
     const onSeen = (): void => {
       this.#seenAt = env.clock.monotonic();
     };
-    for await (const entry of log.follow(this.#tail().txid, { signal, onSeen })) await this.#push(entry, signal);
+    for await (const entry of log.follow(this.#tail().txid, { signal, onSeen })) {
+      // Begun again: what this round still has does not carry on from the file.
+      if (signal.aborted) return;
+      await this.#push(entry, signal);
+    }
   }
 
   /** Where reading goes on. */
@@ -178,7 +186,8 @@ export class EntryFeed {
   }
 
   async #push(entry: LogEntry, signal: AbortSignal): Promise<void> {
-    const { env } = this.#deps;
+    const { env, log } = this.#deps;
+    log.meet(entry, this.#tail().txid);
     const last = this.#tail().epoch;
     if (entry.epoch < last && entry.epoch !== 0)
       env.log.warn('log_epoch_fell', { txid: entry.maxTxid, from: last, to: entry.epoch });

@@ -19,13 +19,15 @@ import type { LogEntry } from '../log/names.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { EntryFeed } from './entry-feed.ts';
 import { gather, SPOOL_BYTES } from './gather.ts';
+import { LogSight } from './log-sight.ts';
 import type { ReplicaFile } from './replica-file.ts';
 import { StallWatch } from './stall-watch.ts';
 
 /** Entries and compressed bytes that one apply takes at most; one larger entry is taken alone. */
 const BATCH = { entries: 256, bytes: SPOOL_BYTES };
 const RETRY_MS = 1000;
-const FLUSH_EVERY_MS = 1000;
+const EVERY_MS = 1000;
+const UNKNOWN: DatabaseLag = { tx: undefined, ms: undefined, bytes: undefined };
 
 /** An entry that was damaged at this many looks in a row is damaged for good. */
 const DAMAGED_LOOKS = 3;
@@ -46,6 +48,8 @@ export interface FollowerDeps {
   /** For what is too large for memory. */
   readonly directory: string;
   readonly stallAfterMs: number;
+  /** Whether NATS is reached now. Absent: the log is not in NATS. */
+  isConnected?: (() => boolean) | undefined;
   onEvent(event: DatabaseEvent): void;
   onChange(): void;
   /** Tells others what is applied. */
@@ -62,6 +66,7 @@ export class Follower {
   readonly #deps: FollowerDeps;
   readonly #feed: EntryFeed;
   readonly #stalls: StallWatch;
+  readonly #sight = new LogSight();
   readonly #controller = new AbortController();
   #waiters: Waiter[] = [];
   #problem: string | undefined;
@@ -91,7 +96,7 @@ export class Follower {
   }
 
   get problem(): string | undefined {
-    return this.#stall ?? this.#problem;
+    return this.#sight.problem ?? this.#stall ?? this.#problem;
   }
 
   /** Entries applied since the start. */
@@ -100,7 +105,7 @@ export class Follower {
   }
 
   lag(): DatabaseLag {
-    return this.#feed.lag();
+    return this.#sight.isDark ? UNKNOWN : this.#feed.lag();
   }
 
   /** Begins to follow. The promise never rejects: it gives the error that ended it, undefined after `stop`. */
@@ -135,12 +140,7 @@ export class Follower {
       if (!signal.aborted) ended = error as Error;
       this.#controller.abort(error);
     };
-    const work = [
-      this.#feed.run(signal),
-      this.#applyAll(signal),
-      this.#watchStall(signal),
-      this.#flushSometimes(signal),
-    ];
+    const work = [this.#feed.run(signal), this.#applyAll(signal), this.#watchStall(signal), this.#everySecond(signal)];
     const telling = this.#deps.reporter?.run(signal);
     await Promise.all(work.map((task) => task.catch(first)));
     await telling;
@@ -158,7 +158,7 @@ export class Follower {
       } catch (error) {
         if (signal.aborted) throw error;
         // Trimmed away since it was seen: something of a higher level has it.
-        if (hasCode(error, 'SQLITE_LOG_GAP') && this.#feed.restart()) continue;
+        if (hasCode(error, 'SQLITE_LOG_GAP') && (await this.#feed.restart(signal))) continue;
         if (hasCode(error, ...FINAL) || this.#isDamagedForGood(error)) throw error;
         this.#failed(error);
       } finally {
@@ -210,21 +210,37 @@ export class Follower {
     this.#problem = message;
     this.#deps.onChange();
     if (again) return;
-    const code = CanopyError.is(error) ? error.code : 'APPLY_FAILED';
-    this.#deps.onEvent({ type: 'warning', code, message });
+    const { code, hint } = CanopyError.is(error) ? error : { code: 'APPLY_FAILED' };
+    this.#deps.onEvent({ type: 'warning', code, message, hint });
   }
 
-  /** Keeps little unflushed, so that a promotion has little to wait for. */
-  async #flushSometimes(signal: AbortSignal): Promise<void> {
+  /** Looks whether the log is seen. Keeps little unflushed, so that a promotion has little to wait for. */
+  async #everySecond(signal: AbortSignal): Promise<void> {
     for (let flushed = 0; ; ) {
-      await this.#deps.env.clock.sleep(FLUSH_EVERY_MS, { signal });
+      await this.#deps.env.clock.sleep(EVERY_MS, { signal });
+      this.#lookForLog();
       if (flushed === this.#applied) continue;
       flushed = this.#applied;
       await this.#deps.file.flushData().catch((error) => this.#failed(error));
     }
   }
 
-  /** Says again and again that nothing is applied though the log has moved, or that it can't be looked at. */
+  /** Says, once it has lasted, that the log is not seen, and when that is over. */
+  #lookForLog(): void {
+    const { env, file, isConnected, onEvent, onChange } = this.#deps;
+    const now = env.clock.monotonic();
+    const wasDark = this.#sight.isDark;
+    // Where something is left to apply the log is not read on, and need not be.
+    const seenAt = this.#feed.length > 0 ? now : this.#feed.seenAt;
+    const news = this.#sight.look({ now, isConnected: isConnected?.() !== false, seenAt });
+    const { position } = file;
+    if (news?.type === 'interrupted')
+      onEvent({ type: 'following_interrupted', position, sinceMs: news.ms, reason: news.reason });
+    else if (news !== undefined) onEvent({ type: 'following_resumed', position, ms: news.ms });
+    if (news !== undefined || wasDark !== this.#sight.isDark) onChange();
+  }
+
+  /** Says again and again that nothing is applied though the log has moved. */
   async #watchStall(signal: AbortSignal): Promise<void> {
     const { env, stallAfterMs, file } = this.#deps;
     for (;;) {
@@ -233,8 +249,6 @@ export class Follower {
         now: env.clock.monotonic(),
         isBehind: (this.logEnd?.txid ?? 0) > file.position.txid,
         movedAt: this.#movedAt,
-        // Where something is left to apply, that is the matter.
-        unseenMs: this.#feed.length > 0 ? 0 : this.#feed.unseenMs,
         work: this.#work,
         problem: this.#problem,
       });

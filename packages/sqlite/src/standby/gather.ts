@@ -39,7 +39,7 @@ export interface Gathered {
 
 /**
  * Throws SQLITE_LOG_DAMAGED (field txid) for an entry that is not what it should be, SQLITE_LOG_GAP when one is not there
- * any more, SQLITE_DISK_FULL where a spool has no room, and what reading the log throws.
+ * any more, SQLITE_PAGE_SIZE_MISMATCH where the database's pages became of another size, SQLITE_DISK_FULL where a spool has no room, and what reading the log throws.
  */
 export async function gather(deps: GatherDeps, entries: readonly LogEntry[]): Promise<Gathered> {
   const first = entries[0] as LogEntry;
@@ -54,6 +54,11 @@ export async function gather(deps: GatherDeps, entries: readonly LogEntry[]): Pr
     if (turn.fetched === undefined) break;
     const segment = await segmentOf(log, turn.entry, turn.fetched);
     const { ltx, entry } = segment;
+    if (ltx.header.pageSize !== deps.pageSize) {
+      // What is before it can still be applied.
+      if (last === undefined) throw otherPageSize(deps, entry, ltx.header);
+      break;
+    }
     if (ltx.pageCount * ltx.header.pageSize > MEMORY_BYTES) {
       // Pages that compress well: its size did not tell.
       if (last === undefined) return spooled(deps, first);
@@ -99,6 +104,10 @@ async function spooled(deps: GatherDeps, entry: LogEntry): Promise<Gathered> {
     const opened = await log.open(entry.name, { signal });
     if (opened === undefined) throw gone(log, entry);
     const { header } = opened.stream;
+    if (header.pageSize !== deps.pageSize) {
+      await opened.stream.close();
+      throw otherPageSize(deps, entry, header);
+    }
     const growth = new Growth(deps);
     growth.begin(header);
     // What compresses well takes more than its size, and the file grows by pages that the spool has too.
@@ -167,6 +176,15 @@ function asDamage(log: SegmentLog, entry: LogEntry, error: unknown): unknown {
   if (!hasCode(error, ...DAMAGE)) return error;
   const { bucket } = log;
   return sqliteErrors.create('SQLITE_LOG_DAMAGED', { bucket, txid: entry.maxTxid, problem: error.message }, error);
+}
+
+/** A full image of a database whose page size was changed: the copy is made anew from it. */
+function otherPageSize({ pageSize }: GatherDeps, { name }: LogEntry, header: LtxHeader): Error {
+  return sqliteErrors.create('SQLITE_PAGE_SIZE_MISMATCH', {
+    object: name,
+    actual: header.pageSize,
+    expected: pageSize,
+  });
 }
 
 function gone(log: SegmentLog, entry: LogEntry): Error {

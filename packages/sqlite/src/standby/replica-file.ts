@@ -21,7 +21,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type Env, hasCode, type Position } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { lockPage } from '../ltx/header.ts';
-import { flushDirectory } from '../process/state-file.ts';
+import { flushDirectory, type KnownLog } from '../process/state-file.ts';
 import { isBusy, wrapFileError } from '../process/system-errors.ts';
 import { requireRoom } from './disk-room.ts';
 import { journalRecordSize } from './hot-journal.ts';
@@ -45,6 +45,8 @@ export interface ReplicaFileOptions {
   readonly lockTimeoutMs: number;
   /** Flush to the disk at each apply. Without it a state survives the process's death, not the machine's. */
   readonly flush: boolean;
+  /** Which log the file follows, for the state. */
+  log?(): KnownLog | undefined;
 }
 
 export class ReplicaFile {
@@ -155,7 +157,8 @@ export class ReplicaFile {
   /** What is on the disk may vouch for the file; it must not, from before the first write that is not flushed. */
   #noteMove(move: ReplicaMove): void {
     const { statePath, boot, flush: durable } = this.#options;
-    writeReplicaState(statePath, move, { boot, durable, flush: durable || this.#believed });
+    const log = this.#options.log?.();
+    writeReplicaState(statePath, move, { boot, durable, flush: durable || this.#believed, log });
     this.#believed = durable;
   }
 
@@ -173,7 +176,8 @@ export class ReplicaFile {
     flushDirectory(dirname(this.#options.path));
     this.#believed = true;
     const { statePath, boot } = this.#options;
-    writeReplicaState(statePath, stayingAt(this.#position, this.#counter), { boot, durable: true, flush: true });
+    const log = this.#options.log?.();
+    writeReplicaState(statePath, stayingAt(this.#position, this.#counter), { boot, durable: true, flush: true, log });
   }
 
   /** Closes SQLite's side first: only then is no lock left that closing the descriptor could drop. */

@@ -3,7 +3,7 @@
  * changes, so that the file is at one of the two positions that it names whenever a crash comes.
  */
 import type { Position } from '@canopy/core';
-import { type StandbyState, writeState } from '../process/state-file.ts';
+import { type KnownLog, type StandbyState, writeState } from '../process/state-file.ts';
 import type { FileHeader } from './page-one.ts';
 
 export interface ReplicaMove {
@@ -26,10 +26,16 @@ export function stayingAt(position: Position, counter: number): ReplicaMove {
 export function writeReplicaState(
   path: string,
   { from, to, before, after }: ReplicaMove,
-  { boot, durable, flush }: { readonly boot: string; readonly durable: boolean; readonly flush: boolean },
+  how: {
+    readonly boot: string;
+    readonly durable: boolean;
+    readonly flush: boolean;
+    readonly log?: KnownLog | undefined;
+  },
 ): void {
+  const { boot, durable, flush, log } = how;
   const counters = { counterBefore: before, counterAfter: after };
-  writeState(path, { role: 'standby', from, to, ...counters, durable, boot }, { flush });
+  writeState(path, { role: 'standby', from, to, ...counters, durable, boot, ...(log && { log }) }, { flush });
 }
 
 /** The machine went down since (or that is unknown), and what it left of the file is anybody's guess. */

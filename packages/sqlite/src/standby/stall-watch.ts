@@ -9,8 +9,6 @@ export interface StallFacts {
   readonly isBehind: boolean;
   /** When something was applied last, or when the first thing arrived after that. Monotonic ms. */
   readonly movedAt: number;
-  /** For how long nothing was heard of the log. */
-  readonly unseenMs: number;
   /** What the work is at, and since when (monotonic ms). */
   readonly work: { readonly what: string; readonly since: number } | undefined;
   /** What went wrong last. */
@@ -34,16 +32,15 @@ export class StallWatch {
 
   /** Undefined while all is well. */
   look(facts: StallFacts): Stall | undefined {
-    const { now, unseenMs } = facts;
-    const stuckMs = facts.isBehind ? now - facts.movedAt : 0;
-    const sinceMs = Math.max(stuckMs, unseenMs);
+    const { now } = facts;
+    const sinceMs = facts.isBehind ? now - facts.movedAt : 0;
     if (sinceMs < this.#afterMs) {
       this.#toldAt = Number.NEGATIVE_INFINITY;
       return undefined;
     }
     const isNews = now - this.#toldAt >= this.#afterMs;
     if (isNews) this.#toldAt = now;
-    return { sinceMs, reason: stuckMs >= this.#afterMs ? stuck(facts, stuckMs) : unseen(unseenMs), isNews };
+    return { sinceMs, reason: stuck(facts, sinceMs), isNews };
   }
 }
 
@@ -51,8 +48,4 @@ function stuck({ work, problem, now }: StallFacts, ms: number): string {
   const head = `nothing was applied for ${Math.round(ms)} ms though the log has moved on`;
   if (problem !== undefined) return `${head}: ${problem}`;
   return work === undefined ? head : `${head}: ${work.what} for ${Math.round(now - work.since)} ms`;
-}
-
-function unseen(ms: number): string {
-  return `the log could not be looked at for ${Math.round(ms)} ms; it may have moved on`;
 }

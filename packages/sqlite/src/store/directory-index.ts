@@ -156,7 +156,8 @@ export class DirectoryIndex {
       this.#database.exec('COMMIT');
       return result;
     } catch (error) {
-      this.#database.exec('ROLLBACK');
+      // Of some errors, as of a full disk, SQLite has taken everything back already.
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       throw error;
     }
   }

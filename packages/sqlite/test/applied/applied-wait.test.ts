@@ -23,12 +23,20 @@ const env = () => ({ ...systemEnv(), clock });
 function standby(node: string, position: Position): { position: Position; tell(): void; cut(): void } {
   const session = nats.session();
   const self = { position, tell: () => reporter.tell(), cut: () => session.cut() };
-  const reporter = new AppliedReporter({ bus: session.bus, log, node, env: env(), position: () => self.position });
+  const reporter = new AppliedReporter({
+    bus: session.bus,
+    log,
+    node,
+    copy: `/${node}.db`,
+    env: env(),
+    position: () => self.position,
+  });
   void reporter.run(stop.signal);
   return self;
 }
 
-const primary = (): AppliedWait => new AppliedWait({ bus: nats.session().bus, log, spec: { node: 'a' }, env: env() });
+const primary = (): AppliedWait =>
+  new AppliedWait({ bus: nats.session().bus, log, spec: { node: 'a', path: '/a.db' }, env: env() });
 const order = (count: number, position: Position, signal?: AbortSignal) => ({
   count,
   stored: Promise.resolve(position),

@@ -25,7 +25,7 @@ test('a report survives its way, and what is none is refused', () => {
 });
 
 test('counts distinct nodes that have the position', () => {
-  const board = new AppliedBoard(log, 'a');
+  const board = new AppliedBoard(log, { node: 'a', copy: '/a.db' });
   const mark = board.mark;
   for (const [node, txid] of [
     ['b', 9],
@@ -38,7 +38,7 @@ test('counts distinct nodes that have the position', () => {
 });
 
 test('only what was said since the waiting began counts', () => {
-  const board = new AppliedBoard(log, 'a');
+  const board = new AppliedBoard(log, { node: 'a', copy: '/a.db' });
   board.hear(report('b', 10));
   expect(board.have(at(10), board.mark)).toEqual([]);
   const { mark } = board;
@@ -47,7 +47,7 @@ test('only what was said since the waiting began counts', () => {
 });
 
 test('a copy that was made anew is where it says it is, not where it was', () => {
-  const board = new AppliedBoard(log, 'a');
+  const board = new AppliedBoard(log, { node: 'a', copy: '/a.db' });
   const { mark } = board;
   board.hear(report('b', 10));
   board.hear(report('b', 4));
@@ -55,8 +55,18 @@ test('a copy that was made anew is where it says it is, not where it was', () =>
   expect(board.describe()).toBe('b at 3.0000000000000004');
 });
 
+test('copies of one node are told apart by their files, also beside the primary; its own never counts', () => {
+  const board = new AppliedBoard(log, { node: 'host', copy: '/a.db' });
+  const { mark } = board;
+  expect(board.hear(report('host', 10, { copy: '/a.db' }))).toBe(false);
+  expect(board.hear(report('host', 10))).toBe(false);
+  for (const copy of ['/b.db', '/c.db', '/b.db']) board.hear(report('host', 10, { copy }));
+  board.hear(report('far', 10, { copy: '/a.db' }));
+  expect(board.have(at(10), mark)).toEqual(['far', 'host (/b.db)', 'host (/c.db)']);
+});
+
 test('another epoch, another log, another log of the same name and ourselves do not count', () => {
-  const board = new AppliedBoard(log, 'a');
+  const board = new AppliedBoard(log, { node: 'a', copy: '/a.db' });
   const { mark } = board;
   const heard = [
     board.hear(report('b', 99, { of: 2 })),
@@ -71,7 +81,7 @@ test('another epoch, another log, another log of the same name and ourselves do 
 });
 
 test('remembers a bounded number of nodes', () => {
-  const board = new AppliedBoard(log, 'a');
+  const board = new AppliedBoard(log, { node: 'a', copy: '/a.db' });
   const { mark } = board;
   for (let i = 0; i < 3000; i++) board.hear(report(`n${i}`, 10));
   const nodes = board.have(at(10), mark);

@@ -56,6 +56,15 @@ describe('planCompaction', () => {
     expect(shown([by(entry(1, 1, 2, 2), 1), by(entry(1, 3, 3, 3), 2)], 30)).toBe('2:1-2 of 1');
   });
 
+  test('an output ends before a full image, and begins with it', () => {
+    const image = (at: LogEntry): LogEntry => ({ ...at, kind: 'snapshot' });
+    const log = [image(entry(0, 1, 1, 1)), entry(0, 2, 2, 2), image(entry(0, 3, 3, 3)), entry(0, 4, 4, 4)];
+    expect(shown(log, 30)).toBe('1:1-2 of 2');
+    const low = image(entry(1, 1, 2, 2));
+    expect(shown([...log, low], 30)).toBe('1:3-4 of 2');
+    expect(shown([low, image(entry(1, 3, 4, 4))], 300)).toBe('2:1-2 of 1');
+  });
+
   test('clocks that jump: one set back stays in the stretch, one ahead does not hold the level up', () => {
     expect(shown([entry(0, 1, 1, 40), entry(0, 2, 2, 10), entry(0, 3, 3, 50), entry(0, 4, 4, 70)], 60)).toBe(
       '1:1-3 of 3',

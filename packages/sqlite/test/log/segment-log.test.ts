@@ -1,9 +1,9 @@
 import { epoch, hasCode } from '@canopy/core';
 import { natsErrors } from '@canopy/nats';
 import { describe, expect, test } from 'vitest';
+import { sqliteErrors } from '../../src/errors.ts';
 import { transferMs } from '../../src/log/appender.ts';
 import { segmentName } from '../../src/log/names.ts';
-import { SegmentLog } from '../../src/log/segment-log.ts';
 import { BUCKET, fill, memoryLog, segment, snapshotAt } from './logs.ts';
 
 test('history shows what was merged wherever single transactions are gone, also between two that are there', async () => {
@@ -133,6 +133,18 @@ describe('append', () => {
     expect((await log.append(segment(3))).maxTxid).toBe(3);
   });
 
+  test('a full disk below a directory is told as that: nothing was stored', async () => {
+    const { log, blobs } = await memoryLog();
+    await fill(log, 1, 2);
+    const put = blobs.put.bind(blobs);
+    blobs.put = async (name) => {
+      throw sqliteErrors.create('SQLITE_DISK_FULL', { path: `/log/${name}` });
+    };
+    await expect(log.append(segment(3))).rejects.toMatchObject({ code: 'SQLITE_DISK_FULL' });
+    blobs.put = put;
+    expect((await log.append(segment(3))).maxTxid).toBe(3);
+  });
+
   test('a full bucket is a refusal, and the log can go on afterwards', async () => {
     const { log, blobs } = await memoryLog();
     await fill(log, 1, 2);
@@ -176,12 +188,14 @@ describe('append', () => {
   });
 
   test('a bucket restored from a backup takes nothing; one that was copied with what it had goes on', async () => {
-    const { log, nats, session } = await memoryLog();
+    const { log, nats, session, blobs } = await memoryLog();
     await fill(log, 1, 4);
+    const saved = await Promise.all((await blobs.list('ltx/')).map(({ name }) => blobs.read(name)));
     const restored = async (to: number): Promise<void> => {
       nats.dropBlobs(BUCKET);
-      await session.ensureBlobs(BUCKET);
-      await fill(new SegmentLog({ blobs: await session.blobs(BUCKET), clock: nats.clock }), 1, to);
+      const made = await session.ensureBlobs(BUCKET);
+      for (const found of saved.slice(0, to))
+        if (found !== undefined) await made.put(found.info.name, found.bytes, { headers: found.info.headers });
     };
     await restored(3);
     await expect(log.append(segment(5))).rejects.toMatchObject({ code: 'SQLITE_LOG_LOST' });
@@ -190,14 +204,16 @@ describe('append', () => {
     expect((await log.append(segment(5))).maxTxid).toBe(5);
   });
 
-  test('whoever began the log anew under a higher epoch is a successor', async () => {
-    const { log, nats, session, other } = await memoryLog();
-    await fill(log, 1, 4);
-    nats.dropBlobs(BUCKET);
-    await session.ensureBlobs(BUCKET);
-    await fill(await other(), 1, 4, { epoch: epoch(3), node: 'b' });
-    await expect(log.append(segment(5))).rejects.toMatchObject({ code: 'SQLITE_FENCED', fields: { takenEpoch: 3 } });
-    expect(await log.entry(5)).toBeUndefined();
+  test('whoever began the log anew, under whatever epoch, is no successor but has made another log', async () => {
+    for (const end of [4, 5, 7]) {
+      const { log, nats, session, other } = await memoryLog();
+      await fill(log, 1, 4);
+      nats.dropBlobs(BUCKET);
+      await session.ensureBlobs(BUCKET);
+      await fill(await other(), 1, end, { epoch: epoch(3), node: 'b' });
+      await expect(log.append(segment(5))).rejects.toMatchObject({ code: 'SQLITE_LOG_LOST' });
+      expect((await log.entries()).map((entry) => entry.node)).toEqual(Array(end).fill('b'));
+    }
   });
 
   test('a put gets the time that its size takes on a slow link', async () => {

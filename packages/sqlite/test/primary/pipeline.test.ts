@@ -10,6 +10,7 @@ import type { BlobInfo, Blobs } from '@canopy/nats';
 import { eventually } from '@canopy/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { resolveSqliteOptions } from '../../src/database/options.ts';
+import { sqliteErrors } from '../../src/errors.ts';
 import { parseName, segmentName } from '../../src/log/names.ts';
 import { SegmentLog } from '../../src/log/segment-log.ts';
 import { encodeLtx } from '../../src/ltx/encoder.ts';
@@ -154,6 +155,20 @@ test('what the log does not have yet is told as such, from before it is sent unt
   expect(primary.isShipped).toBe(true);
   await primary.close();
   expect(primary.isShipped, 'nobody knows what is committed from now on').toBe(false);
+});
+
+test('a log on a full disk: who waits is told so at once, the problem says what to do, and it goes on by itself', async () => {
+  gate.before = async () => {
+    throw sqliteErrors.create('SQLITE_DISK_FULL', { path: '/backup/log' });
+  };
+  write(1);
+  await expect(primary.sync()).rejects.toMatchObject({ code: 'SQLITE_DISK_FULL' });
+  expect(primary.problem).toContain(
+    'the disk is full at /backup/log; free some space there, then it goes on by itself',
+  );
+  gate.before = async () => {};
+  await primary.sync();
+  expect(primary.problem).toBeUndefined();
 });
 
 test('who waits beside a writer that never lets the backlog drain is told once what it came after is stored', async () => {

@@ -54,6 +54,20 @@ test('a state that is not flushed is written over the one on the disk, never ren
   expect(readState(path)).toMatchObject({ to: at(12), counterAfter: 102 });
 });
 
+test('the log that a file is of is noted with both roles, and never lets a standby outgrow its sector', () => {
+  const id = '0123456789abcdef';
+  for (const state of [standby, left]) {
+    const noted = { ...state, log: { id, store: 'orders' } };
+    expect(decodeState(encodeState(noted))).toEqual(noted);
+    expect(decodeState(encodeState({ ...state, log: { id: 'none', store: 'orders' } }))).toEqual(state);
+  }
+  for (const store of ['x'.repeat(500), 'é'.repeat(120), '"'.repeat(200), 'ordnung-ü']) {
+    const text = encodeState({ ...standby, log: { id, store } });
+    expect(Buffer.byteLength(text)).toBe(512);
+    expect(decodeState(text)?.log?.id).toBe(id);
+  }
+});
+
 test('anything else than a complete record is not believed', () => {
   const whole = encodeState(standby);
   for (const text of [

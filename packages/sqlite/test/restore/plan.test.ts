@@ -37,6 +37,21 @@ const code = (entries: readonly LogEntry[], target?: RestoreTarget): string | un
 };
 
 describe('planRestore', () => {
+  test('an image among the transactions is where it begins, merged with what follows it or not', () => {
+    const image = (level: number, from: number, to: number): LogEntry => ({
+      ...entry(level, from, to),
+      kind: 'snapshot',
+    });
+    const log = [entry(9, 1, 2), ...run(3, 5), image(0, 6, 6), ...run(7, 8)];
+    expect(shown(planRestore('b', log))).toBe('0:6-6 0:7-7 0:8-8');
+    expect(shown(planRestore('b', log, { txid: 5 }))).toBe('9:1-2 0:3-3 0:4-4 0:5-5');
+    expect(shown(planRestore('b', log, { txid: 6 }))).toBe('0:6-6');
+    expect(shown(planRestore('b', [entry(1, 1, 5), image(1, 6, 8), entry(0, 9, 9)]))).toBe('1:6-8 0:9-9');
+    expect(shown(planRestore('b', [...log, entry(9, 1, 7)])), 'a newer one of its own level').toBe('9:1-7 0:8-8');
+    // Where nothing before it is left.
+    expect(shown(planRestore('b', [image(0, 6, 6), entry(0, 7, 7)]))).toBe('0:6-6 0:7-7');
+  });
+
   test('newest snapshot, then single transactions', () => {
     const log = [entry(9, 1, 3), entry(9, 1, 7), ...run(5, 9)];
     expect(shown(planRestore('b', log))).toBe('9:1-7 0:8-8 0:9-9');

@@ -1,5 +1,16 @@
 /** Replication without a platform, into a bucket and into a directory. The application is a connection that stays open. */
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import {
@@ -263,6 +274,63 @@ test('a log that was there and is gone is an error, not an empty history', async
   rmSync(file('log'), { recursive: true });
   await expect(primary('a.db', store).start()).rejects.toMatchObject({ code: 'BLOB_BUCKET_MISSING' });
   await expect(restore({ store, dest: file('c.db') })).rejects.toMatchObject({ code: 'BLOB_BUCKET_MISSING' });
+});
+
+test('a database process that is frozen is told, keeps no caller past its time, and is forgotten when it goes on', async () => {
+  write(file('a.db'), TABLE);
+  const source = primary('a.db', `file://${file('log')}`);
+  await source.start();
+  await source.sync();
+  process.kill(pidOf(source), 'SIGSTOP');
+  try {
+    write(file('a.db'), 'INSERT INTO t VALUES (1, 1)');
+    const silent = expect.stringContaining('does not answer');
+    const hint = expect.stringContaining('kill -CONT');
+    expect(await source.refresh(300)).toMatchObject({ lag: { tx: undefined }, problem: silent, hint });
+    expect(source.status()).toMatchObject({ lag: { tx: undefined }, problem: silent });
+    const late = source.sync({ signal: AbortSignal.timeout(100) });
+    await expect(late).rejects.toMatchObject({ code: 'SQLITE_PROCESS_SILENT' });
+  } finally {
+    process.kill(pidOf(source), 'SIGCONT');
+  }
+  await source.sync();
+  expect(await source.refresh()).toMatchObject({ lag: { tx: 0 }, problem: undefined });
+});
+
+test('started twice at once, by either name of the file, it is one start; what is kept beside it is beside the file', async () => {
+  mkdirSync(file('data'));
+  write(file('data/real.db'), TABLE, 'INSERT INTO t VALUES (1, 1)');
+  symlinkSync('data/real.db', file('link.db'));
+  const store = `file://${file('log')}`;
+  const source = primary('link.db', store);
+  const [one, other] = await Promise.all([source.start(), source.start()]);
+  expect(other).toEqual(one);
+  expect(await source.start()).toEqual(one);
+  expect(source.status()).toMatchObject({ role: 'primary', path: file('data/real.db') });
+  const copy = replica('b.db', store);
+  await Promise.all([copy.start(), copy.start()]);
+  write(file('link.db'), 'INSERT INTO t VALUES (2, 2)');
+  await copy.waitFor(await source.sync());
+  expect(rowsOf(file('b.db'))).toHaveLength(2);
+  await source.stop();
+  expect(readdirSync(root.path).filter((name) => name.startsWith('link'))).toEqual(['link.db']);
+}, 60_000);
+
+test('a copy that another program has written to ends, says what to do, and leaves the file', async () => {
+  write(file('a.db'), TABLE);
+  const store = `file://${file('log')}`;
+  const source = primary('a.db', store);
+  await source.start();
+  await expect(source.sync({ durability: { applied: 1 } })).rejects.toMatchObject({ code: 'OPTIONS_INVALID' });
+  const copy = replica('b.db', store);
+  await copy.start();
+  write(file('b.db'), "INSERT INTO t VALUES (7, 'not the log’s')");
+  write(file('a.db'), 'INSERT INTO t VALUES (1, 1)');
+  await source.sync();
+  const failure = await eventually(() => copy.failure, { what: 'its end', timeoutMs: 30_000 });
+  expect(failure).toMatchObject({ code: 'SQLITE_FOREIGN_FILE', hint: expect.stringContaining('move the file') });
+  await eventually(() => copy.status().role === 'closed', { what: 'closed' });
+  expect(rowsOf(file('b.db'))).toHaveLength(1);
 });
 
 function pidOf(database: Primary): number {

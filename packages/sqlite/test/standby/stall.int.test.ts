@@ -30,6 +30,8 @@ async function pair(): Promise<{ a: TestNode; b: TestNode; proxy: TcpProxy }> {
 
 const isStalled = (node: TestNode): boolean => node.events.some((event) => event.type === 'stalled');
 
+const told = (node: TestNode) => node.events.filter((event) => event.type.startsWith('following_'));
+
 async function recovers(a: TestNode, b: TestNode): Promise<void> {
   await b.database.waitFor(await a.database.sync(), { signal: AbortSignal.timeout(30_000) });
   expect(rowsOf(b.path)).toEqual(rowsOf(a.path));
@@ -45,17 +47,24 @@ test('cut off from the server: an alarm, lag unknown; over when the server is ba
   await proxy.refuse();
   write(a.path, 'INSERT INTO t(x) VALUES (1)');
   await a.database.sync();
-  await eventually(() => isStalled(b), { what: 'stalled', timeoutMs: 20_000 });
-  await eventually(() => b.database.status().problem?.includes('could not be looked at'), { what: 'the reason' });
-  expect(b.database.status().lag).toEqual({ tx: undefined, ms: undefined, bytes: undefined });
+  const unknown = { tx: undefined, ms: undefined, bytes: undefined };
+  // Before it is told: nobody who asks hears that nothing is behind.
+  await eventually(() => b.database.status().lag.tx === undefined, { what: 'an unknown lag', timeoutMs: 20_000 });
+  await eventually(() => told(b).length > 0, { what: 'the alarm', timeoutMs: 20_000 });
+  expect(told(b)).toMatchObject([{ type: 'following_interrupted', reason: expect.stringContaining('NATS is away') }]);
+  await eventually(() => b.database.status().problem?.includes('NATS is away'), { what: 'the reason' });
+  expect(b.database.status().lag).toEqual(unknown);
   await proxy.heal();
   await recovers(a, b);
+  await eventually(() => told(b).length > 1, { what: 'the end of it' });
+  expect(told(b).map(({ type }) => type)).toEqual(['following_interrupted', 'following_resumed']);
+  expect(isStalled(b), 'nobody knew that the log moved').toBe(false);
 }, 60_000);
 
 test('a connection that is there but silent: the same', async () => {
   const { a, b, proxy } = await pair();
   proxy.drop('both');
-  await eventually(() => isStalled(b), { what: 'stalled', timeoutMs: 20_000 });
+  await eventually(() => told(b).length > 0, { what: 'the alarm', timeoutMs: 20_000 });
   await eventually(() => b.database.status().lag.tx === undefined, { what: 'unknown lag', timeoutMs: 20_000 });
   await proxy.heal();
   await recovers(a, b);

@@ -30,6 +30,7 @@ export class LogFollower {
   readonly #clock: Clock;
   readonly #tasks: TaskGroup;
   readonly #caughtUp = Promise.withResolvers<void>();
+  #reading: AbortController | undefined;
   #gapTold = 0;
   #leaderTold = 0;
 
@@ -99,6 +100,7 @@ export class LogFollower {
   async #readOn(signal: AbortSignal): Promise<void> {
     const { log, state, config } = this.#context;
     const failing = new AbortController();
+    this.#reading = failing;
     const stop = AbortSignal.any([signal, failing.signal]);
     const batch: LogEvent[] = [];
     let timer: { cancel(): void } | undefined;
@@ -169,8 +171,19 @@ export class LogFollower {
       const askedAt = this.#clock.monotonic();
       // Not answered: it grows stale, which is what is to be told.
       const info = await log.info({ signal, timeoutMs: everyMs }).catch(() => undefined);
-      if (info !== undefined && info.createdAt === state.logId)
-        freshness.answered(askedAt, info.lastSequence, state.sequence);
+      if (info === undefined) continue;
+      if (info.createdAt === state.logId) freshness.answered(askedAt, info.lastSequence, state.sequence);
+      else if (state.logId !== 0) this.#notOurs(info);
+    }
+  }
+
+  /** The log was made anew below the reader: nothing of it may be applied here, and it is told why this replica grows stale. */
+  #notOurs(info: EventLogInfo): void {
+    const { state, log } = this.#context;
+    try {
+      state.identify(info, log);
+    } catch (error) {
+      this.#reading?.abort(error);
     }
   }
 }

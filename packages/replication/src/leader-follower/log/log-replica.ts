@@ -40,6 +40,7 @@ export class LogReplica implements Replica {
     this.#env = env;
     this.#state = new LogState(config);
     this.#freshness = new Freshness(env.clock.monotonic());
+    this.#state.onUnfit = (record) => host.skipped(record);
     const onFailure = (error: Error): void => host.failed(error, 'snapshot');
     if (config.snapshots !== undefined)
       this.#snapshots = new Snapshots(config.snapshots, config, log, this.#state, env.clock, onFailure);

@@ -8,14 +8,17 @@ import { replicationErrors } from '../../errors.ts';
 import type { EventLog, EventLogInfo, LogEvent } from '../../ports/event-log.ts';
 import {
   type DurableStateStore,
+  type EncodedState,
   isDurableStateStore,
   type ReplicaPosition,
   type StateChange,
+  type StateSnapshot,
 } from '../../ports/state-store.ts';
 import type { ResolvedConfig } from '../config.ts';
 import type { WriteOperation } from '../write-request.ts';
+import { encodedState } from './encoded-state.ts';
 import { EpochFence } from './epoch-fence.ts';
-import { parseRecord } from './log-records.ts';
+import { parseRecord, unfitness } from './log-records.ts';
 import { withVolatilePosition } from './volatile-store.ts';
 
 /** A record that counts. */
@@ -34,8 +37,15 @@ export interface Reading {
   readonly writes: readonly AppliedWrite[];
 }
 
+/** A write that no store could hold: every replica passes over it. */
+export interface UnfitRecord {
+  readonly sequence: number;
+  readonly problem: string;
+}
+
 export class LogState {
-  readonly store: DurableStateStore;
+  readonly #store: DurableStateStore;
+  readonly #encoded: EncodedState;
   readonly #namespace: string;
   readonly #batchSize: number;
   readonly #nodeId: string;
@@ -45,14 +55,16 @@ export class LogState {
   /** Records of deposed leaders that were passed over. */
   staleRecords = 0;
   onApplied: (events: readonly LogEvent[]) => void = () => {};
+  onUnfit: (record: UnfitRecord) => void = () => {};
 
   constructor(config: ResolvedConfig) {
     const { stateStore, lastAppliedSequence, namespace, applyBatchSize, nodeId } = config;
-    this.store = isDurableStateStore(stateStore) ? stateStore : withVolatilePosition(stateStore, lastAppliedSequence);
+    this.#store = isDurableStateStore(stateStore) ? stateStore : withVolatilePosition(stateStore, lastAppliedSequence);
+    this.#encoded = encodedState(this.#store, nodeId);
     this.#namespace = namespace;
     this.#nodeId = nodeId;
     this.#batchSize = applyBatchSize;
-    const { sequence, epoch, logCreatedAt = 0 } = this.store.position();
+    const { sequence, epoch, logCreatedAt = 0 } = this.#store.position();
     this.#sequence = sequence;
     this.#logId = sequence === 0 ? 0 : logCreatedAt;
     this.#fence = new EpochFence(epoch);
@@ -72,16 +84,21 @@ export class LogState {
 
   /** Takes over what the store says: after a bootstrap. */
   reload(): void {
-    const { sequence, epoch } = this.store.position();
+    const { sequence, epoch } = this.#store.position();
     this.#sequence = sequence;
     this.#fence = new EpochFence(epoch);
   }
 
   /** All of it is replaced in one commit, or nothing is; it may be that of another log. Throws what `entries` and the store throw. */
   async replace(entries: AsyncIterable<readonly StateChange[]>, position: Required<ReplicaPosition>): Promise<void> {
-    await this.store.replace(entries, position);
+    await this.#encoded.replace(entries, position);
     this.reload();
     this.#logId = position.logCreatedAt;
+  }
+
+  /** Values encoded. */
+  snapshot(): StateSnapshot {
+    return this.#encoded.snapshot();
   }
 
   /** The log as it is now. Throws REPLICA_BEYOND_LOG when this state can't be of it. */
@@ -102,13 +119,14 @@ export class LogState {
     const last = fresh.at(-1);
     if (last === undefined) return [];
     const fence = this.#fence.copy();
-    const { changes, writes, stale } = judged(fresh, fence, this.#namespace);
+    const { changes, writes, stale, unfit } = judged(fresh, fence, this.#namespace);
     const log = this.#logId === 0 ? {} : { logCreatedAt: this.#logId };
-    this.store.apply(changes, { sequence: last.sequence, epoch: fence.epoch, ...log });
+    this.#encoded.apply(changes, { sequence: last.sequence, epoch: fence.epoch, ...log });
     this.#fence = fence;
     this.#sequence = last.sequence;
     this.staleRecords += stale;
     this.onApplied(fresh);
+    for (const record of unfit) this.onUnfit(record);
     return writes;
   }
 
@@ -152,12 +170,23 @@ export function judged(
   events: readonly LogEvent[],
   fence: EpochFence,
   namespace: string,
-): { readonly changes: StateChange[]; readonly writes: AppliedWrite[]; readonly stale: number } {
+): {
+  readonly changes: StateChange[];
+  readonly writes: AppliedWrite[];
+  readonly stale: number;
+  readonly unfit: UnfitRecord[];
+} {
   const changes: StateChange[] = [];
   const writes: AppliedWrite[] = [];
+  const unfit: UnfitRecord[] = [];
   let stale = 0;
   for (const { sequence, event } of events) {
     const record = parseRecord(event, namespace);
+    const problem = record?.type === 'replication.write' ? unfitness(record) : undefined;
+    if (problem !== undefined) {
+      unfit.push({ sequence, problem });
+      continue;
+    }
     const verdict = record === undefined ? undefined : fence.judge(record);
     if (verdict === 'stale') stale += 1;
     if (verdict !== 'write' || record?.type !== 'replication.write') continue;
@@ -165,5 +194,5 @@ export function judged(
     changes.push({ key, value: operation === 'delete' ? undefined : record.value });
     writes.push({ key, operation, sequence, epoch, number });
   }
-  return { changes, writes, stale };
+  return { changes, writes, stale, unfit };
 }

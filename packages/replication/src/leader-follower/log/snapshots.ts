@@ -126,7 +126,7 @@ export class Snapshots {
       this.#events = Math.max(0, this.#state.sequence - latest.sequence);
       return undefined;
     }
-    const { position, entries } = this.#state.store.snapshot();
+    const { position, entries } = this.#state.snapshot();
     const info = await store.put(
       { namespace: this.#namespace, ...position, logCreatedAt: log.createdAt },
       linesOf(entries),

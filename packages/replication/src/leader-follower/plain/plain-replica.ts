@@ -10,6 +10,7 @@ import type { ResolvedConfig } from '../config.ts';
 import { Recovery, type RecoveryProgress } from '../recovery-progress.ts';
 import type { HandedWrite, Replica, ReplicaHost } from '../replica.ts';
 import type { WriteRequest } from '../write-request.ts';
+import { elapsedMs, type Moment, momentOf } from './moment.ts';
 import { LEADER_CHANGED_EVENT, type PipelineWrite, parsePipelineEvent, WRITE_EVENT } from './pipeline-events.ts';
 import { SequenceOrder } from './sequence-order.ts';
 
@@ -33,8 +34,9 @@ export class PlainReplica implements Replica {
   #seenEpoch: number;
   #leaderId: string | undefined;
   #seen: number;
-  #freshAt: number;
+  #freshAt: Moment;
   #sending = false;
+  #asking = false;
   #leading = false;
   #unsubscribe: (() => void) | undefined;
   #gapTimer: Timer | undefined;
@@ -51,7 +53,7 @@ export class PlainReplica implements Replica {
     this.#seenEpoch = stored.epoch;
     this.#leaderId = config.leaderId;
     this.#seen = this.#order.applied;
-    this.#freshAt = env.clock.monotonic();
+    this.#freshAt = momentOf(env.clock);
     this.#leading = config.role === 'leader';
   }
 
@@ -72,13 +74,15 @@ export class PlainReplica implements Replica {
   }
 
   ageMs(): number {
-    return this.#clock.monotonic() - this.#freshAt;
+    return elapsedMs(this.#freshAt, momentOf(this.#clock));
   }
 
   /** Events of the pipeline with a greater number than this replica shows; 0 where it can't be read. */
   behind(): number {
     const { pipeline } = this.#config;
-    for (const event of pipeline.getEvents?.(0) ?? []) this.#see(event);
+    const events: Iterable<unknown> | PromiseLike<Iterable<unknown>> = pipeline.getEvents?.(0) ?? [];
+    if (Symbol.iterator in events) for (const event of events) this.#see(event);
+    else this.#seeLater(events);
     return this.#seen - this.applied > 0 ? this.#seen - this.applied : 0;
   }
 
@@ -251,7 +255,7 @@ export class PlainReplica implements Replica {
         break;
       }
       this.#order.pass();
-      this.#freshAt = this.#clock.monotonic();
+      this.#freshAt = momentOf(this.#clock);
       this.#host.applied([{ key, operation, sequence }], sequence);
     }
     const stuck = this.#order.next() !== undefined || this.#order.missing() !== undefined;
@@ -283,6 +287,20 @@ export class PlainReplica implements Replica {
     if (missing === undefined || missing.from === this.#gapTold) return;
     this.#gapTold = missing.from;
     this.#host.gap({ ...missing, reason: 'missing' });
+  }
+
+  /** A pipeline that answers later: what it has counts from the next question on. */
+  #seeLater(events: PromiseLike<Iterable<unknown>>): void {
+    if (this.#asking) return;
+    this.#asking = true;
+    Promise.resolve(events)
+      .then((all) => {
+        for (const event of all) this.#see(event);
+      })
+      .catch((error: Error) => this.#host.failed(error, 'ask for the lag'))
+      .finally(() => {
+        this.#asking = false;
+      });
   }
 
   #see(raw: unknown): void {

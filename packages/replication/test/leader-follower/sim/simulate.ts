@@ -2,6 +2,7 @@
 import { type Env, pick, systemEnv } from '@canopy/core';
 import { seededRandom, VirtualClock } from '@canopy/core/testing';
 import {
+  type Json,
   type LeaderElection,
   LeaderFollowerManager,
   type LeaderTerm,
@@ -35,6 +36,11 @@ interface SimulatedNode {
 
 const KEYS = ['a', 'b', 'c', 'd', 'e'];
 const STEPS = 70;
+/** No store takes its key; who took its epoch for one would drop all that comes later. */
+const UNFIT: Json = {
+  ...{ type: 'replication.write', namespace: 'sim', key: 'k'.repeat(2000), value: 0, operation: 'update' },
+  ...{ epoch: 1e15, number: 1, node: 'stranger', timestamp: 0 },
+};
 
 export async function simulate(seed: number, plant: Plant = 'none'): Promise<Report> {
   return new Simulation(seed, plant).run();
@@ -108,7 +114,8 @@ class Simulation {
     else if (random < 84) this.#cut(node);
     else if (random < 89) this.#freeze(node);
     else if (random < 96) this.#crash(node, this.#random.int(4) === 0);
-    else if (random < 98) this.#background(this.#log.connect('stranger').append({ type: 'noise' }));
+    else if (random < 98)
+      this.#background(this.#log.connect('stranger').append(random < 97 ? { type: 'noise' } : UNFIT));
     else this.#background(node.manager.takeSnapshot());
   }
 
