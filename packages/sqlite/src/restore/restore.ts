@@ -7,7 +7,11 @@ import { dirname, resolve } from 'node:path';
 import { type Clock, type Env, epoch, hasCode, type Position, systemEnv } from '@canopy/core';
 import { sqliteErrors } from '../errors.ts';
 import { forgetKept, isKept } from '../log/kept-download.ts';
-import { type LogEntry, SNAPSHOT_LEVEL } from '../log/names.ts';
+
+
+import type { LogEntry } from '../log/names.ts';
+
+
 import { type EntrySource, type FetchedEntry, readAhead } from '../log/read-ahead.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
 import { requireDestination, sidecars } from './destination.ts';
