@@ -8,9 +8,7 @@ import { type Clock, type Env, epoch, hasCode, type Position, systemEnv } from '
 import { sqliteErrors } from '../errors.ts';
 import { forgetKept, isKept } from '../log/kept-download.ts';
 
-
 import type { LogEntry } from '../log/names.ts';
-
 
 import { type EntrySource, type FetchedEntry, readAhead } from '../log/read-ahead.ts';
 import type { SegmentLog } from '../log/segment-log.ts';
