@@ -48,12 +48,27 @@ export function forgetKept(path: string): void {
 }
 
 async function* keeping(blob: Blob, path: string, kept: number): AsyncGenerator<Uint8Array> {
-  if (kept > 0) yield* heldIn(path, kept);
+  const pieces = blob.data[Symbol.asyncIterator]();
+  try {
+    if (kept > 0) yield* heldIn(path, kept);
+    yield* keepingRest({ [Symbol.asyncIterator]: () => pieces }, blob, path, kept);
+  } finally {
+    // Who stops within what is kept has not begun to read the rest.
+    await pieces.return?.();
+  }
+}
+
+async function* keepingRest(
+  pieces: AsyncIterable<Uint8Array>,
+  blob: Blob,
+  path: string,
+  kept: number,
+): AsyncGenerator<Uint8Array> {
   const file = await onDisk(path, open(path, kept > 0 ? 'r+' : 'w', 0o600));
   let at = kept;
   let noted = kept;
   try {
-    for await (const piece of blob.data) {
+    for await (const piece of pieces) {
       await writeAll(file, path, piece, at);
       at += piece.length;
       if (at - noted >= NOTE_EVERY_BYTES) {

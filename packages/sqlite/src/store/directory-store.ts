@@ -92,7 +92,7 @@ export class DirectoryStore implements Blobs {
     const read = { at: reached === undefined ? 0 : (offset as number) };
     return {
       info,
-      data: this.#pieces(found.object, found.file, signal, read, reached),
+      data: closing(found.file, this.#pieces(found.object, found.file, signal, read, reached)),
       resumed: reached !== undefined,
       mark: () => `${info.revision} ${read.at}`,
     };
@@ -326,4 +326,14 @@ function full(path: string): Error {
     retryable: true,
     fields: { bucket: path },
   });
+}
+
+/** The file is closed also where nobody has begun to read: a generator that was never asked does nothing at its end. */
+function closing(file: FileHandle, pieces: AsyncGenerator<Uint8Array>): AsyncIterable<Uint8Array> {
+  const end = async (): Promise<IteratorResult<Uint8Array>> => {
+    const ended = await pieces.return(undefined);
+    await file.close();
+    return ended;
+  };
+  return { [Symbol.asyncIterator]: () => ({ next: () => pieces.next(), return: end }) };
 }
