@@ -77,7 +77,7 @@ function counted(inner: DirectoryStore): Blobs {
   }
   const get: Blobs['get'] = async (...args) => {
     const blob = await inner.get(...args);
-    return blob && { ...blob, data: count(blob) };
+    return blob && { ...blob, data: closing(blob, count(blob)) };
   };
   return new Proxy<Blobs>(inner, {
     get: (target, key) => {
@@ -86,6 +86,16 @@ function counted(inner: DirectoryStore): Blobs {
       return typeof value === 'function' ? value.bind(target) : value;
     },
   });
+}
+
+/** Ends the reading below also where none has begun. */
+function closing(blob: Blob, pieces: AsyncGenerator<Uint8Array>): AsyncIterable<Uint8Array> {
+  const end = async (): Promise<IteratorResult<Uint8Array>> => {
+    const ended = await pieces.return(undefined);
+    await blob.data[Symbol.asyncIterator]().return?.();
+    return ended;
+  };
+  return { [Symbol.asyncIterator]: () => ({ next: () => pieces.next(), return: end }) };
 }
 
 async function cutOff(): Promise<number> {
