@@ -10,11 +10,10 @@ import { sqliteErrors } from '../errors.ts';
 import type { PageSource } from '../ltx/encoder.ts';
 import { wrapFileError } from '../process/system-errors.ts';
 import type { WalBatch, WalCursor } from '../wal/reader.ts';
-import { FileSeal } from './file-seal.ts';
 import { RenewPatience } from './renew-patience.ts';
 import { imagePage, isStreamed, type PageReaders } from './segment-builder.ts';
 import { WalIndexFile } from './wal-index-file.ts';
-import { type CheckpointResult, WalPin } from './wal-pin.ts';
+import { WalPin } from './wal-pin.ts';
 import { type WalStep, WalTail } from './wal-tail.ts';
 
 /** Tries at keeping writers out are this far apart while one of them is at it. */
@@ -81,8 +80,6 @@ export class LiveDatabase {
   #readToEnd: boolean | undefined;
   #left = false;
   #closed = false;
-  /** While the whole WAL, as it was when we copied it, is in the file. */
-  #seal: FileSeal | undefined;
 
   constructor(live: LiveOptions, start: { cursor: WalCursor | undefined; restartable: boolean }) {
     this.#live = live;
@@ -152,9 +149,9 @@ export class LiveDatabase {
     this.#tail.advance(end);
   }
 
-  /** Throws SQLITE_FILE_REPLACED when the path no longer leads to the file that is open here, or that was written over. */
+  /** Throws SQLITE_FILE_REPLACED when the path no longer leads to the file that is open here. */
   check(): void {
-    const how = this.#replacement() ?? (this.#seal?.isBroken ? 'written over, not by SQLite,' : undefined);
+    const how = this.#replacement();
     if (how !== undefined) throw sqliteErrors.create('SQLITE_FILE_REPLACED', { path: this.#live.path, how });
   }
 
@@ -217,7 +214,8 @@ export class LiveDatabase {
     const { clock, random } = this.#live.env;
     this.#behindBarrier(take, (isCaptured) => {
       if (renew && isCaptured && this.#isCopied) return this.#renew();
-      const { complete, isDiskFull } = this.#copy();
+      this.#copies++;
+      const { complete, isDiskFull } = this.#pin.checkpoint();
       this.#isDiskFull = isDiskFull;
       this.#tail.sealed(complete);
       this.#copiedBytes = complete ? this.walBytesUsed : -1;
@@ -276,8 +274,6 @@ export class LiveDatabase {
   async leave(): Promise<boolean> {
     const { env, options, path } = this.#live;
     if (this.#replacement() !== undefined) return false;
-    // Without the pin others copy too.
-    this.#seal = undefined;
     this.#readToEnd ??= this.#tail.next().type === 'nothing';
     const deadline = env.clock.monotonic() + options.lockTimeoutMs;
     while (!this.#pin.leaveWal()) {
@@ -300,7 +296,7 @@ export class LiveDatabase {
     const release = this.holdWriters();
     if (release === undefined) return false;
     try {
-      if (this.#tail.next().type !== 'nothing' || !this.#copy().complete) return false;
+      if (this.#tail.next().type !== 'nothing' || !this.#pin.checkpoint().complete) return false;
       await this.#live.env.clock.sleep(TIME_STAMP_MS);
       const end = this.#tail.cursor;
       if (end === undefined || !this.#pin.isBarred || this.#replacement() !== undefined) return false;
@@ -360,17 +356,9 @@ export class LiveDatabase {
     }
   }
 
-  /** Under the barrier. */
-  #copy(): CheckpointResult {
-    this.#copies++;
-    this.#seal = undefined;
-    const result = this.#pin.checkpoint();
-    if (result.complete) this.#seal = new FileSeal(this.#fd, this.readers.pageSize);
-    return result;
-  }
-
   #freeze(): FrozenImage {
-    const { complete } = this.#copy();
+    this.#copies++;
+    const { complete } = this.#pin.checkpoint();
     const frames = complete ? new Map<number, number>() : this.#tail.scanAll();
     if (complete) this.#tail.skipToEnd();
     this.#tail.sealed(complete);
