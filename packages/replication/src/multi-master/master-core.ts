@@ -172,7 +172,7 @@ export class MasterCore {
       this.counts.duplicates += 1;
       return { success: true };
     }
-    if (author === this.#settings.masterId && !this.own.came(change))
+    if (author === this.#settings.masterId && !this.own.came(change, event))
       return { success: false, error: 'the store is an older copy of itself' };
     const readiness = this.order.judge(author, clock);
     if (readiness === 'duplicate') {

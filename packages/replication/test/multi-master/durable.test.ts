@@ -427,6 +427,30 @@ it('stops, and tells what is in no log, when its store is an older copy of itsel
   expect([await b.read('y'), await b.read('new4')]).toMatchObject([{ data: { v: 'kept' } }, { data: { i: 4 } }]);
 });
 
+it('finds out an older copy also where the wall clock stands, and gives the same numbers the same hybrid times', async () => {
+  const log = new MemoryLog('group');
+  const env = systemEnv({ clock: { ...systemClock, wall: () => 1_700_000_000_000 } });
+  const start = (stateManager: ReturnType<Disk['open']>): MultiMasterManager =>
+    ended(new MultiMasterManager({ masterId: 'a', pipeline: log.connect('a'), stateManager }, env));
+  const disk = new Disk();
+  const first = start(disk.open());
+  await first.write('x', { v: 1 }, { ack: 'log' });
+  const backup = disk.copy();
+  await first.write('y', { v: 'in the log' }, { ack: 'log' });
+  await first.close();
+  const again = start(backup.open());
+  const failed = failedOf(again);
+  const sent = expect(again.write('y', { v: 'kept' }, { ack: 'log' })).rejects.toMatchObject({
+    code: 'MASTER_REPLACED',
+  });
+  await again.subscribe();
+  await sent;
+  expect(failed).toEqual(['MASTER_REPLACED']);
+  const [unsent] = again.getUnsent();
+  const inLog = log.events.map(({ event }) => event as unknown as typeof unsent).find((each) => each?.entityId === 'y');
+  expect(unsent).toMatchObject({ hlc: inLog?.hlc, vectorClock: inLog?.vectorClock, data: { v: 'kept' } });
+});
+
 it('goes on with an older copy of its store that has written nothing before it read the log', async () => {
   const log = new MemoryLog('group');
   const disk = new Disk();
