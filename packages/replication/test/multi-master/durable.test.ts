@@ -531,7 +531,10 @@ it('lets the first event of a number have it, also where it is held and the seco
   const other = log.connect('other');
   await other.append(foreign(1, { timestamp: wallOfA, data: { v: 'first' } }), { topic: 'mm.f' });
   await other.append(foreign(1, { timestamp: wallOfB, data: { v: 'second' } }), { topic: 'mm.f' });
-  await until(() => expect([a.getVectorClock().get('f'), b.getStatus().waiting]).toEqual([1, 1]));
+  await other.append(foreign(1, { masterId: 'g', entityId: 'z', vectorClock: { g: 1 } }), { topic: 'mm.g' });
+  // Both have read it all.
+  await until(() => expect([a.getVectorClock().get('g'), b.getVectorClock().get('g')]).toEqual([1, 1]));
+  expect([a.getVectorClock().get('f'), b.getStatus().waiting]).toEqual([1, 1]);
   expect(await b.read('x')).toBeNull();
   late = 200_000;
   await b.syncWithRemote();
