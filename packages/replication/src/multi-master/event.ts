@@ -43,6 +43,8 @@ export interface Change {
   readonly version: number | undefined;
   readonly resolution: boolean;
   readonly incarnation: string | undefined;
+  /** Why it has no effect but to be counted; absent: it has one. */
+  readonly problem?: string;
 }
 
 const HLC = /^([0-9a-f]{12})-([0-9a-f]{4})-/;
@@ -78,6 +80,51 @@ export function readMasterEvent(json: unknown): Change {
     resolution: json.resolution === true,
     incarnation: typeof incarnation === 'string' ? incarnation : undefined,
   };
+}
+
+/**
+ * An event of the log. One whose content is no good, but whose author and number can be told, is a change without effect: left
+ * out it would be a hole, at which all of that author's later events wait for ever. The same at every master.
+ */
+export function readLoggedEvent(json: unknown): Change {
+  try {
+    return readMasterEvent(json);
+  } catch (error) {
+    const change = isPlainObject(json) ? changeWithoutEffect(json, (error as Error).message) : undefined;
+    if (change === undefined) throw error;
+    return change;
+  }
+}
+
+/** No more of it than is needed to wait for its turn: what no store can hold is left out. */
+export function numberOnly({ author, clock, incarnation }: Change): MasterEvent {
+  const named = { type: 'write', masterId: author, vectorClock: clock } as const;
+  return { ...named, ...(incarnation === undefined ? {} : { incarnation }) } as MasterEvent;
+}
+
+function changeWithoutEffect(json: Record<PropertyKey, unknown>, problem: string): Change | undefined {
+  const { type, masterId: author, incarnation } = json;
+  if ((type !== 'write' && type !== 'delete') || typeof author !== 'string' || !author.isWellFormed()) return undefined;
+  const clock = soundClock(json.vectorClock, author);
+  const number = clock?.[author] ?? 0;
+  if (clock === undefined || number < 1) return undefined;
+  const none = { entityId: '', entityType: '', data: {}, wallMs: 0, counter: 0, version: undefined };
+  const life = typeof incarnation === 'string' ? incarnation : undefined;
+  return { ...none, deleted: false, author, number, clock, resolution: false, incarnation: life, problem };
+}
+
+/** The clock, or no more of it than its author's number. */
+function soundClock(json: unknown, author: string): ClockRecord | undefined {
+  for (const part of [
+    json,
+    isPlainObject(json) && Object.hasOwn(json, author) ? { [author]: json[author] } : undefined,
+  ])
+    try {
+      return readClock(part);
+    } catch {
+      // The next one has less in it.
+    }
+  return undefined;
 }
 
 /** An id that every master's store can keep, or MASTER_EVENT_INVALID: one that can't be stored would stop whoever reads it. */

@@ -15,7 +15,7 @@ export interface MasterEvents {
   readonly rejected: { readonly masterId: string; readonly number: number; readonly aheadMs: number };
   /** Something that waited had to make room, or could not be kept; it must come again. */
   readonly evicted: { readonly masterId: string; readonly number: number };
-  /** What came was no event. */
+  /** What came was no event, or one of the log whose content is no good, which is counted without effect. */
   readonly invalid: { readonly problem: string };
   /** This master has to be, or was, brought up to others by other means than events one by one. */
   readonly resync: {

@@ -14,19 +14,28 @@ import { CausalOrder } from './causal-order.ts';
 import { ConflictBook } from './conflict-book.ts';
 import { changesOf, DurableState, put, type ReaderState, type SelfState } from './durable-state.ts';
 import { type EntityRecord, isTombstone, latestVersion, versionOf } from './entity-record.ts';
-import { type Change, type ClockRecord, type MasterEvent, readMasterEvent, writeMasterEvent } from './event.ts';
+import {
+  type Change,
+  type ClockRecord,
+  type MasterEvent,
+  numberOnly,
+  readLoggedEvent,
+  readMasterEvent,
+  writeMasterEvent,
+} from './event.ts';
 import { unpacked } from './event-pack.ts';
 import type { Listeners } from './listeners.ts';
 import { isMemberEvent, type MemberEvent, Members } from './members.ts';
 import { OpenConflicts } from './open-conflicts.ts';
 import type { MultiMasterSettings } from './options.ts';
 import { Outbox } from './outbox.ts';
+import { ownChange } from './own-change.ts';
 import { OwnEvents } from './own-events.ts';
 import { judgeLife } from './own-life.ts';
 import { entityOf, isOpen, type Policy, show } from './policy.ts';
-import { type ApplyResult, type LocalWrite, typeOf } from './replica.ts';
+import type { ApplyResult, LocalWrite } from './replica.ts';
 import { settle } from './settlement.ts';
-import { excessOf, hlcText, latestHlc, stampAfter, takeOver } from './stamps.ts';
+import { excessOf, hlcText, latestHlc, takeOver } from './stamps.ts';
 import { StoredWaiting } from './stored-waiting.ts';
 import { forgetDeletes } from './tombstones.ts';
 
@@ -122,7 +131,8 @@ export class MasterCore {
     if (this.unsent >= limit) throw replicationErrors.create('MASTER_OUTBOX_FULL', { masterId, limit });
     const { entityId } = write;
     const before = this.state.get<EntityRecord>('entities', entityId);
-    const change = this.#ownChange(write, self, before);
+    const present = before === undefined ? undefined : this.#show(entityId, before);
+    const change = ownChange(write, self, { before, present, order: this.order, clock: this.clock });
     const event = writeMasterEvent(change);
     const bytes = Buffer.byteLength(JSON.stringify(event));
     if (bytes > EVENT_BYTES_MAX)
@@ -151,7 +161,7 @@ export class MasterCore {
     if (sequence <= this.position) return;
     try {
       if (isMemberEvent(event)) this.#member(event, { sequence, storedAt });
-      else for (const each of unpacked(event)) if (!this.isOldCopy) this.apply(each);
+      else for (const each of unpacked(event)) if (!this.isOldCopy) this.#take(each, readLoggedEvent);
     } catch (error) {
       this.#invalid(error);
     }
@@ -161,32 +171,42 @@ export class MasterCore {
 
   /** An event of a master, by whatever way it came. */
   apply(event: unknown): ApplyResult {
+    return this.#take(event, readMasterEvent);
+  }
+
+  #take(event: unknown, read: (event: unknown) => Change): ApplyResult {
     let change: Change;
     try {
-      change = readMasterEvent(event);
+      change = read(event);
     } catch (error) {
       return this.#invalid(error);
     }
-    const { author, clock, incarnation } = change;
+    const { author, number, clock, incarnation, problem } = change;
     if (!this.members.accepts(author, incarnation)) {
       this.counts.duplicates += 1;
       return { success: true };
     }
-    if (author === this.#settings.masterId && !this.own.came(change))
+    if (author === this.#settings.masterId && !this.own.came(change, event))
       return { success: false, error: 'the store is an older copy of itself' };
     const readiness = this.order.judge(author, clock);
-    if (readiness === 'duplicate') {
+    // What waits under this number came first: another one, of an older copy of a store, counts nowhere.
+    const isHeld = this.#waiting.holds(author, number);
+    if (isHeld) this.drain();
+    if (isHeld || readiness === 'duplicate') {
       this.counts.duplicates += 1;
       return { success: true };
     }
+    if (problem !== undefined) this.#invalid(new Error(problem));
     const excess = excessOf(this.clock, change);
     if (readiness === 'early' || excess > 0) {
-      this.#hold(change, event as unknown as MasterEvent, readiness === 'early' ? 0 : excess);
+      this.#hold(
+        change,
+        problem === undefined ? (event as MasterEvent) : numberOnly(change),
+        readiness === 'early' ? 0 : excess,
+      );
       return { success: readiness === 'early' };
     }
     const isConflict = this.#deliver(change);
-    // It may have been held for its time, and come again when that was due.
-    this.#waiting.delete(author, change.number);
     this.drain();
     return isConflict ? { success: true, isConflict } : { success: true };
   }
@@ -199,7 +219,7 @@ export class MasterCore {
       for (const author of this.#waiting.authors) {
         const event = this.#waiting.get(author, this.order.seen(author) + 1);
         if (event === undefined) continue;
-        const change = readMasterEvent(event);
+        const change = readLoggedEvent(event);
         if (this.order.judge(author, change.clock) !== 'ready') continue;
         const excess = excessOf(this.clock, change);
         if (excess > 0) {
@@ -288,7 +308,12 @@ export class MasterCore {
   }
 
   #deliver(change: Change): boolean {
-    const { entityId, author, number } = change;
+    const { entityId, author, number, problem } = change;
+    if (problem !== undefined) {
+      this.order.deliver(author, number);
+      this.own.delivered(change);
+      return false;
+    }
     const before = this.state.get<EntityRecord>('entities', entityId);
     const version = change.version ?? (before?.versions[0]?.version ?? 0) + 1;
     const settlement = settle(entityId, before, versionOf(change, version), this.#policy());
@@ -370,28 +395,5 @@ export class MasterCore {
     const problem = messageOf(error);
     this.#listeners.emit('invalid', { problem });
     return { success: false, error: problem };
-  }
-
-  #ownChange(write: LocalWrite, self: SelfState, before: EntityRecord | undefined): Change {
-    const { entityId, resolution = false } = write;
-    const present = before === undefined ? undefined : this.#show(entityId, before);
-    const data = write.change(present);
-    const { masterId: author, incarnation } = self;
-    const number = this.order.seen(author) + 1;
-    const clock = this.order.record();
-    clock[author] = number;
-    return {
-      deleted: data === null,
-      author,
-      number,
-      entityId,
-      entityType: present?.$type ?? typeOf(write, data),
-      data: data ?? {},
-      clock,
-      ...stampAfter(this.clock, before),
-      version: (present?.$version ?? before?.versions[0]?.version ?? 0) + 1,
-      resolution,
-      incarnation,
-    };
   }
 }

@@ -9,7 +9,6 @@ import { numberKey } from './durable-state.ts';
 import { type Change, type MasterEvent, readClock } from './event.ts';
 import type { MasterCore } from './master-core.ts';
 import type { MemberEvent } from './members.ts';
-import { hlcText } from './stamps.ts';
 
 export class OwnEvents {
   readonly #core: MasterCore;
@@ -19,16 +18,15 @@ export class OwnEvents {
   }
 
   /** The log has it, as an event that counts. False: it is not what was written here. */
-  came({ number, wallMs, counter, incarnation, author }: Change): boolean {
+  came({ number, incarnation }: Change, event: unknown): boolean {
     const { self, outbox } = this.#core;
     if (self === undefined || incarnation !== self.incarnation) return true;
-    const mine = outbox.timeOf(number);
-    const differs = mine !== undefined && mine !== hlcText(wallMs, counter, author);
-    if (differs || (number > self.counter && this.#core.unsent > 0)) {
+    const mine = outbox.compare(number, event);
+    if (mine === 'other' || (number > self.counter && this.#core.unsent > 0)) {
       this.#isOlder(number);
       return false;
     }
-    if (mine !== undefined) this.#takeOff(number);
+    if (mine === 'same') this.#takeOff(number);
     this.#core.onReadBack?.(number);
     return true;
   }

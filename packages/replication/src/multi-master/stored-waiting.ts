@@ -32,6 +32,10 @@ export class StoredWaiting {
     return this.#state.get('waiting', waitingKey(author, number));
   }
 
+  holds(author: string, number: number): boolean {
+    return this.has(author) && this.get(author, number) !== undefined;
+  }
+
   /** False when it is there already: the first one stays. */
   put(author: string, number: number, event: MasterEvent): boolean {
     return this.restore(waitingKey(author, number), event);
@@ -47,7 +51,7 @@ export class StoredWaiting {
 
   /** Nothing happens when it does not wait. */
   delete(author: string, number: number): void {
-    if (!this.has(author) || this.get(author, number) === undefined) return;
+    if (!this.holds(author, number)) return;
     this.#state.set('waiting', waitingKey(author, number), undefined);
     this.#count(author, -1);
   }

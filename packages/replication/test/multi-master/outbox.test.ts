@@ -11,28 +11,36 @@ function event(number: number, life = 'x'): MasterEvent {
   return { ...of, vectorClock: { a: number }, timestamp: number, hlc: `${number}-${life}` };
 }
 
-test('an event has its time while it is in the outbox, sent or not, and none after', () => {
+test('an event is compared as a whole while it is in the outbox, sent or not, and with none after', () => {
   const state = new DurableState(new MemoryStore());
   const outbox = new Outbox(state);
-  const times = (...numbers: number[]): unknown[] => numbers.map((number) => outbox.timeOf(number));
+  const known = (life: string, ...numbers: number[]): string[] =>
+    numbers.map((number) => outbox.compare(number, event(number, life)));
   for (const number of [1, 2, 3, 4, 5]) state.flush([outbox.added(number, event(number))]);
   outbox.sending(outbox.after(0, 3));
   expect(outbox.after(1, 3).map(({ number }) => number)).toEqual([2, 3, 4]);
-  expect(times(0, 1, 3, 4, 6)).toEqual([undefined, '1-x', '3-x', '4-x', undefined]);
+  expect(known('x', 0, 1, 3, 4, 6)).toEqual(['none', 'same', 'same', 'same', 'none']);
+  expect(known('y', 0, 1, 3, 4, 6)).toEqual(['none', 'other', 'other', 'other', 'none']);
+  // Sent (3) or not (4): another write at the same hybrid time, and the same one with its properties in another order.
+  for (const number of [3, 4]) {
+    expect(outbox.compare(number, { ...event(number), entityId: 'f' })).toBe('other');
+    expect(outbox.compare(number, { ...event(number), data: { a: 1 } })).toBe('other');
+    expect(outbox.compare(number, Object.fromEntries(Object.entries(event(number)).reverse()))).toBe('same');
+  }
   // One in the middle did not come back.
   outbox.takeOff(1);
   outbox.takeOff(3);
-  expect(times(1, 2, 3, 5)).toEqual([undefined, '2-x', undefined, '5-x']);
+  expect(known('x', 1, 2, 3, 5)).toEqual(['none', 'same', 'none', 'same']);
   state.flush([]);
   expect(outbox.after(0, 3).map(({ number }) => number)).toEqual([2, 4, 5]);
   for (const number of [2, 4, 5]) outbox.takeOff(number);
   state.flush([]);
-  expect(times(2, 4, 5, 6)).toEqual([undefined, undefined, undefined, undefined]);
+  expect(known('x', 2, 4, 5, 6)).toEqual(['none', 'none', 'none', 'none']);
   expect(outbox.after(0, 3)).toEqual([]);
   // A later life goes on where the log stands.
   state.flush([outbox.added(4, event(4, 'y'))]);
-  expect(times(3, 4, 5)).toEqual([undefined, '4-y', undefined]);
-  expect(new Outbox(state).timeOf(4)).toBe('4-y');
+  expect(known('y', 3, 4, 5)).toEqual(['none', 'same', 'none']);
+  expect(new Outbox(state).compare(4, event(4, 'y'))).toBe('same');
 });
 
 test('a clock from the wire is in the order of its names, has no prototype to reach, and is refused when something in it is no counter', () => {
