@@ -14,6 +14,7 @@ import type { MasterCore } from './master-core.ts';
 import { Members, type MembersState } from './members.ts';
 import { keepsRivals, type Policy } from './policy.ts';
 import { inSlices } from './slices.ts';
+import { SnapshotCheck } from './snapshot-check.ts';
 
 /** Do not change: it is stored. */
 interface Header {
@@ -79,12 +80,15 @@ export async function loadSnapshot(
   if (info === undefined || info.logCreatedAt !== core.logCreatedAt) return false;
   if (info.sequence + 1 < first || info.sequence <= core.position) return false;
   let header: Header | undefined;
+  let check: SnapshotCheck | undefined;
   const ids = new Set<string>();
   let collected = 0;
   for await (const batch of store.read(info, { signal })) {
     for (const line of batch) {
-      if (header === undefined) header = readHeader(line, info);
-      else readEntry(core, line, policy, ids);
+      if (header === undefined) {
+        header = readHeader(line, info);
+        check = new SnapshotCheck(core, header);
+      } else readEntry(core, line, policy, ids, check);
       collected += 1;
     }
     if (collected >= COMMIT_EVERY) {
@@ -95,6 +99,11 @@ export async function loadSnapshot(
   }
   if (header === undefined) return false;
   core.flush();
+  const contradiction = check?.contradiction;
+  if (contradiction !== undefined) {
+    core.own.contradicted(contradiction);
+    return true;
+  }
   // What the snapshot has seen and does not have was deleted, and all have forgotten it.
   for (const page of core.state.pages<EntityRecord>('entities'))
     for (const [id, record] of page) if (!ids.has(id) && covers(header.order.seen, record)) core.forget(id);
@@ -117,7 +126,13 @@ function readHeader(line: string, { namespace, sequence }: SnapshotInfo): Header
   });
 }
 
-function readEntry(core: MasterCore, line: string, policy: Policy, ids: Set<string>): void {
+function readEntry(
+  core: MasterCore,
+  line: string,
+  policy: Policy,
+  ids: Set<string>,
+  check: SnapshotCheck | undefined,
+): void {
   const [kind, key, value] = JSON.parse(line) as [string, string, unknown];
   if (kind === 'waiting') {
     core.restoreWaiting(key, value as MasterEvent);
@@ -125,6 +140,7 @@ function readEntry(core: MasterCore, line: string, policy: Policy, ids: Set<stri
   }
   ids.add(key);
   const theirs = value as EntityRecord;
+  check?.record(key, theirs);
   const mine = core.state.get<EntityRecord>('entities', key);
   const keep = keepsRivals(policy, [...theirs.versions, ...(mine?.versions ?? [])]);
   core.store(key, mine === undefined ? theirs : joinRecords(mine, theirs, keep));

@@ -48,7 +48,7 @@ export class Outbox {
     const mine = this.#state.get<MasterEvent>('outbox', numberKey(number));
     if (mine === undefined) return 'none';
     // Stores and logs may keep the properties of a record in an order of their own.
-    return isDeepStrictEqual(asJson(mine), asJson(event)) ? 'same' : 'other';
+    return isSameJson(mine, event) ? 'same' : 'other';
   }
 
   /** Takes it off, with the next commit. */
@@ -60,6 +60,11 @@ export class Outbox {
 
 function printOf(event: unknown): string {
   return hash('sha256', JSON.stringify(event), 'base64');
+}
+
+/** Whatever the order of properties. */
+export function isSameJson(a: unknown, b: unknown): boolean {
+  return isDeepStrictEqual(asJson(a), asJson(b));
 }
 
 function asJson(value: unknown): unknown {

@@ -49,6 +49,11 @@ export class OwnEvents {
       this.#isOlder(Number(next[0]));
   }
 
+  /** A snapshot has something else under this number. */
+  contradicted(number: number): void {
+    this.#isOlder(number);
+  }
+
   /** A snapshot has this master's events up to this number. */
   passed(number: number): void {
     const { self, state, unsent } = this.#core;

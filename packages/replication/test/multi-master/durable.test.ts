@@ -451,6 +451,27 @@ it('finds out an older copy also where the wall clock stands, and gives the same
   expect(unsent).toMatchObject({ hlc: inLog?.hlc, vectorClock: inLog?.vectorClock, data: { v: 'kept' } });
 });
 
+it('finds out an older copy also where a snapshot stands for what the log had', async () => {
+  const log = new MemoryLog('group');
+  const snapshots = memorySnapshots();
+  const disk = new Disk();
+  const first = await joined('a', log, disk, { snapshots });
+  const b = await joined('b', log, new Disk(), { snapshots });
+  await first.write('x', { v: 1 }, { ack: 'log' });
+  const backup = disk.copy();
+  for (let i = 0; i < 3; i++) await first.write(`new${i}`, { i }, { ack: 'log' });
+  await first.close();
+  await until(() => expect(b.getVectorClock().get('a')).toBe(4));
+  await b.takeSnapshot({ trim: true });
+  const again = make('a', log, backup, { snapshots });
+  const failed = failedOf(again);
+  // More than the snapshot has: as numbers go it could be behind.
+  const written = Array.from({ length: 5 }, (_, i) => again.write(`mine${i}`, { i }));
+  await Promise.all([again.subscribe(), ...written]);
+  await until(() => expect(failed).toEqual(['MASTER_REPLACED']));
+  expect(again.getUnsent()).toHaveLength(5);
+});
+
 it('goes on with an older copy of its store that has written nothing before it read the log', async () => {
   const log = new MemoryLog('group');
   const disk = new Disk();
