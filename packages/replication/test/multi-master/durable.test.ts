@@ -458,6 +458,8 @@ it('finds out an older copy also where a snapshot stands for what the log had', 
   const first = await joined('a', log, disk, { snapshots });
   const b = await joined('b', log, new Disk(), { snapshots });
   await first.write('x', { v: 1 }, { ack: 'log' });
+  // It is confirmed before it is off the disk.
+  await until(() => expect(disk.spaces.get('outbox')?.size).toBe(0));
   const backup = disk.copy();
   for (let i = 0; i < 3; i++) await first.write(`new${i}`, { i }, { ack: 'log' });
   await first.close();
