@@ -129,14 +129,26 @@ interface Batch {
 function counting(inner: DurableStateStore): { readonly state: DurableStateStore; readonly batches: Batch[] } {
   const batches: Batch[] = [];
   let before = 0;
+  const note = (sequence: number): void => {
+    batches.push({ events: sequence - before, sequence });
+    before = sequence;
+  };
   const apply: DurableStateStore['apply'] = (changes, position) => {
     inner.apply(changes, position);
-    batches.push({ events: position.sequence - before, sequence: position.sequence });
-    before = position.sequence;
+    note(position.sequence);
+  };
+  // What a replica of a log writes to where a store has it.
+  const encoded = inner.encoded && {
+    ...inner.encoded,
+    apply: (...[changes, position]: Parameters<DurableStateStore['apply']>) => {
+      inner.encoded?.apply(changes, position);
+      note(position.sequence);
+    },
   };
   const state = new Proxy(inner, {
     get: (target, name) => {
       if (name === 'apply') return apply;
+      if (name === 'encoded') return encoded;
       const member: unknown = Reflect.get(target, name, target);
       return typeof member === 'function' ? member.bind(target) : member;
     },
@@ -155,7 +167,7 @@ async function consume({ nc, log }: Rig, state: DurableStateStore, batches: read
     const record = JSON.parse(message.string()) as { type: string; key: string; value: unknown };
     if (record.type === 'replication.write') changes.push({ key: record.key, value: record.value });
     if (message.seq !== batches[at]?.sequence) continue;
-    state.apply(changes, { sequence: message.seq, epoch: 1 });
+    (state.encoded ?? state).apply(changes, { sequence: message.seq, epoch: 1 });
     changes = [];
     at += 1;
     if (at === batches.length) break;
