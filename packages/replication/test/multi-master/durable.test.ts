@@ -298,16 +298,7 @@ it('does not keep what it held for its time, when that comes again as it is due'
   await a.subscribe();
   const z = log.connect('z');
   await z.append({ type: 'join', masterId: 'z', incarnation: 'i' }, { topic: 'mm.z' });
-  const event = {
-    type: 'write',
-    masterId: 'z',
-    entityId: 'x',
-    entityType: 'Entity',
-    data: {},
-    vectorClock: { z: 1 },
-    timestamp: Date.now() + 150_000,
-    incarnation: 'i',
-  };
+  const event = eventAhead(150_000);
   await z.append(event, { topic: 'mm.z' });
   await until(() => expect(a.getStatus().waiting).toBe(1));
   // The wall clock is set, and the event is sent again because its answer was lost.
@@ -370,16 +361,7 @@ it('lets what it held take effect in time, however much else comes from the log'
   const a = await joined('a', log);
   const z = log.connect('z');
   await z.append({ type: 'join', masterId: 'z', incarnation: 'i' }, { topic: 'mm.z' });
-  const event = {
-    type: 'write',
-    masterId: 'z',
-    entityId: 'x',
-    entityType: 'Entity',
-    data: {},
-    vectorClock: { z: 1 },
-    timestamp: Date.now() + 60_500,
-    incarnation: 'i',
-  };
+  const event = eventAhead(60_500);
   await z.append(event, { topic: 'mm.z' });
   const report = { type: 'report', masterId: 'z', incarnation: 'i', vectorClock: { z: 1 }, timestamp: 0 };
   await until(async () => {
@@ -564,3 +546,35 @@ it('lets the first event of a number have it, also where it is held and the seco
   await same(a, b);
   expect((await b.read('x'))?.data).toEqual({ v: 'first' });
 });
+
+it('gives up waiting for the log after its time, and nothing is taken back', async () => {
+  const log = new MemoryLog('group');
+  const [a, b] = [await joined('a', log), await joined('b', log)];
+  log.fault = ({ node }) => (node === 'a' ? { outcome: 'fail' } : undefined);
+  await expect(a.write('x', { v: 1 }, { ack: 'log', timeoutMs: 20 })).rejects.toMatchObject({
+    code: 'DEADLINE_EXCEEDED',
+    message: expect.stringContaining('which is stored here and will be sent'),
+  });
+  expect((await a.read('x'))?.data).toEqual({ v: 1 });
+  log.fault = undefined;
+  await same(a, b);
+  expect((await b.read('x'))?.data).toEqual({ v: 1 });
+  for (const wrong of [{ ack: 'quorum' }, { timeoutMs: 0 }, { timeoutMs: 'x' }])
+    for (const call of [() => a.write('y', {}, wrong as never), () => a.delete('x', wrong as never)])
+      await expect(call()).rejects.toMatchObject({ code: 'OPTIONS_INVALID' });
+  expect(await a.read('x')).not.toBeNull();
+});
+
+/** The first event of master z, `aheadMs` in the future. */
+function eventAhead(aheadMs: number) {
+  return {
+    type: 'write',
+    masterId: 'z',
+    entityId: 'x',
+    entityType: 'Entity',
+    data: {},
+    vectorClock: { z: 1 },
+    timestamp: Date.now() + aheadMs,
+    incarnation: 'i',
+  };
+}
