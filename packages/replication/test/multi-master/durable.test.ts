@@ -1,7 +1,7 @@
 /** A master on an event log and an atomic store. The log is in memory, the time is real. */
 import { systemClock, systemEnv } from '@canopy/core';
 import { expect, it } from 'vitest';
-import { type Json, MemoryLog, MultiMasterManager } from '../../src/index.ts';
+import { MemoryLog, MultiMasterManager } from '../../src/index.ts';
 import { Disk } from './disk.ts';
 import { ended, joined, make, memorySnapshots, same, until } from './group.ts';
 
@@ -370,107 +370,6 @@ it('lets what it held take effect in time, however much else comes from the log'
   });
 });
 
-const failedOf = (master: MultiMasterManager): string[] => {
-  const failed: string[] = [];
-  master.on('failed', ({ error }) => failed.push((error as Error & { code: string }).code));
-  return failed;
-};
-
-it('stops, and tells what is in no log, when its store is an older copy of itself that gave its numbers again', async () => {
-  const log = new MemoryLog('group');
-  const disk = new Disk();
-  const first = await joined('a', log, disk);
-  const b = await joined('b', log);
-  await first.write('x', { v: 1 }, { ack: 'log' });
-  const backup = disk.copy();
-  for (let i = 0; i < 5; i++) await first.write(`new${i}`, { i }, { ack: 'log' });
-  await first.close();
-  const again = make('a', log, backup);
-  const failed = failedOf(again);
-  // At once, as a program does that does not wait, and may be cut off.
-  const sent = expect(again.write('y', { v: 'kept' }, { ack: 'log' })).rejects.toMatchObject({
-    code: 'MASTER_REPLACED',
-  });
-  await again.subscribe();
-  await sent;
-  await until(() => expect(failed).toEqual(['MASTER_REPLACED']));
-  expect(again.getUnsent().map(({ entityId, data }) => [entityId, data])).toEqual([['y', { v: 'kept' }]]);
-  await expect(again.write('z', {})).rejects.toThrow(/older copy of itself.*1 events/);
-  const rescued = again.getUnsent();
-  await again.close();
-  // It is the same for whoever starts it again.
-  const once = make('a', log, backup);
-  const failedOnce = failedOf(once);
-  await once.subscribe();
-  await until(() => expect(failedOnce).toEqual(['MASTER_REPLACED']));
-  const anew = await joined('a', log);
-  for (const { entityId, data } of rescued) await anew.write(entityId, data, { ack: 'log' });
-  await same(anew, b);
-  expect([await b.read('y'), await b.read('new4')]).toMatchObject([{ data: { v: 'kept' } }, { data: { i: 4 } }]);
-});
-
-it('finds out an older copy also where the wall clock stands, and gives the same numbers the same hybrid times', async () => {
-  const log = new MemoryLog('group');
-  const env = systemEnv({ clock: { ...systemClock, wall: () => 1_700_000_000_000 } });
-  const start = (stateManager: ReturnType<Disk['open']>): MultiMasterManager =>
-    ended(new MultiMasterManager({ masterId: 'a', pipeline: log.connect('a'), stateManager }, env));
-  const disk = new Disk();
-  const first = start(disk.open());
-  await first.write('x', { v: 1 }, { ack: 'log' });
-  const backup = disk.copy();
-  await first.write('y', { v: 'in the log' }, { ack: 'log' });
-  await first.close();
-  const again = start(backup.open());
-  const failed = failedOf(again);
-  const sent = expect(again.write('y', { v: 'kept' }, { ack: 'log' })).rejects.toMatchObject({
-    code: 'MASTER_REPLACED',
-  });
-  await again.subscribe();
-  await sent;
-  expect(failed).toEqual(['MASTER_REPLACED']);
-  const [unsent] = again.getUnsent();
-  const inLog = log.events.map(({ event }) => event as unknown as typeof unsent).find((each) => each?.entityId === 'y');
-  expect(unsent).toMatchObject({ hlc: inLog?.hlc, vectorClock: inLog?.vectorClock, data: { v: 'kept' } });
-});
-
-it('finds out an older copy also where a snapshot stands for what the log had', async () => {
-  const log = new MemoryLog('group');
-  const snapshots = memorySnapshots();
-  const disk = new Disk();
-  const first = await joined('a', log, disk, { snapshots });
-  const b = await joined('b', log, new Disk(), { snapshots });
-  await first.write('x', { v: 1 }, { ack: 'log' });
-  // It is confirmed before it is off the disk.
-  await until(() => expect(disk.spaces.get('outbox')?.size).toBe(0));
-  const backup = disk.copy();
-  for (let i = 0; i < 3; i++) await first.write(`new${i}`, { i }, { ack: 'log' });
-  await first.close();
-  await until(() => expect(b.getVectorClock().get('a')).toBe(4));
-  await b.takeSnapshot({ trim: true });
-  const again = make('a', log, backup, { snapshots });
-  const failed = failedOf(again);
-  // More than the snapshot has: as numbers go it could be behind.
-  const written = Array.from({ length: 5 }, (_, i) => again.write(`mine${i}`, { i }));
-  await Promise.all([again.subscribe(), ...written]);
-  await until(() => expect(failed).toEqual(['MASTER_REPLACED']));
-  expect(again.getUnsent()).toHaveLength(5);
-});
-
-it('goes on with an older copy of its store that has written nothing before it read the log', async () => {
-  const log = new MemoryLog('group');
-  const disk = new Disk();
-  const first = await joined('a', log, disk);
-  const b = await joined('b', log);
-  await first.write('x', { v: 1 }, { ack: 'log' });
-  const backup = disk.copy();
-  for (let i = 0; i < 5; i++) await first.write(`new${i}`, { i }, { ack: 'log' });
-  await first.close();
-  const again = await joined('a', log, backup);
-  await until(() => expect(again.getVectorClock().get('a')).toBe(6));
-  await again.write('y', { v: 1 }, { ack: 'log' });
-  await same(again, b);
-});
-
 it('refuses a document that is no record', async () => {
   const a = await joined('a', new MemoryLog('group'));
   for (const wrong of ['x', [1], 5, null])
@@ -479,74 +378,6 @@ it('refuses a document that is no record', async () => {
 });
 
 /** What another program might put into the log in a master's name. */
-const foreign = (number: number, more: Record<string, unknown> = {}): Json =>
-  ({
-    type: 'write',
-    masterId: 'f',
-    entityId: 'x',
-    data: { number },
-    vectorClock: { f: number },
-    timestamp: 1_700_000_000_000 + number,
-    ...more,
-  }) as Json;
-
-it('counts what has no effect: an event of another program whose data is no good does not stop its author', async () => {
-  const log = new MemoryLog('group');
-  const [a, b] = [await joined('a', log), await joined('b', log)];
-  const problems: Record<string, string[]> = { a: [], b: [] };
-  for (const [name, master] of Object.entries({ a, b }))
-    master.on('invalid', ({ problem }) => problems[name]?.push(problem));
-  const other = log.connect('other');
-  const put = (event: Json): Promise<unknown> => other.append(event, { topic: 'mm.f' });
-  await put(foreign(1));
-  await put(foreign(2, { data: 'no record' }));
-  // One that waits for its turn, and what comes under a number that is taken.
-  await put(foreign(4, { entityId: 'y'.repeat(2000) }));
-  await put(foreign(4));
-  await put({ type: 'events', masterId: 'f', events: [foreign(3, { vectorClock: { f: 3, a: -1 } }), foreign(5)] });
-  await put(foreign(6, { timestamp: 'soon' }));
-  // Nobody can tell whose these are, or which.
-  await put(foreign(7, { vectorClock: { f: 0 } }));
-  await put(foreign(7, { masterId: 7 }));
-  await put(foreign(7, { type: 'else' }));
-  await put(foreign(7));
-  await until(() => expect(b.getVectorClock().get('f')).toBe(7));
-  await same(a, b);
-  expect((await a.read('x'))?.data).toEqual({ number: 7 });
-  expect(a.getStatus()).toMatchObject({ waiting: 0 });
-  expect(problems.a).toHaveLength(7);
-  expect(problems.b).toEqual(problems.a);
-  expect(problems.a?.slice(0, 2).join()).toMatch(/data is no record.*longer than 1024 bytes/);
-  // Handed over by a program it is refused.
-  expect(await a.applyRemoteEvent(foreign(8, { data: 1 }) as never)).toMatchObject({ success: false });
-  expect(a.getVectorClock().get('f')).toBe(7);
-});
-
-it('lets the first event of a number have it, also where it is held and the second is not', async () => {
-  const log = new MemoryLog('group');
-  const [wallOfA, wallOfB] = [1_700_000_200_000, 1_700_000_000_000];
-  const start = async (masterId: string, wall: () => number): Promise<MultiMasterManager> => {
-    const config = { masterId, pipeline: log.connect(masterId), stateManager: new Disk().open() };
-    const master = ended(new MultiMasterManager(config, systemEnv({ clock: { ...systemClock, wall } })));
-    await master.subscribe();
-    return master;
-  };
-  let late = 0;
-  const [a, b] = [await start('a', () => wallOfA), await start('b', () => wallOfB + late)];
-  const other = log.connect('other');
-  await other.append(foreign(1, { timestamp: wallOfA, data: { v: 'first' } }), { topic: 'mm.f' });
-  await other.append(foreign(1, { timestamp: wallOfB, data: { v: 'second' } }), { topic: 'mm.f' });
-  await other.append(foreign(1, { masterId: 'g', entityId: 'z', vectorClock: { g: 1 } }), { topic: 'mm.g' });
-  // Both have read it all.
-  await until(() => expect([a.getVectorClock().get('g'), b.getVectorClock().get('g')]).toEqual([1, 1]));
-  expect([a.getVectorClock().get('f'), b.getStatus().waiting]).toEqual([1, 1]);
-  expect(await b.read('x')).toBeNull();
-  late = 200_000;
-  await b.syncWithRemote();
-  await same(a, b);
-  expect((await b.read('x'))?.data).toEqual({ v: 'first' });
-});
-
 it('gives up waiting for the log after its time, and nothing is taken back', async () => {
   const log = new MemoryLog('group');
   const [a, b] = [await joined('a', log), await joined('b', log)];
